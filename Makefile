@@ -1,0 +1,50 @@
+# Everything runs in a virtual environment of its own; `make help` lists the commands.
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help search test check lint types wheel lock clean
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1#\2/p' Makefile | awk -F'#' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+search: $(STAMP)  ## search the space; further options: make search ARGS="--data PATH"
+	@$(BIN)/study search --max-epochs 10 $(ARGS)
+
+test: $(STAMP)  ## run the tests
+	@$(BIN)/python -m pytest
+
+# The tests stand last, so that pytest's closing line is the last line.
+check: lint types test  ## style, types, layers and all tests, also of the built wheel
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
+
+types: $(STAMP)
+	@$(BIN)/mypy
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
+	"Error: Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is %d.%d.\nTry: make $(MAKECMDGOALS) PYTHON=python3.12" % v)'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) from requirements.lock: once, one or two minutes, 3 GB on disk."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# One lock for Linux, macOS and Python 3.11 to 3.13, with the tools of `make check`. It
+# names no index: pip and uv take the one they are set up with.
+lock: $(STAMP)  ## renew requirements.lock with the newest versions
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile pyproject.toml --group dev --upgrade --universal --fork-strategy fewest \
+		--python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements.lock
+
+clean:  ## remove the virtual environment, caches and builds; studies and images stay
+	@rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@find study search models datasets results tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,110 @@
+"""Images as batches: decoded, resized, augmented and prefetched by `tf.data`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from datasets.augmentation import apply_transforms, view_transforms
+from datasets.decoding import UnreadableImageError, decode_image
+from datasets.errors import DataError
+from datasets.splits import SplitRow
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The images of one subset, in the order of `split.csv`."""
+
+    name: str  # train, validation or test
+    paths: list[Path]
+    labels: NDArray[np.int32]  # (images,), the class's place in `classes`
+    digests: list[str]  # SHA-256 of each file
+    classes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def take(self, count: int) -> "Subset":
+        """The first `count` images."""
+        return Subset(
+            self.name, self.paths[:count], self.labels[:count], self.digests[:count], self.classes
+        )
+
+
+def subset_of(root: Path, rows: Sequence[SplitRow], name: str, classes: Sequence[str]) -> Subset:
+    """Collects one subset of a split; `classes` gives the labels their numbers."""
+    chosen = [row for row in rows if row.subset == name]
+    place = {label: number for number, label in enumerate(classes)}
+    return Subset(
+        name,
+        [root / row.file for row in chosen],
+        np.array([place[row.label] for row in chosen], np.int32),
+        [row.sha256 for row in chosen],
+        list(classes),
+    )
+
+
+def image_batches(
+    subset: Subset,
+    *,
+    size: int,
+    batch_size: int,
+    view: int = 0,
+    order: NDArray[np.int64] | None = None,
+) -> Iterator[tuple[tf.Tensor, NDArray[np.int32]]]:
+    """Yields one pass over a subset, the next batches being prepared meanwhile.
+
+    Args:
+        subset: The images.
+        size: Height and width in pixels.
+        batch_size: At least 1; the last batch may be smaller.
+        view: Which augmented view; 0 is the plain image.
+        order: Indices into the subset; default is its own order.
+
+    Yields:
+        Images of shape (batch, size, size, 3), float32 in 0..255, and labels (batch,).
+
+    Raises:
+        DataError: If a file can no longer be read.
+    """
+    order = np.arange(len(subset)) if order is None else order
+    transforms = view_transforms([subset.digests[i] for i in order], view, size)
+    paths = [str(subset.paths[i]) for i in order]
+    data = (
+        tf.data.Dataset.from_tensor_slices((paths, transforms))
+        .map(
+            lambda path, transform: (_decoded(path, size), transform),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .batch(batch_size)
+        .map(apply_transforms if view else lambda images, _: tf.cast(images, tf.float32))
+        .prefetch(2)
+    )
+    start = 0
+    try:
+        for images in data:
+            stop = start + len(images)
+            yield images, subset.labels[order[start:stop]]
+            start = stop
+    except tf.errors.OpError as error:
+        raise DataError(
+            "an image can no longer be read.",
+            f"Expected the files of split.csv; received: {_reason(error)}.",
+            "put the file back, or start a new study.",
+        ) from error
+
+
+def _decoded(path: tf.Tensor, size: int) -> tf.Tensor:
+    pixels = tf.numpy_function(
+        lambda name: decode_image(Path(name.decode()), size), [path], tf.uint8, stateful=False
+    )
+    return tf.ensure_shape(pixels, (size, size, 3))
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """The line of TensorFlow's message that holds our own exception."""
+    lines = [line for line in error.message.splitlines() if UnreadableImageError.__name__ in line]
+    return lines[-1].partition(":")[2].strip() if lines else error.message.splitlines()[0]

@@ -1,0 +1,58 @@
+"""One image file to one array of pixels, whatever a camera or a scanner wrote into it."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+FORMATS = ("JPEG", "PNG", "BMP")
+
+
+class UnreadableImageError(Exception):
+    """A file is no image that can be decoded; the message says why."""
+
+
+def decode_image(path: Path, size: int | None = None) -> NDArray[np.uint8]:
+    """Decodes a JPEG, PNG or BMP file as 8-bit RGB, upright, first frame only.
+
+    Args:
+        path: The file; its content decides the format, not its name.
+        size: Height and width to resize to, bilinear with antialiasing, in pixels;
+            None keeps the file's own.
+
+    Returns:
+        Pixels of shape (height, width, 3) in 0..255.
+
+    Raises:
+        UnreadableImageError: If the file cannot be decoded to its last byte.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from 89 megapixels on and refuses from 179: the refusal is enough.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as file:
+                image = _to_rgb(ImageOps.exif_transpose(file))
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"too large to decode safely ({error})") from error
+    except Image.UnidentifiedImageError as error:
+        raise UnreadableImageError(_unidentified(path)) from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise UnreadableImageError(f"damaged: {error}") from error
+    if size is not None and image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB; 16-bit grayscale is scaled, as Pillow's own conversion would clip it white."""
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def _unidentified(path: Path) -> str:
+    if path.stat().st_size == 0:
+        return "the file is empty"
+    return "not a JPEG, PNG or BMP image"

@@ -1,0 +1,131 @@
+"""Class folders: one sub-folder per class, every image in it labelled with the folder's name."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets.decoding import UnreadableImageError, decode_image
+from datasets.errors import DataError
+from datasets.files import file_sha256
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+OTHER_IMAGES = frozenset({".gif", ".webp", ".tif", ".tiff", ".heic", ".avif"})
+
+
+class LabelledImage(NamedTuple):
+    """An image that can be decoded; `file` is relative to the folder, with forward slashes."""
+
+    file: str
+    label: str
+    sha256: str
+
+
+class Fault(NamedTuple):
+    """A file that is left out, and why."""
+
+    file: str
+    reason: str
+
+
+class ImageFolder(NamedTuple):
+    """What is in a folder of class folders: classes, images and faults, each sorted by name."""
+
+    root: Path
+    classes: list[str]
+    images: list[LabelledImage]
+    faults: list[Fault]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over every image's name and content: the same data, the same fingerprint."""
+        lines = "\n".join(f"{image.file} {image.sha256}" for image in self.images)
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def class_folders(root: Path) -> list[Path]:
+    """Sub-folders of `root` that hold image files, sorted; empty if there are none."""
+    if not root.is_dir():
+        return []
+    folders = (f for f in root.iterdir() if f.is_dir() and not f.name.startswith((".", "_")))
+    return sorted(folder for folder in folders if next(iter(_files(folder)), None))
+
+
+def read_folder(root: Path, *, on_image: Callable[[], None] = lambda: None) -> ImageFolder:
+    """Reads, hashes and decodes every image once, so that a search never meets a bad one.
+
+    Args:
+        root: Folder with one sub-folder per class.
+        on_image: Called after each file, for a progress display.
+
+    Returns:
+        The folder's classes, images and faults.
+
+    Raises:
+        DataError: If there are fewer than two class folders with images in them.
+    """
+    folders = class_folders(root)
+    if len(folders) < 2:
+        raise DataError(*_too_few_classes(root, folders))
+    paths = [path for folder in folders for path in _files(folder)]
+    images: list[LabelledImage] = []
+    faults: list[Fault] = []
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for result in pool.map(lambda path: _inspect(root, path), paths):
+            (images if isinstance(result, LabelledImage) else faults).append(result)  # type: ignore[arg-type]
+            on_image()
+    _require_classes(folders, images, faults)
+    return ImageFolder(root, [folder.name for folder in folders], images, faults)
+
+
+def _require_classes(
+    folders: Sequence[Path], images: Sequence[LabelledImage], faults: Sequence[Fault]
+) -> None:
+    counts = Counter(image.label for image in images)
+    for folder in folders:
+        if not counts[folder.name]:
+            first = next(f for f in faults if f.file.startswith(folder.name))
+            raise DataError(
+                f"no image of class {folder.name} can be read.",
+                f"Expected JPEG, PNG or BMP files; {first.file}: {first.reason}.",
+                f"mend or remove the folder {folder.name}.",
+            )
+
+
+def _files(folder: Path) -> list[Path]:
+    """Image files below a class folder, by suffix, sorted."""
+    known = SUFFIXES | OTHER_IMAGES
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in known and p.is_file())
+
+
+def _inspect(root: Path, path: Path) -> LabelledImage | Fault:
+    relative = path.relative_to(root)
+    if path.suffix.lower() in OTHER_IMAGES:
+        return Fault(relative.as_posix(), "not a JPEG, PNG or BMP image")
+    try:
+        decode_image(path)
+        digest = file_sha256(path)
+    except UnreadableImageError as error:
+        return Fault(relative.as_posix(), str(error))
+    except OSError as error:
+        return Fault(relative.as_posix(), f"unreadable: {error.strerror}")
+    return LabelledImage(relative.as_posix(), relative.parts[0], digest)
+
+
+def _too_few_classes(root: Path, folders: Sequence[Path]) -> tuple[str, str, str]:
+    hint = "study search --data PATH, or leave out --data to use the built-in sample."
+    layout = "Expected one sub-folder per class, e.g. Negative/ and Positive/"
+    if not root.exists():
+        return f"no folder {root}.", f"{layout}; the folder does not exist.", hint
+    if not root.is_dir():
+        return f"{root} is not a folder.", f"{layout}; found a file.", hint
+    if folders:
+        found = f"found images only in {folders[0].name}/"
+        return f"only one class in {root}.", f"{layout}; {found}.", hint
+    entries = list(root.iterdir())
+    directories = sum(entry.is_dir() for entry in entries)
+    found = f"found {len(entries) - directories} files and {directories} folders without images"
+    return f"no class folders in {root}.", f"{layout}; {found}.", hint

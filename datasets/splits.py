@@ -1,0 +1,131 @@
+"""Which image trains, which validates, which tests: decided once, by content, and stored."""
+
+import csv
+import hashlib
+import io
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets.errors import DataError, UsageError
+from datasets.files import write_text
+from datasets.folders import LabelledImage
+
+SUBSETS = ("train", "validation", "test")
+DEFAULT_SHARES = (0.70, 0.15, 0.15)
+
+
+class SplitRow(NamedTuple):
+    """One image's place; images of one group are the same picture and share a subset."""
+
+    file: str
+    label: str
+    subset: str
+    group: str
+    sha256: str
+
+
+def parse_shares(text: str) -> tuple[float, float, float]:
+    """Reads `70/15/15` as shares of train, validation and test that sum to 1.
+
+    Raises:
+        UsageError: If it is not three positive numbers that sum to 100.
+    """
+    try:
+        parts = [float(part) for part in text.split("/")]
+    except ValueError:
+        parts = []
+    if len(parts) != 3 or min(parts) <= 0 or abs(sum(parts) - 100) > 1e-6:
+        raise UsageError(
+            f"--split {text} cannot be used.",
+            "Expected three positive percentages for train/validation/test that sum to 100.",
+            "--split 70/15/15",
+        )
+    train, validation, test = (part / 100 for part in parts)
+    return train, validation, test
+
+
+def split_images(
+    images: Sequence[LabelledImage],
+    *,
+    seed: int,
+    shares: tuple[float, float, float] = DEFAULT_SHARES,
+) -> list[SplitRow]:
+    """Splits images by class, never putting byte-identical files on two sides.
+
+    The order in which groups are dealt comes from a hash of their content and the seed,
+    so the same images and seed give the same split on every machine, whatever the files'
+    order, dates or place.
+
+    Args:
+        images: All images of all classes.
+        seed: Any integer.
+        shares: Parts of train, validation and test, positive, sum 1.
+
+    Returns:
+        One row per image, sorted by file.
+
+    Raises:
+        DataError: If a class has too few different images for three subsets.
+    """
+    groups: dict[str, list[LabelledImage]] = defaultdict(list)
+    for image in images:
+        groups[image.sha256].append(image)
+    _require_three(groups)
+    totals = Counter(image.label for image in images)
+    filled: dict[str, Counter[str]] = {subset: Counter() for subset in SUBSETS}
+    rows = []
+    for group in sorted(groups, key=lambda content: _deal_order(content, seed)):
+        members = groups[group]
+        subset = _emptiest(members, totals, filled, shares)
+        for image in members:
+            filled[subset][image.label] += 1
+            rows.append(SplitRow(image.file, image.label, subset, group[:16], image.sha256))
+    return sorted(rows)
+
+
+def _deal_order(content: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed} {content}".encode()).hexdigest()
+
+
+def _emptiest(
+    members: Sequence[LabelledImage],
+    totals: Counter[str],
+    filled: dict[str, Counter[str]],
+    shares: tuple[float, float, float],
+) -> str:
+    """The subset that has the smallest part of what it is due in these images' classes."""
+
+    def fullness(subset: str) -> float:
+        due = shares[SUBSETS.index(subset)]
+        return sum(filled[subset][i.label] / (due * totals[i.label]) for i in members)
+
+    return min(SUBSETS, key=fullness)
+
+
+def _require_three(groups: dict[str, list[LabelledImage]]) -> None:
+    different = Counter(label for g in groups.values() for label in {i.label for i in g})
+    for label, count in sorted(different.items()):
+        if count < 3:
+            noun = "image" if count == 1 else "different images"
+            raise DataError(
+                f"class {label} has {count} {noun}.",
+                "Expected at least 3 per class, one each to train, validate and test.",
+                f"add images to the folder {label}.",
+            )
+
+
+def write_split(path: Path, rows: Sequence[SplitRow]) -> None:
+    """Writes `split.csv` atomically: file, class, subset, group, sha256."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("file", "class", "subset", "group", "sha256"))
+    table.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_split(path: Path) -> list[SplitRow]:
+    """Reads what `write_split` wrote."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [SplitRow(*row) for row in list(csv.reader(file))[1:]]

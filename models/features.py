@@ -1,0 +1,194 @@
+"""Frozen features: the base's answers, computed once per image and view, kept on disk.
+
+A folder `features/<key>/` in the user's cache holds one array per view and cut,
+`view-0.block4_pool.npy`, float16, one row per image. The key is a hash of all that the
+numbers depend on, so another study on the same images finds them, and a change of anything
+makes a new folder. A file is there whole or not at all; an interrupted pass goes on with
+the first view that is missing.
+"""
+
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from datasets.augmentation import AUGMENTATION
+from datasets.batches import Subset, image_batches
+from datasets.errors import ResourceError
+from datasets.files import cache_folder, replacing, write_json
+from models.learner import Network
+from models.network import CUTS, cut_shape
+
+# Raise when the same inputs would give other numbers (decoding, resizing, network).
+FEATURES_VERSION = 1
+LARGEST = np.finfo(np.float16).max
+BATCH_SIZE = 32
+GIGABYTE = 1e9
+
+
+class FeaturePlan(NamedTuple):
+    """Which features a study keeps on disk."""
+
+    cuts: tuple[str, ...]  # what is cached; trials compute the rest live, batch by batch
+    views: int  # training views; validation has the plain image alone
+    bytes: int
+    reason: str  # empty when everything fits as asked
+
+    @property
+    def passes(self) -> str:
+        """What a trial's features come from, in a word."""
+        return "cached" if self.cuts else "live"
+
+
+def image_bytes(cuts: Sequence[str], size: int) -> int:
+    """Bytes of one image's float16 features at all the cuts together."""
+    return sum(2 * int(np.prod(cut_shape(cut, size))) for cut in cuts)
+
+
+def plan_features(
+    cuts: Sequence[str], *, train: int, validation: int, size: int, views: int, budget_gb: float
+) -> FeaturePlan:
+    """Fits features into a budget: fewer views first, then the lowest cut computed live.
+
+    Args:
+        cuts: What the space needs; `image` is never cached, as nothing is frozen below it.
+        train: Training images.
+        validation: Validation images.
+        size: Height and width of the images in pixels.
+        views: Views asked for, at least 1.
+        budget_gb: Gigabytes (1e9 bytes) on disk, at least 0.
+    """
+    kept = sorted({cut for cut in cuts if cut != "image"}, key=CUTS.index)
+    live: list[str] = []
+    while kept:
+        row = image_bytes(kept, size)
+        fitting = int((budget_gb * GIGABYTE - validation * row) // (train * row))
+        if fitting >= 1:
+            chosen = min(views, fitting)
+            return FeaturePlan(
+                tuple(kept),
+                chosen,
+                (train * chosen + validation) * row,
+                _reason(live, chosen, views, budget_gb),
+            )
+        live.append(kept.pop())
+    return FeaturePlan((), views, 0, _reason(live, views, views, budget_gb))
+
+
+def _reason(live: Sequence[str], chosen: int, views: int, budget_gb: float) -> str:
+    parts = []
+    if live:
+        parts.append(f"one view of {', '.join(live)} does not fit and is computed live")
+    if chosen < views:
+        parts.append(f"{chosen} of {views} views fit")
+    return f"--cache-gb {budget_gb:g}: {'; '.join(parts)}" if parts else ""
+
+
+class FeatureStore:
+    """Features of one subset, computed where missing, read through memory maps.
+
+    Args:
+        network: Whose frozen part is computed.
+        subset: The images.
+        cuts: Where features are taken.
+    """
+
+    def __init__(self, network: Network, subset: Subset, cuts: Sequence[str]) -> None:
+        self.network = network
+        self.subset = subset
+        self.cuts = tuple(cuts)
+        self.key = {
+            "version": FEATURES_VERSION,
+            "augmentation": AUGMENTATION,
+            "weights": network.weights.sha256,
+            "precision": network.precision.name,
+            "size": network.size,
+            "subset": subset.name,
+            "images": subset.digests,
+        }
+        digest = hashlib.sha256(json.dumps(self.key).encode()).hexdigest()
+        self.folder = cache_folder() / "features" / digest[:32]
+        self._open: dict[tuple[int, str], NDArray[np.float16]] = {}
+
+    def path(self, view: int, cut: str) -> Path:
+        """Where one view's features at one cut are kept."""
+        return self.folder / f"view-{view}.{cut}.npy"
+
+    def missing(self, view: int) -> list[str]:
+        """Cuts of a view that have still to be computed."""
+        return [cut for cut in self.cuts if not self.path(view, cut).exists()]
+
+    def rows(self, view: int, cut: str, order: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Reads the features of some images: (images, *cut shape)."""
+        if (view, cut) not in self._open:
+            self._open[view, cut] = np.load(self.path(view, cut), mmap_mode="r")
+        return self._open[view, cut][order]
+
+    def compute(self, view: int, *, on_images: Callable[[int], None] = lambda n: None) -> None:
+        """Computes what is missing of one view in one pass over the images.
+
+        Args:
+            view: 0 is the plain image.
+            on_images: Called with the number of images after each batch.
+
+        Raises:
+            ResourceError: If the disk has no room; what was whole before stays.
+            DataError: If an image can no longer be read.
+        """
+        cuts = self.missing(view)
+        if not cuts:
+            return
+        self._require_room(cuts)
+        lower = self.network.lower(tuple(cuts))
+        try:
+            if not (self.folder / "key.json").exists():
+                write_json(self.folder / "key.json", self.key)
+            with ExitStack() as stack:
+                files = [self._new_file(stack, view, cut) for cut in cuts]
+                for images, _ in image_batches(
+                    self.subset, size=self.network.size, batch_size=BATCH_SIZE, view=view
+                ):
+                    for file, features in zip(files, lower(images), strict=True):
+                        # Written, not mapped: a full disk is an error here, not a SIGBUS.
+                        file.write(_as_float16(features.numpy()).tobytes())
+                    on_images(len(images))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise self._no_room(cuts, "the disk became full") from error
+
+    def _new_file(self, stack: ExitStack, view: int, cut: str) -> IO[bytes]:
+        temporary = stack.enter_context(replacing(self.path(view, cut)))
+        file = stack.enter_context(temporary.open("wb"))
+        shape = (len(self.subset), *cut_shape(cut, self.network.size))
+        header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(file, header)
+        return file
+
+    def _require_room(self, cuts: Sequence[str]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        needed = len(self.subset) * image_bytes(cuts, self.network.size)
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise self._no_room(cuts, f"{free / GIGABYTE:.2f} GB are free")
+
+    def _no_room(self, cuts: Sequence[str], received: str) -> ResourceError:
+        needed = len(self.subset) * image_bytes(cuts, self.network.size)
+        return ResourceError(
+            f"no space left for features in {self.folder.parent}.",
+            f"Expected {needed / GIGABYTE:.2f} GB for the next view; {received}.",
+            "a smaller --cache-gb, or set STUDY_CACHE_DIR to a larger disk.",
+        )
+
+
+def _as_float16(features: NDArray[np.floating]) -> NDArray[np.float16]:
+    """Rounds to float16; what would overflow to infinity becomes the largest number."""
+    return np.minimum(features.astype(np.float32), LARGEST).astype(np.float16)

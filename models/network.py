@@ -1,0 +1,77 @@
+"""The whole network: base, head, and where it can be cut in two."""
+
+import keras
+
+from models.base import CONVOLUTIONS, BaseWeights, build_base
+from models.configuration import Configuration
+
+# Where frozen features are taken, from the top down. `pooled` is the head's input, block5_pool
+# averaged over space; `image` is the network's own input, below which nothing is frozen.
+CUTS = ("pooled", "block4_pool", "block3_pool", "block2_pool", "block1_pool", "image")
+
+
+def cut_below(unfreeze_depth: int) -> str:
+    """The nearest cut below the lowest of the `unfreeze_depth` (0..13) top convolutions."""
+    if unfreeze_depth == 0:
+        return "pooled"
+    block = int(unfrozen(unfreeze_depth)[0].removeprefix("block").split("_")[0])
+    return f"block{block - 1}_pool" if block > 1 else "image"
+
+
+def unfrozen(unfreeze_depth: int) -> tuple[str, ...]:
+    """Names of the convolutions that phase 2 trains, from the bottom up."""
+    return CONVOLUTIONS[len(CONVOLUTIONS) - unfreeze_depth :]
+
+
+def cut_shape(cut: str, size: int) -> tuple[int, ...]:
+    """Shape of one image's features at a cut, for images of `size` pixels."""
+    if cut == "pooled":
+        return (512,)
+    if cut == "image":
+        return (size, size, 3)
+    block = int(cut[len("block")])
+    side = size // 2**block
+    return (side, side, (64, 128, 256, 512, 512)[block - 1])
+
+
+def head_layers(configuration: Configuration, classes: int) -> list[keras.Layer]:
+    """Pooling, an optional dense layer, dropout and softmax; float32, as rounding shows here."""
+    layers: list[keras.Layer] = [keras.layers.GlobalAveragePooling2D(name="pool", dtype="float32")]
+    if configuration.head_units:
+        units = configuration.head_units
+        layers.append(keras.layers.Dense(units, activation="relu", name="dense", dtype="float32"))
+    layers.append(keras.layers.Dropout(configuration.dropout, name="dropout", dtype="float32"))
+    layers.append(
+        keras.layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")
+    )
+    return layers
+
+
+def build_model(
+    configuration: Configuration, weights: BaseWeights, *, size: int, classes: int
+) -> keras.Model:
+    """The hypermodel builder: the network of one configuration, in float32, ready for export.
+
+    Args:
+        configuration: Head width, dropout and unfreeze depth; the rates play no part here.
+        weights: The base's.
+        size: Height and width of the images, at least 32 pixels.
+        classes: At least 2.
+
+    Returns:
+        A model from RGB images (batch, size, size, 3) in 0..255 to class probabilities
+        (batch, classes); its trainable layers are those of the recipe's last phase.
+    """
+    base = build_base(weights, size=size)
+    x = base.output
+    for layer in head_layers(configuration, classes):
+        x = layer(x)
+    model = keras.Model(base.input, x, name="crack_classifier")
+    set_trainable(model, configuration.unfreeze_depth)
+    return model
+
+
+def set_trainable(model: keras.Model, unfreeze_depth: int) -> None:
+    """Freezes every convolution but the top `unfreeze_depth`; the head always trains."""
+    for name in CONVOLUTIONS:
+        model.get_layer(name).trainable = name in unfrozen(unfreeze_depth)

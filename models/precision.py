@@ -1,0 +1,51 @@
+"""Which number format the network computes in, and why."""
+
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import tensorflow as tf
+
+PrecisionName = Literal["float32", "bfloat16", "float16"]
+PRECISIONS = ("auto", *get_args(PrecisionName))
+
+
+class Precision(NamedTuple):
+    """The format of activations and products; weights and sums stay float32."""
+
+    name: PrecisionName
+    reason: str
+
+    @property
+    def policy(self) -> str:
+        """The Keras dtype policy."""
+        return "float32" if self.name == "float32" else f"mixed_{self.name}"
+
+
+def choose_precision(wanted: str) -> Precision:
+    """Takes bfloat16 where the hardware multiplies it natively, else float32.
+
+    Args:
+        wanted: One of `PRECISIONS`; `auto` asks the hardware.
+    """
+    for name in get_args(PrecisionName):
+        if wanted == name:
+            return Precision(name, "as asked")
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
+        if capability and capability >= (8, 0):  # Ampere is the first with bfloat16 cores
+            return Precision("bfloat16", "the GPU has bfloat16 cores")
+        return Precision("float32", "the GPU has no bfloat16 cores")
+    found = {"avx512_bf16", "amx_bf16"} & _processor_flags()
+    if found:
+        return Precision("bfloat16", f"the processor has {', '.join(sorted(found))}")
+    return Precision("float32", "the processor has no bfloat16 instructions")
+
+
+def _processor_flags() -> set[str]:
+    """Instruction sets as Linux lists them; elsewhere none are known and float32 is safe."""
+    listing = Path("/proc/cpuinfo")
+    if not listing.exists():
+        return set()
+    lines = listing.read_text().splitlines()
+    return set(next((line for line in lines if line.startswith("flags")), "").split())

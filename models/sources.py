@@ -1,0 +1,90 @@
+"""Where the recipe's batches come from: stored features, or images through the frozen part.
+
+Both answer the same question, so the code that trains a trial on features is the code that
+retrains the best one on images.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.batches import Subset, image_batches
+from models.features import FeatureStore
+from models.learner import Features, Network
+
+Batch = tuple[Features, NDArray[np.int32]]
+PLAIN = 0  # the epoch whose view is the plain image: validation and test
+
+
+class Source(Protocol):
+    """Labelled features of one subset at any cut."""
+
+    subset: Subset
+
+    def batches(
+        self, cut: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+    ) -> Iterator[Batch]:
+        """Yields one pass in the given order; `epoch` counts from 1, 0 is the plain image."""
+        ...
+
+
+class ImageSource:
+    """Decodes, augments and runs the frozen part for every batch.
+
+    Args:
+        network: Whose frozen part is run.
+        subset: The images.
+        views: After so many epochs the views repeat; None makes a fresh one every epoch.
+    """
+
+    def __init__(self, network: Network, subset: Subset, *, views: int | None = None) -> None:
+        self.network = network
+        self.subset = subset
+        self.views = views
+
+    def batches(
+        self, cut: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+    ) -> Iterator[Batch]:
+        """See `Source`; never holds more than a few batches."""
+        lower = self.network.lower((cut,))
+        view = view_of(epoch, self.views)
+        for images, labels in image_batches(
+            self.subset, size=self.network.size, batch_size=batch_size, view=view, order=order
+        ):
+            yield lower(images)[0], labels
+
+
+class FeatureSource:
+    """Reads stored features; cuts that are not stored are computed live from the same views.
+
+    Args:
+        store: Whose views 0 to `views` - 1 have been computed.
+        views: How many views there are.
+    """
+
+    def __init__(self, store: FeatureStore, *, views: int) -> None:
+        self.store = store
+        self.subset = store.subset
+        self.views = views
+        self._live = ImageSource(store.network, store.subset, views=views)
+
+    def batches(
+        self, cut: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+    ) -> Iterator[Batch]:
+        """See `Source`; maps the files, so only the batch is in memory."""
+        if cut not in self.store.cuts:
+            yield from self._live.batches(cut, epoch=epoch, order=order, batch_size=batch_size)
+            return
+        view = view_of(epoch, self.views)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            yield self.store.rows(view, cut, rows), self.subset.labels[rows]
+
+
+def view_of(epoch: int, views: int | None) -> int:
+    """The view an epoch sees: 0 is plain; epochs cycle through `views`, or never repeat."""
+    if epoch == PLAIN:
+        return 0
+    return epoch if views is None else (epoch - 1) % views

@@ -1,0 +1,82 @@
+"""The model card: what was made, from what, how good it is and where it ends."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from results.tables import duration, markdown_table
+
+_REPORT = ("precision", "recall", "f1-score")
+
+
+def model_card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """The model card in Markdown.
+
+    Args:
+        manifest: study.json. Its name, created and options are needed; images, classes,
+            seconds, planned_trials, versions, commit, fingerprint and groups (how many
+            groups of near-duplicates the split kept together) are told if they are there.
+        metrics: best/metrics.json. `test` is what `evaluate` returned; trial and settings
+            are told if they are there.
+
+    Returns:
+        Markdown text for any number of classes.
+
+    Raises:
+        KeyError: If a needed entry is missing.
+    """
+    test, options = metrics["test"], manifest["options"]
+    low, high = test["accuracy_interval"]
+    return _template().render(
+        name=manifest["name"],
+        created=str(manifest["created"])[:10],
+        options=options,
+        image_size=options.get("image_size", 224),
+        manifest=manifest,
+        groups=manifest.get("groups"),
+        trial=metrics.get("trial"),
+        settings={
+            key.replace("_", " "): _number(value)
+            for key, value in metrics.get("settings", {}).items()
+        },
+        duration=duration(manifest["seconds"]) if manifest.get("seconds") else None,
+        test=test,
+        low=low,
+        high=high,
+        stages={stage.replace("_", " "): scores for stage, scores in test["stages"].items()},
+        confusion=_confusion(test),
+        report=_report(test),
+    )
+
+
+def _confusion(test: Mapping[str, Any]) -> str:
+    head = ["true \\ predicted", *test["classes"]]
+    counts = zip(test["classes"], test["confusion_matrix"], strict=True)
+    return markdown_table(head, [[name, *row] for name, row in counts])
+
+
+def _report(test: Mapping[str, Any]) -> str:
+    rows = [
+        [name, *(f"{test['report'][name][column]:.4f}" for column in _REPORT), entry["support"]]
+        for name, entry in ((name, test["report"][name]) for name in test["classes"])
+    ]
+    return markdown_table(["class", *_REPORT, "images"], rows)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("results", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, not HTML
+    )
+    return environment.get_template("model-card.md.jinja")

@@ -1,0 +1,130 @@
+"""What a model is worth on the test images, as a function of predictions.csv alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import classification_report, confusion_matrix
+
+from results.statistics import wilson_interval
+
+STAGES = ("before_training", "after_phase_1", "after_phase_2")
+# Keras' epsilon: its cross-entropy clips probabilities here, so a sure mistake costs 16.1 nats.
+_EPSILON = 1e-7
+_TEXT = ("file", "class", "stage")
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Reads predictions.csv exactly: every bit of a probability, and classes named "NA" or "1".
+
+    Raises:
+        ValueError: If a probability is no number.
+    """
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name in table.columns.difference(list(_TEXT)):
+        # Python's float, as pandas' own parser may be off by the last bit.
+        table[name] = table[name].map(float)
+    return table
+
+
+def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+    """Every number of the test report, recomputable from predictions.csv.
+
+    The predicted class is the one of the highest probability, a tie going to the first. The
+    loss is the mean of -log p(true class) with p clipped to [1e-7, 1], in nats.
+
+    Args:
+        predictions: One row per image and stage: file, class (its true name), stage (one of
+            `STAGES`) and a probability column `p_<class>` for each class.
+        classes: The names of the classes, in the model's order.
+
+    Returns:
+        images, classes, stages (loss and accuracy of each), and for the last stage: accuracy,
+        accuracy_interval ([low, high]), interval (how it was computed), loss, macro_f1,
+        report (scikit-learn's, by class) and confusion_matrix (rows are true classes).
+        Plain JSON types.
+
+    Raises:
+        ValueError: If rows are missing, doubled or malformed; the message lists all faults.
+    """
+    _check(predictions, classes)
+    present = [stage for stage in STAGES if (predictions["stage"] == stage).any()]
+    stages = {
+        stage: _loss_and_accuracy(predictions[predictions["stage"] == stage], classes)
+        for stage in present
+    }
+    final = predictions[predictions["stage"] == present[-1]]
+    truth, probabilities = _arrays(final, classes)
+    chosen = probabilities.argmax(axis=1)
+    labels = range(len(classes))
+    report = classification_report(
+        truth, chosen, labels=labels, target_names=classes, output_dict=True, zero_division=0
+    )
+    return {
+        "images": len(final),
+        "classes": list(classes),
+        "stages": stages,
+        **stages[present[-1]],
+        "accuracy_interval": list(wilson_interval(int((truth == chosen).sum()), len(final))),
+        "interval": "Wilson 95 %",
+        "macro_f1": float(report["macro avg"]["f1-score"]),
+        "report": _plain(report),
+        "confusion_matrix": confusion_matrix(truth, chosen, labels=labels).tolist(),
+    }
+
+
+def _loss_and_accuracy(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, float]:
+    truth, probabilities = _arrays(rows, classes)
+    right = probabilities[np.arange(len(truth)), truth]
+    return {
+        "loss": float(-np.log(np.clip(right, _EPSILON, 1.0)).mean()),
+        "accuracy": float((probabilities.argmax(axis=1) == truth).mean()),
+    }
+
+
+def _arrays(
+    rows: pd.DataFrame, classes: Sequence[str]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    truth = pd.Index(classes).get_indexer(pd.Index(rows["class"]))
+    return truth, rows[[f"p_{name}" for name in classes]].to_numpy(np.float64)
+
+
+def _check(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
+    needed = [*_TEXT, *(f"p_{name}" for name in classes)]
+    missing = [name for name in needed if name not in predictions.columns]
+    if missing or predictions.empty:
+        raise ValueError(
+            f"Predictions need a row per image and the columns {', '.join(needed)}; received "
+            f"{len(predictions)} rows without {', '.join(missing) or 'any missing column'}."
+        )
+    faults = [*_unknown(predictions, "stage", STAGES), *_unknown(predictions, "class", classes)]
+    doubled = int(predictions.duplicated(["file", "stage"]).sum())
+    if doubled:
+        faults.append(f"{doubled} files occur twice in a stage")
+    files = {frozenset(names) for _, names in predictions.groupby("stage")["file"]}
+    if len(files) > 1:
+        faults.append("the stages hold different files")
+    values = predictions[needed[len(_TEXT) :]].to_numpy(np.float64)
+    wrong = int((~((values >= 0) & (values <= 1 + 1e-3)).all(axis=1)).sum())
+    if wrong:
+        faults.append(f"{wrong} rows have a probability that is no number in [0, 1]")
+    if faults:
+        raise ValueError(f"The predictions cannot be evaluated: {'; '.join(faults)}.")
+
+
+def _unknown(predictions: pd.DataFrame, column: str, allowed: Sequence[str]) -> list[str]:
+    unknown = sorted(set(predictions[column].astype(str)) - set(allowed))
+    names = ", ".join(unknown[:5])
+    return [f"unknown {column} {names} (expected {', '.join(allowed)})"] if unknown else []
+
+
+def _plain(report: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {key: int(value) if key == "support" else float(value) for key, value in row.items()}
+        if isinstance(row, dict)
+        else float(row)
+        for name, row in report.items()
+    }

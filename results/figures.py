@@ -1,0 +1,223 @@
+"""Figures of a study. Each is collected as plain numbers first, then drawn."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from sklearn.metrics import ConfusionMatrixDisplay
+
+from datasets.files import replacing
+from results.records import EpochRecord, TrialRecord
+from results.trials import objective_direction, rank, trial_order
+
+_TRAIN, _VALIDATION, _QUIET, _INK = "#4878a8", "#d1603d", "#b9c0c7", "#333a42"
+
+
+class LearningCurves(NamedTuple):
+    """A training's curves; epochs count from 1 through both phases, losses are in nats."""
+
+    epochs: list[int]
+    loss: list[float]
+    val_loss: list[float]
+    accuracy: list[float]
+    val_accuracy: list[float]
+    second_phase: int | None  # its first epoch, None if there is no phase 2
+    selected: int | None  # the epoch whose weights were kept
+
+
+class TrialCurve(NamedTuple):
+    """One trial's objective on the validation images, epoch by epoch from 1."""
+
+    trial: str
+    epochs: list[int]
+    values: list[float]
+
+
+class Rung(NamedTuple):
+    """The trials of one epoch budget; `best` is the id of the one with the best score."""
+
+    epochs: int
+    curves: list[TrialCurve]
+    best: str | None
+
+
+class Confusion(NamedTuple):
+    """Counts of test images: rows are true classes, columns predicted ones."""
+
+    classes: list[str]
+    counts: list[list[int]]
+
+
+def collect_learning_curves(
+    curve: Sequence[EpochRecord], *, selected: int | None = None
+) -> LearningCurves:
+    """The curves of one training.
+
+    Args:
+        curve: Its epochs in order; may be empty.
+        selected: The epoch whose weights were kept.
+    """
+    return LearningCurves(
+        epochs=[epoch.epoch for epoch in curve],
+        loss=[epoch.loss for epoch in curve],
+        val_loss=[epoch.val_loss for epoch in curve],
+        accuracy=[epoch.accuracy for epoch in curve],
+        val_accuracy=[epoch.val_accuracy for epoch in curve],
+        second_phase=min((epoch.epoch for epoch in curve if epoch.phase == 2), default=None),
+        selected=selected,
+    )
+
+
+def collect_rungs(records: Sequence[TrialRecord], *, objective: str) -> list[Rung]:
+    """The validation curves of all trials that have one, by rung, the lowest rung first.
+
+    Raises:
+        UsageError: If the objective is unknown.
+    """
+    objective_direction(objective)
+    rungs = []
+    for epochs in sorted({record.epochs for record in records if record.curve}):
+        there = [record for record in records if record.epochs == epochs and record.curve]
+        best = next((record.trial for record in rank(there, objective=objective)), None)
+        curves = [
+            TrialCurve(
+                record.trial,
+                [epoch.epoch for epoch in record.curve],
+                [getattr(epoch, objective) for epoch in record.curve],
+            )
+            for record in sorted(there, key=lambda record: trial_order(record.trial))
+        ]
+        rungs.append(Rung(epochs, curves, best))
+    return rungs
+
+
+def collect_confusion(test: Mapping[str, Any]) -> Confusion:
+    """The confusion matrix of what `evaluate` returned."""
+    return Confusion(list(test["classes"]), [list(row) for row in test["confusion_matrix"]])
+
+
+def draw_learning_curves(curves: LearningCurves) -> Figure:
+    """Loss and accuracy side by side, with the change of phase and the kept epoch marked."""
+    figure = _figure(10, 4)
+    panels = (
+        ("Loss (nats)", curves.loss, curves.val_loss),
+        ("Accuracy", curves.accuracy, curves.val_accuracy),
+    )
+    for place, (title, train, validation) in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, 2, place)
+        _plain_axes(axes, title, pad=18)
+        axes.plot(curves.epochs, validation, "o-", ms=4, color=_VALIDATION, label="validation")
+        # Dashed and on top: where the curves run together, both are seen.
+        axes.plot(curves.epochs, train, "o--", ms=3, color=_TRAIN, label="training")
+        _mark_phases(axes, curves)
+        if curves.selected in curves.epochs:
+            kept = validation[curves.epochs.index(curves.selected)]
+            axes.plot(
+                curves.selected, kept, "o", ms=10, mfc="none", mec=_INK, mew=1.5, label="kept epoch"
+            )
+        axes.legend(frameon=False)
+    return figure
+
+
+def draw_rungs(rungs: Sequence[Rung], *, objective: str) -> Figure:
+    """One panel per rung with every trial's curve, the best trial of the rung in colour."""
+    figure = _figure(max(4.0, 3.4 * len(rungs)), 3.8)
+    first: Axes | None = None
+    for place, rung in enumerate(rungs, start=1):
+        axes = figure.add_subplot(1, len(rungs), place, sharey=first)
+        first = first or axes
+        count = f"{len(rung.curves)} trial{'' if len(rung.curves) == 1 else 's'}"
+        unit = f"{rung.epochs} epoch{'' if rung.epochs == 1 else 's'}"
+        _plain_axes(axes, f"Rung of {unit}: {count}")
+        for curve in sorted(rung.curves, key=lambda curve: curve.trial == rung.best):
+            is_best = curve.trial == rung.best
+            axes.plot(
+                curve.epochs,
+                curve.values,
+                "o-",
+                ms=4 if is_best else 2.5,
+                lw=2 if is_best else 1,
+                color=_VALIDATION if is_best else _QUIET,
+                label=f"best: {curve.trial}" if is_best else None,
+            )
+        if rung.best is not None:
+            axes.legend(frameon=False)
+    if first is not None:
+        first.set_ylabel(objective)
+        if objective == "val_loss":  # a diverged trial would flatten all others
+            first.set_yscale("log")
+            first.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            first.yaxis.set_major_formatter("{x:g}")
+            first.yaxis.set_minor_formatter(NullFormatter())
+    return figure
+
+
+def draw_confusion(confusion: Confusion) -> Figure:
+    """The counts as a matrix, shaded by the share of the true class."""
+    size = len(confusion.classes)
+    side = max(4.2, 1.8 + 0.75 * size)
+    figure = _figure(side + 0.6, side)
+    axes = figure.add_subplot()
+    counts = np.array(confusion.counts)
+    # Shares, not counts, choose the colour: a large class would leave a small one white.
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    display = ConfusionMatrixDisplay(shares, display_labels=confusion.classes)
+    long = max(map(len, confusion.classes)) * size > 40
+    display.plot(
+        ax=axes,
+        cmap="Blues",
+        colorbar=False,
+        include_values=True,
+        xticks_rotation=45 if long else "horizontal",
+        im_kw={"vmin": 0, "vmax": 1},
+    )
+    for text, count in zip(display.text_.ravel(), counts.ravel(), strict=True):
+        text.set_text(str(count))
+        text.set_fontsize(15 if size <= 4 else 10)
+        text.set_alpha(1.0 if count else 0.35)
+    if long:
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(f"{counts.sum()} test images", fontsize=11, color=_INK)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure atomically, in the format of the path's suffix (PNG, SVG or PDF)."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.lstrip("."), dpi=150)
+
+
+def _figure(width: float, height: float) -> Figure:
+    # A Figure of its own, not pyplot's: no global state, no window, nothing left open.
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _plain_axes(axes: Axes, title: str, *, pad: float = 6) -> None:
+    axes.set_title(title, loc="left", pad=pad, fontsize=11, color=_INK)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(axis="y", color="#e6e9ec", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _mark_phases(axes: Axes, curves: LearningCurves) -> None:
+    if curves.second_phase is None:
+        return
+    border = curves.second_phase - 0.5
+    axes.axvline(border, color=_INK, linestyle="--", linewidth=1)
+    # Above the frame, where neither a curve nor the legend can lie under the words.
+    above = axes.get_xaxis_transform()
+    for text, side in (("head only  ", "right"), ("  fine-tuning", "left")):
+        axes.text(border, 1.01, text, ha=side, color=_INK, fontsize=8, transform=above)

@@ -1,0 +1,249 @@
+"""A study on disk: the folder `runs/<name>/`, its files, its lock, and finding it again."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from datasets.errors import StudyStateError, UsageError
+from datasets.files import write_json, write_text
+from results.records import TrialRecord
+from results.trials import trial_order, trials_table
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+# `study list` takes a lock for an instant to see who holds it; a search outwaits that.
+_LOCK_PATIENCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """One study's files, by path; nothing is read or made before a method asks for it."""
+
+    path: Path  # e.g. runs/first; need not exist yet
+
+    @property
+    def name(self) -> str:
+        """The study's name, which is its folder's."""
+        return self.path.name
+
+    @property
+    def manifest_path(self) -> Path:
+        """What the study was asked to do, and how far it is."""
+        return self.path / "study.json"
+
+    @property
+    def split_path(self) -> Path:
+        """Every image with its class, subset, group and SHA-256."""
+        return self.path / "split.csv"
+
+    @property
+    def tuner_path(self) -> Path:
+        """Keras Tuner's own folder."""
+        return self.path / "keras_tuner"
+
+    @property
+    def trials_path(self) -> Path:
+        """One JSON file per trial: the source of truth."""
+        return self.path / "trials"
+
+    @property
+    def table_path(self) -> Path:
+        """The trials as one table, derived from the folder of trials."""
+        return self.path / "trials.csv"
+
+    @property
+    def best_path(self) -> Path:
+        """The retrained best trial: model, metrics, predictions, card and figures."""
+        return self.path / "best"
+
+    @property
+    def metrics_path(self) -> Path:
+        """What `study best` measured."""
+        return self.best_path / "metrics.json"
+
+    @property
+    def predictions_path(self) -> Path:
+        """The probabilities of every test image, from which the metrics follow."""
+        return self.best_path / "predictions.csv"
+
+    def manifest(self) -> dict[str, Any]:
+        """The content of study.json.
+
+        Raises:
+            StudyStateError: If the file is missing or damaged; the message names it.
+        """
+        manifest = _read_json(self.manifest_path)
+        missing = [key for key in ("created", "state", "options") if key not in manifest]
+        if missing:
+            raise _damaged(self.manifest_path, f"it lacks {', '.join(missing)}")
+        return manifest
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replaces study.json, the whole file or nothing."""
+        write_json(self.manifest_path, manifest)
+
+    def trials(self) -> list[TrialRecord]:
+        """All recorded trials by trial id; none for a study that has just begun.
+
+        Raises:
+            StudyStateError: If a trial's file is damaged; the message names it.
+        """
+        records = [_read_trial(path) for path in self.trials_path.glob("*.json")]
+        return sorted(records, key=lambda record: trial_order(record.trial))
+
+    def write_trial(self, record: TrialRecord) -> None:
+        """Records a trial in a file of its own and writes trials.csv anew."""
+        write_json(self.trials_path / f"{record.trial}.json", record.to_json())
+        write_text(self.table_path, trials_table(self.trials()).to_csv(index=False))
+
+    def metrics(self) -> dict[str, Any] | None:
+        """What `study best` measured, or None if it was not run yet.
+
+        Raises:
+            StudyStateError: If the file is damaged; the message names it.
+        """
+        return _read_json(self.metrics_path) if self.metrics_path.exists() else None
+
+    def state(self) -> str:
+        """The manifest's state, except that a search that was killed counts as interrupted.
+
+        Raises:
+            StudyStateError: If study.json is missing or damaged.
+        """
+        state = str(self.manifest()["state"])
+        return "interrupted" if state == "running" and not self._is_locked() else state
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps the study for this process while the block runs.
+
+        Raises:
+            StudyStateError: If another process has it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._lock_path)
+        try:
+            lock.acquire(timeout=_LOCK_PATIENCE_SECONDS)
+        except Timeout:
+            raise StudyStateError(
+                f"Study {self.name} is in use by another process.",
+                f"Expected {self._lock_path} to be free; found it locked.",
+                "wait for the other process, or give this study another --name.",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path / ".lock"
+
+    def _is_locked(self) -> bool:
+        if not self._lock_path.exists():
+            return False
+        try:
+            with FileLock(self._lock_path, blocking=False):
+                return False
+        except (Timeout, OSError):  # OSError: a folder that may only be read says nothing
+            return True
+
+
+def check_name(name: str) -> str:
+    """Gives back a name that can be a study's.
+
+    Raises:
+        UsageError: If it holds anything but letters, digits, `.`, `_` and `-`, starts with a
+            dot or a dash, or is longer than 100 characters.
+    """
+    if _NAME.fullmatch(name):
+        return name
+    raise UsageError(
+        f"{name!r} cannot be the name of a study.",
+        "Expected up to 100 letters, digits, '.', '_' or '-', the first no dot or dash.",
+        "a name such as first-search.",
+    )
+
+
+def list_studies(runs: Path) -> list[StudyFolder]:
+    """Every folder in `runs` that has a study.json, even a damaged one, oldest first."""
+    studies = [StudyFolder(path.parent) for path in runs.glob("*/study.json")]
+    return sorted(studies, key=lambda study: (_created(study), study.name))
+
+
+def open_study(runs: Path, name: str) -> StudyFolder:
+    """Finds a study by name.
+
+    Raises:
+        UsageError: If the name could not be a study's.
+        StudyStateError: If there is no such study, or its study.json is damaged.
+    """
+    study = StudyFolder(runs / check_name(name))
+    if not study.manifest_path.exists():
+        existing = [other.name for other in list_studies(runs)]
+        near = difflib.get_close_matches(name, existing, n=3)
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise StudyStateError(
+            f"No study named {name} in {runs}.",
+            f"{meant}Studies there: {', '.join(existing) or 'none'}.",
+            "study list" if existing else "study search",
+        )
+    study.manifest()
+    return study
+
+
+def latest_study(runs: Path) -> StudyFolder:
+    """The study that was created last.
+
+    Raises:
+        StudyStateError: If there is none, or its study.json is damaged.
+    """
+    studies = list_studies(runs)
+    if not studies:
+        raise StudyStateError(
+            f"No study in {runs.absolute()}.",
+            "Expected at least one folder with a study.json.",
+            "study search",
+        )
+    studies[-1].manifest()
+    return studies[-1]
+
+
+def _created(study: StudyFolder) -> float:
+    try:
+        return datetime.fromisoformat(study.manifest()["created"]).timestamp()
+    except (StudyStateError, TypeError, ValueError):
+        return study.manifest_path.stat().st_mtime
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(content, dict):
+        raise _damaged(path, f"it holds a {type(content).__name__}")
+    return content
+
+
+def _read_trial(path: Path) -> TrialRecord:
+    content = _read_json(path)
+    try:
+        return TrialRecord.from_json(content)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _damaged(path: Path, reason: str) -> StudyStateError:
+    return StudyStateError(
+        f"{path} is damaged.",
+        f"Expected a JSON object as this project writes it; {reason}.",
+        "restore the file from a copy, or move the study's folder out of the way.",
+    )

@@ -1,0 +1,232 @@
+"""Studies as tables, one row each, and any table as text."""
+
+import csv
+import json
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from datasets.errors import StudyStateError, UsageError
+from results.folder import StudyFolder
+from results.records import SETTINGS, TrialRecord
+from results.trials import rank, with_whole_numbers
+
+FORMATS = ("csv", "json", "markdown", "latex")
+
+_COUNTS = ("trials", "planned_trials", "failed_trials", "epochs", "rung", "test_images")
+_STUDIES = (
+    "study",
+    "state",
+    "created",
+    "data",
+    "algorithm",
+    "trials",
+    "planned_trials",
+    "failed_trials",
+    "objective",
+    "score",
+    "test_accuracy",
+)
+_COMPARISON = (
+    "study",
+    "state",
+    "algorithm",
+    "trials",
+    "planned_trials",
+    "failed_trials",
+    "epochs",
+    "seconds",
+    "objective",
+    "score",
+    "rung",
+    "trial",
+    *SETTINGS,
+    "test_images",
+    "test_accuracy",
+    "test_accuracy_low",
+    "test_accuracy_high",
+    "test_loss",
+    "test_macro_f1",
+)
+
+
+def studies_table(studies: Sequence[StudyFolder]) -> pd.DataFrame:
+    """One row per study for a listing; a damaged study has the state "damaged" and no more."""
+    rows = []
+    for study in studies:
+        try:
+            rows.append(_row(study))
+        except StudyStateError:
+            rows.append({"study": study.name, "state": "damaged"})
+    return _frame(rows, _STUDIES)
+
+
+def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
+    """One row per study with its search, its best trial and its test result.
+
+    Columns: study, state, algorithm, trials (finished ones), planned_trials, failed_trials,
+    epochs (the rungs of all completed trials added up), seconds (wall time of the search),
+    objective, score, rung, trial and settings of the trial that `study best` retrained, or
+    would; test_images, test_accuracy with its 95 % interval, test_loss and test_macro_f1,
+    which are blank until `study best` was run.
+
+    Raises:
+        StudyStateError: If a study's files are damaged.
+    """
+    return _frame([_row(study) for study in studies], _COMPARISON)
+
+
+def differences(studies: Sequence[StudyFolder]) -> list[str]:
+    """Why scores of these studies do not compare, one sentence each; empty if they do."""
+    sentences = []
+    for subset, scores in (("test", "test scores"), ("validation", "validation scores")):
+        images = {study.name: _images(study, subset) for study in studies}
+        for first, second in combinations(images, 2):
+            if images[first] != images[second]:
+                sentences.append(
+                    f"The {scores} of {first} and {second} are not comparable: "
+                    f"their {subset} images differ ({len(images[first])} and "
+                    f"{len(images[second])}, {len(images[first] & images[second])} in common)."
+                )
+    objectives = {study.name: study.manifest()["options"].get("objective") for study in studies}
+    if len(set(objectives.values())) > 1:
+        each = ", ".join(f"{name}: {objective}" for name, objective in objectives.items())
+        sentences.append(f"The scores measure different objectives ({each}).")
+    return sentences
+
+
+def render(frame: pd.DataFrame, style: str, *, transposed: bool = False) -> str:
+    """A table as text that ends with a line break.
+
+    CSV and JSON keep every digit, one row per study or trial; Markdown and LaTeX are rounded
+    for reading.
+
+    Args:
+        frame: Any table of this package.
+        style: One of `FORMATS`.
+        transposed: In Markdown and LaTeX, print the rows as columns.
+
+    Raises:
+        UsageError: If the format is unknown.
+    """
+    if style == "csv":
+        return frame.to_csv(index=False, lineterminator="\n")
+    if style == "json":
+        plain = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+        return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if style == "markdown":
+        shown = readable(frame, transposed=transposed)
+        return markdown_table(list(shown.columns), shown.to_numpy().tolist())
+    if style == "latex":
+        latex = readable(frame, transposed=transposed).to_latex(index=False, escape=True)
+        return latex.replace("→", r"$\rightarrow$")
+    raise UsageError(f"No format {style!r}.", f"Expected one of {', '.join(FORMATS)}.")
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table in GitHub's Markdown; a bar inside a cell is escaped."""
+    cells = [[str(cell).replace("|", r"\|") for cell in row] for row in (head, *rows)]
+    cells.insert(1, ["---"] * len(head))
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+
+
+def readable(frame: pd.DataFrame, *, transposed: bool = False) -> pd.DataFrame:
+    """The same table as text for people: rounded numbers, headings in words, blanks empty.
+
+    Args:
+        frame: Any table of this package.
+        transposed: Turn rows into columns, headed by the first column.
+    """
+    columns = {
+        _heading(str(name)): [_cell(str(name), value) for value in frame[name]]
+        for name in frame.columns
+    }
+    shown = pd.DataFrame(columns, dtype=object)
+    if not transposed:
+        return shown
+    first = shown.columns[0]
+    return shown.set_index(first).T.reset_index(names=first)
+
+
+def duration(seconds: float) -> str:
+    """A time in words, e.g. "45 s", "2 min 05 s" or "3 h 07 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _heading(column: str) -> str:
+    # "seconds" would be wrong above "4 min 47 s".
+    return "time" if column == "seconds" else column.replace("_", " ").replace(" f1", " F1")
+
+
+def _cell(column: str, value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    if column == "seconds":
+        return duration(value)
+    if column == "created":
+        return str(value)[:16].replace("T", " ")
+    if not isinstance(value, float):
+        return str(value)
+    if column.endswith("learning_rate"):
+        return f"{value:.1e}".replace("e-0", "e-")
+    return f"{value:.2f}" if column == "dropout" else f"{value:.4f}"
+
+
+def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(columns))
+    counts = [name for name in _COUNTS if name in columns]
+    return with_whole_numbers(frame.astype(dict.fromkeys(counts, "Int64")))
+
+
+def _row(study: StudyFolder) -> dict[str, Any]:
+    manifest, records, metrics = study.manifest(), study.trials(), study.metrics() or {}
+    options, test = manifest["options"], metrics.get("test", {})
+    row = {
+        "study": study.name,
+        "state": study.state(),
+        "created": manifest["created"],
+        "data": options.get("data"),
+        "algorithm": options.get("algorithm"),
+        "trials": len(records),
+        "planned_trials": manifest.get("planned_trials"),
+        "failed_trials": sum(record.status == "failed" for record in records),
+        "epochs": sum(record.epochs for record in records if record.status == "completed"),
+        "seconds": manifest.get("seconds"),
+        "objective": options.get("objective"),
+    }
+    chosen = _chosen(records, str(options.get("objective")), metrics.get("trial"))
+    if chosen is not None:
+        row |= {"score": chosen.score, "rung": chosen.epochs, "trial": chosen.trial}
+        row |= {name: chosen.settings.get(name) for name in SETTINGS}
+    low, high = test.get("accuracy_interval", (None, None))
+    return row | {
+        "test_images": test.get("images"),
+        "test_accuracy": test.get("accuracy"),
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_loss": test.get("loss"),
+        "test_macro_f1": test.get("macro_f1"),
+    }
+
+
+def _chosen(
+    records: Sequence[TrialRecord], objective: str, retrained: str | None
+) -> TrialRecord | None:
+    ranked = rank(records, objective=objective)
+    named = [record for record in ranked if record.trial == retrained]
+    return next(iter([*named, *ranked]), None)
+
+
+def _images(study: StudyFolder, subset: str) -> frozenset[str]:
+    if not study.split_path.exists():
+        return frozenset()
+    with study.split_path.open(encoding="utf-8", newline="") as file:
+        return frozenset(row["sha256"] for row in csv.DictReader(file) if row["subset"] == subset)

@@ -1,0 +1,173 @@
+"""The trials of a study as tables: all of them, ranked, and a leaderboard with rungs apart."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import pandas as pd
+
+from datasets.errors import SearchError, UsageError
+from results.records import SETTINGS, TrialRecord
+
+Direction = Literal["min", "max"]
+
+_DIRECTIONS: dict[str, Direction] = {
+    "val_loss": "min",
+    "val_accuracy": "max",
+    "val_macro_f1": "max",
+}
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1")
+_WHOLE_NUMBERS = ("bracket", "round", "epochs", "best_epoch", "head_units", "unfreeze_depth")
+
+
+def objective_direction(objective: str) -> Direction:
+    """Whether a lower ("min") or a higher ("max") objective is better.
+
+    Raises:
+        UsageError: If the objective is none of those a search can have.
+    """
+    if objective not in _DIRECTIONS:
+        raise UsageError(
+            f"No search has the objective {objective!r}.",
+            f"Expected one of {', '.join(_DIRECTIONS)}.",
+        )
+    return _DIRECTIONS[objective]
+
+
+def trial_order(trial: str) -> tuple[int, str]:
+    """Sort key of a trial id, so that "10000" comes after "9999"."""
+    return len(trial), trial
+
+
+def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
+    """One row per trial, in the order given, as trials.csv holds it.
+
+    Columns: trial, status, bracket, round, parent, one per setting, epochs (the rung),
+    best_epoch, one per metric at the best epoch, score, seconds, message. What a trial does
+    not have is blank.
+    """
+    settings = _columns(SETTINGS, [record.settings for record in records])
+    metrics = _columns(METRICS, [record.metrics for record in records])
+    rows = [
+        {
+            "trial": record.trial,
+            "status": record.status,
+            "bracket": record.bracket,
+            "round": record.round,
+            "parent": record.parent,
+            **{name: record.settings.get(name) for name in settings},
+            "epochs": record.epochs,
+            "best_epoch": record.best_epoch,
+            **{name: record.metrics.get(name) for name in metrics},
+            "score": record.score,
+            "seconds": record.seconds,
+            "message": record.message,
+        }
+        for record in records
+    ]
+    head = ["trial", "status", "bracket", "round", "parent", *settings, "epochs", "best_epoch"]
+    return with_whole_numbers(
+        pd.DataFrame(rows, columns=[*head, *metrics, "score", "seconds", "message"])
+    )
+
+
+def rank(records: Sequence[TrialRecord], *, objective: str) -> list[TrialRecord]:
+    """The completed trials, best first, in one order on every machine.
+
+    The highest rung comes first, as scores of different rungs do not compare; then the
+    score; a tie goes to the lower trial id. A trial whose score is missing, NaN or infinite
+    has no rank.
+
+    Raises:
+        UsageError: If the objective is unknown.
+    """
+    sign = 1 if objective_direction(objective) == "min" else -1
+
+    def order(record: TrialRecord) -> tuple[int, float, tuple[int, str]]:
+        return -record.epochs, sign * (record.score or 0.0), trial_order(record.trial)
+
+    return sorted(filter(_is_scored, records), key=order)
+
+
+def best_trial(records: Sequence[TrialRecord], objective: str) -> TrialRecord:
+    """The best trial of the top rung that any completed trial reached.
+
+    Raises:
+        SearchError: If no trial is completed with a score.
+        UsageError: If the objective is unknown.
+    """
+    ranked = rank(records, objective=objective)
+    if ranked:
+        return ranked[0]
+    messages = [record.message for record in records if record.message]
+    reason = f" The last failure: {messages[-1]}" if messages else ""
+    raise SearchError(
+        "No trial is completed, so there is no best one.",
+        f"Expected at least one completed trial; found {len(records)} trials.{reason}",
+        "study search" if not records else "study show, then search again with other options.",
+    )
+
+
+def leaderboard(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFrame:
+    """The configurations, best first, each shown once: at the highest rung it completed.
+
+    Columns: rung (epochs), place (from 1 within the rung), trial, path (the trials from the
+    first rung on, e.g. "0001 → 0012 → 0016"), one per setting, the validation metrics,
+    score (the objective), best_epoch, seconds (of the whole path).
+
+    Raises:
+        UsageError: If the objective is unknown.
+    """
+    known = {record.trial: record for record in records}
+    ranked = rank(records, objective=objective)
+    paths = {record.trial: promotion_path(record, known) for record in ranked}
+    promoted = {
+        trial
+        for record in ranked
+        for trial in paths[record.trial]
+        if trial in known and known[trial].epochs < record.epochs
+    }
+    shown = [record for record in ranked if record.trial not in promoted]
+    table = trials_table(shown)
+    table = table.rename(columns={"epochs": "rung"})
+    table["place"] = table.groupby("rung").cumcount() + 1
+    table["path"] = [" → ".join(paths[record.trial]) for record in shown]
+    table["seconds"] = [
+        sum(known[trial].seconds for trial in paths[record.trial] if trial in known)
+        for record in shown
+    ]
+    settings = _columns(SETTINGS, [record.settings for record in shown])
+    validation = [name for name in METRICS if name.startswith("val_")]
+    head = ["rung", "place", "trial", "path", *settings]
+    return table[[*head, *validation, "score", "best_epoch", "seconds"]]
+
+
+def promotion_path(record: TrialRecord, known: dict[str, TrialRecord]) -> list[str]:
+    """The ids of the trials a configuration went through, the first rung first.
+
+    Args:
+        record: The last trial of the path.
+        known: The study's trials by id.
+    """
+    path = [record.trial]
+    parent = record.parent
+    while parent is not None and parent not in path:
+        path.append(parent)
+        parent = known[parent].parent if parent in known else None
+    return path[::-1]
+
+
+def with_whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Keeps counts as integers, also where some are blank (pandas would make them floats)."""
+    counts = [name for name in _WHOLE_NUMBERS if name in table.columns]
+    return table.astype(dict.fromkeys(counts, "Int64"))
+
+
+def _is_scored(record: TrialRecord) -> bool:
+    scored = record.score is not None and math.isfinite(record.score)
+    return record.status == "completed" and scored
+
+
+def _columns(first: Sequence[str], rows: Sequence[dict[str, float]]) -> list[str]:
+    others = {name for row in rows for name in row} - set(first)
+    return [*first, *sorted(others)]

@@ -1,0 +1,118 @@
+"""What a study was asked to do: every option, checked once, stored in `study.json`."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, get_args
+
+from datasets.errors import UsageError
+from datasets.splits import parse_shares
+from models.base import SMALLEST_SIZE
+from models.precision import PRECISIONS
+from models.recipe import DEFAULT_BATCH_SIZE, Objective
+from search.schedule import Round, flat_schedule, hyperband_schedule
+from search.space import DEFAULT_SPACE, Dimension, Space, size_of
+
+ALGORITHMS = ("hyperband", "random", "bayesian", "grid")
+DEFAULT_TRIALS = 20
+LARGEST_SEED = 1_000_000  # seeds derived from it stay within 32 bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Everything that decides a search's answer, and nothing that does not.
+
+    Raises:
+        UsageError: If an option is out of its range, or does not go with another.
+    """
+
+    data: str | None = None  # absolute path; None is the built-in sample
+    algorithm: str = "hyperband"
+    max_epochs: int = 10
+    factor: int = 3
+    iterations: int = 1
+    trials: int | None = None  # of random, bayesian and grid; None is 20, or the whole grid
+    objective: str = "val_loss"
+    image_size: int = 224
+    batch_size: int = DEFAULT_BATCH_SIZE
+    views: int = 5
+    cache_gb: float = 20.0
+    precision: str = "auto"
+    weights: str = "bundled"
+    split: str = "70/15/15"
+    seed: int = 1
+    space: Space = field(default_factory=lambda: dict(DEFAULT_SPACE))
+
+    def __post_init__(self) -> None:
+        _one_of("--algorithm", self.algorithm, ALGORITHMS)
+        _one_of("--objective", self.objective, get_args(Objective))
+        _one_of("--precision", self.precision, PRECISIONS)
+        least = {"max_epochs": 1, "factor": 2, "iterations": 1, "batch_size": 1, "views": 1}
+        least |= {"image_size": SMALLEST_SIZE, "cache_gb": 0, "seed": 0}
+        for name, bound in least.items():
+            _at_least(name, getattr(self, name), bound)
+        if self.trials is not None:
+            _at_least("trials", self.trials, 1)
+        if self.seed > LARGEST_SEED:
+            raise UsageError(f"--seed {self.seed} is too large.", f"Expected up to {LARGEST_SEED}.")
+        parse_shares(self.split)
+        self._check_algorithm()
+
+    def _check_algorithm(self) -> None:
+        size = size_of(self.space)
+        if self.algorithm != "hyperband":
+            if self.algorithm == "grid" and self.trials is None and size == float("inf"):
+                raise UsageError(
+                    "a grid over a range has no end.",
+                    "Expected --trials, or a --space of choices and fixed values only.",
+                    "--algorithm grid --trials 30",
+                )
+            return
+        if self.trials is not None:
+            raise UsageError(
+                f"--trials {self.trials} does not go with Hyperband.",
+                "Expected no --trials: --max-epochs and --factor decide how many there are.",
+                "--algorithm random --trials N, or leave out --trials.",
+            )
+        largest = max(r.trials for r in self.schedule() if r.round == 0)
+        if size < largest:
+            raise UsageError(
+                f"the space has only {size:g} configurations.",
+                f"Expected at least {largest}, the first round of this Hyperband.",
+                "--algorithm grid, or a wider --space.",
+            )
+
+    def schedule(self) -> list[Round]:
+        """The rounds this search will run."""
+        if self.algorithm == "hyperband":
+            return hyperband_schedule(
+                self.max_epochs, factor=self.factor, iterations=self.iterations
+            )
+        size = size_of(self.space)
+        wanted = self.trials if self.trials is not None else DEFAULT_TRIALS
+        if self.algorithm == "grid" and self.trials is None:
+            wanted = int(size)
+        return flat_schedule(int(min(wanted, size)), self.max_epochs)
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as plain JSON types."""
+        space = {name: d._asdict() | {"choices": list(d.choices)} for name, d in self.space.items()}
+        return asdict(self) | {"space": space}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "SearchOptions":
+        """Reads what `to_json` wrote."""
+        space = {
+            name: Dimension(**{**d, "choices": tuple(d["choices"])})
+            for name, d in content["space"].items()
+        }
+        return cls(**{**content, "space": space})
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"{option} {value} is unknown.", f"Expected one of {', '.join(known)}.")
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if not value >= least:
+        option = f"--{name.replace('_', '-')}"
+        raise UsageError(f"{option} {value} is too small.", f"Expected at least {least}.")

@@ -1,0 +1,29 @@
+"""What a search tells whoever watches it; the command line draws it, tests record it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from results.records import EpochRecord, TrialRecord
+
+
+class Progress(Protocol):
+    """Told of everything that takes time, in the order in which it happens."""
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+
+    def counting(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Images being worked through; the context's value takes how many were done."""
+
+    def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
+        """What the search runs in all, and which trials an earlier run has finished."""
+
+    def trial_started(self, trial: TrialRecord) -> None:
+        """A trial begins; it has settings and no results yet."""
+
+    def epoch_done(self, epoch: EpochRecord) -> None:
+        """An epoch of the running trial or of the retraining ended."""
+
+    def trial_done(self, trial: TrialRecord, best: TrialRecord | None) -> None:
+        """A trial ended; `best` is the best of the highest rung so far."""

@@ -1,0 +1,249 @@
+"""Running a study from its options to its trials, so that it can be stopped at any moment."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import keras_tuner
+import tensorflow as tf
+
+from datasets.errors import SearchError
+from models.base import load_weights
+from models.features import FeaturePlan, FeatureStore, plan_features
+from models.learner import Network
+from models.network import cut_below
+from models.precision import choose_precision
+from models.recipe import DivergedError, Epoch, best_epoch, train
+from models.sources import FeatureSource
+from results.folder import StudyFolder
+from results.records import EpochRecord, TrialRecord
+from results.trials import best_trial
+from search.data import StudyData, load_data, store_split
+from search.environment import git_commit, versions
+from search.options import SearchOptions
+from search.progress import Progress
+from search.schedule import total_epochs, total_trials
+from search.space import DEPTH, configuration_of
+from search.tuner import StudyTuner
+
+
+def run_search(
+    options: SearchOptions, study: StudyFolder, progress: Progress, *, overwrite: bool = False
+) -> TrialRecord:
+    """Runs a search, or goes on with one that was interrupted.
+
+    Args:
+        options: What to search; on resume, the stored ones.
+        study: Its folder; new, or that of an interrupted study.
+        progress: Told of everything.
+        overwrite: Whether a study of this name is removed, once the images have been read.
+
+    Returns:
+        The best trial of the highest rung.
+
+    Raises:
+        StudyError: If the data, the disk or the search itself forbids it.
+    """
+    data = load_data(options, progress)
+    if overwrite and study.path.exists():
+        with study.lock():
+            shutil.rmtree(study.path)
+    with study.lock():
+        store_split(study, data)
+        with _manifest(study, options, data) as manifest:
+            run = _Run(options, study, data, progress, manifest)
+            run.prepare_features()
+            return run.search()
+
+
+@contextmanager
+def _manifest(
+    study: StudyFolder, options: SearchOptions, data: StudyData
+) -> Iterator[dict[str, Any]]:
+    """Keeps `study.json` true: running, then finished, interrupted or failed, and how long."""
+    resumed = study.manifest_path.exists()
+    manifest = study.manifest() if resumed else _new_manifest(study, options, data)
+    before, start = manifest["seconds"], time.monotonic()
+    manifest |= {"state": "running", "finished": None}
+    study.write_manifest(manifest)
+    state = "failed"
+    try:
+        yield manifest
+        state = "finished"
+    except KeyboardInterrupt:
+        state = "interrupted"
+        raise
+    finally:
+        manifest["seconds"] = round(before + time.monotonic() - start, 1)
+        manifest["state"] = state
+        manifest["finished"] = _now() if state == "finished" else None
+        study.write_manifest(manifest)
+
+
+def _new_manifest(study: StudyFolder, options: SearchOptions, data: StudyData) -> dict[str, Any]:
+    schedule = options.schedule()
+    subsets = ("train", "validation", "test")
+    return {
+        "name": study.name,
+        "created": _now(),
+        "finished": None,
+        "seconds": 0.0,
+        "state": "running",
+        "options": options.to_json(),
+        "schedule": [r._asdict() for r in schedule],
+        "planned_trials": total_trials(schedule),
+        "data": str(data.folder.root),
+        "classes": data.folder.classes,
+        "images": {name: len(data.subset(name)) for name in subsets},
+        "faults": [fault._asdict() for fault in data.folder.faults],
+        "fingerprint": data.folder.fingerprint,
+        "seeds": {"study": options.seed, "oracle": 1000 * options.seed + 1},
+        "versions": versions(),
+        "commit": git_commit(),
+        "test_opened": [],
+    }
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+class _Run:
+    """One process's part of a search: the network and the features all trials share."""
+
+    def __init__(
+        self,
+        options: SearchOptions,
+        study: StudyFolder,
+        data: StudyData,
+        progress: Progress,
+        manifest: dict[str, Any],
+    ) -> None:
+        self.options, self.study, self.data = options, study, data
+        self.progress, self.manifest = progress, manifest
+        precision = choose_precision(manifest.get("precision", options.precision))
+        self.network = Network(
+            load_weights(options.weights, seed=options.seed),
+            size=options.image_size,
+            classes=len(data.folder.classes),
+            precision=precision,
+        )
+        if manifest.get("precision") is None:
+            manifest["precision"] = precision.name
+            progress.note(f"Precision: {precision.name} ({precision.reason}).")
+        self.records = {record.trial: record for record in study.trials()}
+
+    def prepare_features(self) -> None:
+        """Computes what is missing of the frozen features, and says what it does and why."""
+        train_set, validation_set = self.data.subset("train"), self.data.subset("validation")
+        cuts = {cut_below(int(depth)) for depth in self.options.space[DEPTH].choices}
+        plan = plan_features(
+            ["pooled", *cuts],
+            train=len(train_set),
+            validation=len(validation_set),
+            size=self.options.image_size,
+            views=self.options.views,
+            budget_gb=self.options.cache_gb,
+        )
+        self.manifest["features"] = plan._asdict()
+        self.study.write_manifest(self.manifest)
+        if plan.reason:
+            self.progress.note(f"Features: {plan.reason}.")
+        self.train = self._source(train_set, plan, plan.views)
+        self.validation = self._source(validation_set, plan, 1)
+
+    def _source(self, subset: Any, plan: FeaturePlan, views: int) -> FeatureSource:
+        store = FeatureStore(self.network, subset, plan.cuts)
+        missing = [view for view in range(views) if store.missing(view)]
+        if missing:
+            what = f"features of {subset.name}"
+            with self.progress.counting(what, len(subset) * len(missing)) as done:
+                for view in missing:
+                    store.compute(view, on_images=done)
+        return FeatureSource(store, views=views)
+
+    def search(self) -> TrialRecord:
+        """Lets Keras Tuner's oracle choose trials until it stops."""
+        schedule = self.options.schedule()
+        kept = list(self.records.values())
+        self.progress.plan(total_trials(schedule), total_epochs(schedule), kept)
+        tuner = StudyTuner(
+            self.options,
+            directory=self.study.tuner_path,
+            stored=dict(self.records),
+            run=self._run_trial,
+        )
+        try:
+            tuner.search(verbose=0)
+        except keras_tuner.errors.FatalError as error:
+            raise error.__cause__ or error from None
+        except RuntimeError as error:
+            failed = [r for r in self.records.values() if r.status == "failed"]
+            if len(failed) < 3 or "consecutive" not in str(error).lower():
+                raise
+            raise SearchError(
+                "three trials in a row failed.",
+                f"Expected finite losses; the last one: {failed[-1].message}.",
+                "lower learning rates by --space FILE.toml.",
+            ) from error
+        return best_trial(list(self.records.values()), self.options.objective)
+
+    def _best(self) -> TrialRecord | None:
+        try:
+            return best_trial(list(self.records.values()), self.options.objective)
+        except SearchError:
+            return None
+
+    def _run_trial(self, asked: TrialRecord) -> TrialRecord:
+        """Trains one configuration for its budget; a pure function of both and the seed."""
+        self.progress.trial_started(asked)
+        start = time.monotonic()
+        try:
+            outcome = train(
+                self.network,
+                configuration_of(asked.settings),
+                epochs=asked.epochs,
+                train=self.train,
+                validation=self.validation,
+                seed=self.options.seed,
+                objective=self.options.objective,  # type: ignore[arg-type]
+                batch_size=self.options.batch_size,
+                on_epoch=lambda epoch: self.progress.epoch_done(record_epoch(epoch)),
+            )
+            record = _completed(asked, outcome.curve, self.options)
+        except DivergedError as error:
+            record = replace(asked, message=str(error), curve=_records(error.curve))
+        except tf.errors.ResourceExhaustedError as error:
+            record = replace(asked, message=f"out of memory: {error.message.splitlines()[0]}")
+        record = replace(record, seconds=round(time.monotonic() - start, 3))
+        self.study.write_trial(record)
+        self.records[record.trial] = record
+        self.progress.trial_done(record, self._best())
+        return record
+
+
+def _completed(asked: TrialRecord, curve: list[Epoch], options: SearchOptions) -> TrialRecord:
+    best = best_epoch(curve, options.objective)  # type: ignore[arg-type]
+    at_best = curve[best - 1]._asdict()
+    metrics = {name: value for name, value in at_best.items() if name not in ("epoch", "phase")}
+    return replace(
+        asked,
+        status="completed",
+        score=metrics[options.objective],
+        best_epoch=best,
+        metrics=metrics,
+        curve=_records(curve),
+    )
+
+
+def record_epoch(epoch: Epoch) -> EpochRecord:
+    """An epoch as the results keep it."""
+    return EpochRecord(**epoch._asdict())
+
+
+def _records(curve: list[Epoch]) -> list[EpochRecord]:
+    return [record_epoch(epoch) for epoch in curve]

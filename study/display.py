@@ -1,0 +1,141 @@
+"""Progress for people: live bars on a terminal, plain lines elsewhere; all on stderr."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from results.records import EpochRecord, TrialRecord
+
+
+def describe(settings: dict[str, float | int]) -> str:
+    """Settings on one line, e.g. `head_units 128, dropout 0.21, unfreeze_depth 2`."""
+    return ", ".join(f"{name} {value:.3g}" for name, value in settings.items())
+
+
+class SpeedColumn(ProgressColumn):
+    """Images per second."""
+
+    def render(self, task: Task) -> Text:
+        """Blank until something was measured."""
+        return Text(f"{task.speed:.1f} images/s" if task.speed else "")
+
+
+class Display:
+    """Draws `search.progress.Progress`: bars when stderr is a terminal, else one line a trial."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self._live = self.console.is_terminal
+        # An hour's mean: trials differ so much that a shorter one would jump about.
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            speed_estimate_period=3600,
+        )
+        self._planned = self._done = self._epochs = 0
+        self._trials_bar = self._epochs_bar = self._best_line = None
+
+    def __enter__(self) -> "Display":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        self.console.print(text, markup=False)
+
+    def counting(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """A bar of its own while the block runs; without a terminal one line at its end."""
+        return self._bar(what, total) if self._live else self._silent(what, total)
+
+    @contextmanager
+    def _bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            SpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, speed_estimate_period=300) as progress:
+            task = progress.add_task(what, total=total or None)
+            yield lambda count: progress.advance(task, count)
+
+    @contextmanager
+    def _silent(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        from time import monotonic
+
+        done, start = [0], monotonic()
+        if total:
+            self.note(f"{what}: {total} images ...")
+
+        def count(images: int) -> None:
+            done[0] += images
+
+        yield count
+        seconds = monotonic() - start
+        self.note(f"{what}: {done[0]} images in {seconds:.1f} s ({done[0] / seconds:.1f} a second)")
+
+    def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
+        """What the search runs in all; the bars begin where an earlier run ended."""
+        self._planned, self._done = trials, len(kept)
+        self._epochs = sum(record.epochs for record in kept)
+        earlier = f"; {len(kept)} trials are done" if kept else ""
+        self.note(f"Plan: {trials} trials, {epochs} epochs{earlier}.")
+        if self._live:
+            self._trials_bar = self._bars.add_task("trials", total=trials, completed=self._done)
+            self._epochs_bar = self._bars.add_task("epochs", total=epochs, completed=self._epochs)
+            self._bars.start()
+
+    def trial_started(self, trial: TrialRecord) -> None:
+        """Names the trial in the bar."""
+        if self._trials_bar is not None:
+            self._bars.update(self._trials_bar, description=f"trial {trial.trial}")
+
+    def epoch_done(self, epoch: EpochRecord) -> None:
+        """Moves the epochs bar."""
+        if self._epochs_bar is not None:
+            self._bars.advance(self._epochs_bar)
+
+    def trial_done(self, trial: TrialRecord, best: TrialRecord | None) -> None:
+        """One line for the trial; the best so far stays in sight."""
+        self._done += 1
+        self._epochs += trial.epochs
+        score = trial.message if trial.score is None else f"score {trial.score:.5f}"
+        self.note(
+            f"{self._done:>3}/{self._planned} trial {trial.trial}  {trial.epochs:>2} epochs  "
+            f"{score}  {trial.seconds:.1f} s  {describe(trial.settings)}"
+        )
+        if self._trials_bar is not None and self._epochs_bar is not None:
+            self._bars.update(self._trials_bar, completed=self._done)
+            # A failed trial ends early: its budget is spent all the same.
+            self._bars.update(self._epochs_bar, completed=self._epochs)
+            if best and best.score is not None:
+                text = f"best {best.trial}: {best.score:.5f} at {best.epochs} epochs"
+                self._bars.update(self._epochs_bar, description=text)

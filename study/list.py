@@ -1,0 +1,32 @@
+"""`study list`: the studies of this folder."""
+
+from pathlib import Path
+
+import typer
+
+from study.tables import Format, FormatOption, print_frame
+
+_DRAWN = ("study", "state", "created", "trials", "objective", "score", "test_accuracy")
+
+
+def list_command(format: FormatOption = Format.TABLE) -> None:
+    """List the studies in runs/, oldest first.
+
+    Example: study list --format json
+    """
+    from datasets.errors import StudyStateError
+    from results.folder import list_studies
+    from results.tables import studies_table
+
+    studies = list_studies(Path("runs"))
+    if studies or format is not Format.TABLE:
+        print_frame(studies_table(studies), format, "Studies", drawn=_DRAWN)
+    for study in studies:
+        try:
+            study.manifest()
+            study.trials()
+            study.metrics()
+        except StudyStateError as error:
+            typer.echo(f"Warning: {error.problem} {error.expected}", err=True)
+    if not studies:
+        typer.echo("No study here yet. Try: study search", err=True)

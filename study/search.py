@@ -1,0 +1,160 @@
+"""`study search`: search the space."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from results.folder import StudyFolder
+    from results.records import TrialRecord
+    from search.options import SearchOptions
+
+RUNS = Path("runs")
+
+
+def search_command(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with one sub-folder per class.",
+            show_default="datasets/, else the built-in sample",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The study's name.", show_default="ALGORITHM-NUMBER")
+    ] = None,
+    max_epochs: Annotated[int, typer.Option(help="Epoch budget of the top rung.")] = 10,
+    algorithm: Annotated[
+        str, typer.Option(help="hyperband, random, bayesian or grid.")
+    ] = "hyperband",
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            help="How many trials; not for Hyperband.", show_default="20, or the whole grid"
+        ),
+    ] = None,
+    factor: Annotated[int, typer.Option(help="Hyperband: how strictly it selects.")] = 3,
+    iterations: Annotated[int, typer.Option(help="Hyperband: how often all of it is run.")] = 1,
+    objective: Annotated[
+        str, typer.Option(help="val_loss, val_accuracy or val_macro_f1.")
+    ] = "val_loss",
+    space: Annotated[
+        Path | None, typer.Option(help="TOML file that narrows, widens or fixes the space.")
+    ] = None,
+    image_size: Annotated[int, typer.Option(help="Height and width in pixels, 32 or more.")] = 224,
+    batch_size: Annotated[int, typer.Option(help="Images per training step.")] = 32,
+    views: Annotated[int, typer.Option(help="Augmented passes over the training images.")] = 5,
+    cache_gb: Annotated[float, typer.Option(help="Disk for frozen features, in gigabytes.")] = 20.0,
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    weights: Annotated[
+        str, typer.Option(help="bundled, keras, none, or a .weights.h5 file.")
+    ] = "bundled",
+    split: Annotated[str, typer.Option(help="Train/validation/test in percent.")] = "70/15/15",
+    seed: Annotated[int, typer.Option(help="Of the split, the search and training.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study --name.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the study --name.")
+    ] = False,
+) -> None:
+    """Search the space of heads, unfreeze depths and rates around VGG16.
+
+    Example: study search --data photographs --max-epochs 10 --name first
+    """
+    from datasets.errors import UsageError
+    from results.folder import StudyFolder, check_name
+
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other.")
+    if resume and name is None:
+        raise UsageError("--resume needs --name.", hint="study list shows the studies.")
+    study = StudyFolder(RUNS / (check_name(name) if name else _next_name(algorithm)))
+    _require_free(study, resume=resume, overwrite=overwrite)
+
+    from search.data import find_data
+    from search.options import SearchOptions
+    from search.space import read_space
+
+    given = {
+        key: value
+        for key, value in context.params.items()
+        if key in SearchOptions.__dataclass_fields__
+    }
+    given["space"] = read_space(space)
+    given["data"] = None if (found := find_data(data)) is None else str(found)
+    options = _resumed(context, study, given) if resume else SearchOptions(**given)
+    _run(options, study, overwrite=overwrite)
+
+
+def _next_name(algorithm: str) -> str:
+    number = 1
+    while (RUNS / f"{algorithm}-{number}").exists():
+        number += 1
+    return f"{algorithm}-{number}"
+
+
+def _require_free(study: "StudyFolder", *, resume: bool, overwrite: bool) -> None:
+    from datasets.errors import StudyStateError
+
+    exists = study.manifest_path.exists()
+    if exists and not (resume or overwrite):
+        raise StudyStateError(
+            f"study {study.name} exists.",
+            f"Expected a new name; found {study.path}.",
+            "--resume to go on with it, --overwrite to replace it, or another --name.",
+        )
+    if resume and not exists:
+        raise StudyStateError(
+            f"no study {study.name} to resume.",
+            f"Expected {study.manifest_path}; found none.",
+            "study list shows the studies.",
+        )
+
+
+def _resumed(
+    context: typer.Context, study: "StudyFolder", given: dict[str, Any]
+) -> "SearchOptions":
+    """The stored options; an option typed anew must say the same."""
+    from datasets.errors import StudyStateError
+    from search.options import SearchOptions
+
+    stored = SearchOptions.from_json(study.manifest()["options"])
+    changed = []
+    for key, value in given.items():
+        source = context.get_parameter_source(key)
+        typed = source is not None and source.name == "COMMANDLINE"
+        if typed and getattr(stored, key) != value:
+            option = f"--{key.replace('_', '-')}"
+            changed.append(f"{option}: was {getattr(stored, key)}, now {value}")
+    if changed:
+        raise StudyStateError(
+            f"study {study.name} was begun with other options.",
+            "\n".join(changed),
+            f"study search --name {study.name} --resume, without them, or another --name.",
+        )
+    return stored
+
+
+def _run(options: "SearchOptions", study: "StudyFolder", *, overwrite: bool) -> None:
+    from search.runner import run_search
+    from study.display import Display
+
+    with Display() as display:
+        display.note(f"Study {study.name}: {options.algorithm}, up to {options.max_epochs} epochs.")
+        try:
+            best = run_search(options, study, display, overwrite=overwrite)
+        except KeyboardInterrupt:
+            if study.manifest_path.exists():
+                display.note(f"Go on with: study search --name {study.name} --resume")
+            raise
+    _print_result(study, best, options.objective)
+
+
+def _print_result(study: "StudyFolder", best: "TrialRecord", objective: str) -> None:
+    from study.display import describe
+
+    typer.echo(f"Best trial: {best.trial}, {objective} {best.score:.5f} at {best.epochs} epochs")
+    typer.echo(f"  {describe(best.settings)}")
+    typer.echo(f"Everything is in {study.path}/: study.json, split.csv, trials.csv, trials/")
+    typer.echo(f"Next: study best {study.name} --export")

@@ -1,0 +1,157 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from datasets import sample
+from datasets.sample import draw_concrete, make_sample, sample_folder
+
+COLOUR_BINS = 16
+
+
+@pytest.fixture(scope="module")
+def whole_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample") / "whole"
+    make_sample(folder)
+    return folder
+
+
+@pytest.fixture
+def small_cached_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Has `sample_folder` draw four small pictures into a cache folder of the test's own."""
+    monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
+
+    def make_small_sample(folder: Path) -> None:
+        make_sample(folder, images=4, size=40)
+
+    monkeypatch.setattr(sample, "make_sample", make_small_sample)
+    return tmp_path / "cache"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def colours(path: Path) -> NDArray[np.float64]:
+    pixels = np.asarray(Image.open(path)).reshape(-1, 3)
+    counts = [np.histogram(band, bins=COLOUR_BINS, range=(0, 256))[0] for band in pixels.T]
+    return np.concatenate(counts) / len(pixels)
+
+
+def test_half_of_240_pictures_are_cracked(whole_sample: Path) -> None:
+    assert sorted(path.name for path in whole_sample.iterdir()) == ["Negative", "Positive"]
+    for name in ("Negative", "Positive"):
+        files = sorted(path.name for path in (whole_sample / name).iterdir())
+        assert files == [f"{index:04d}.jpg" for index in range(120)]
+
+
+def test_pictures_are_227_pixel_rgb_jpeg(whole_sample: Path) -> None:
+    for path in whole_sample.glob("*/000*.jpg"):
+        with Image.open(path) as image:
+            assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (227, 227))
+
+
+def test_colours_do_not_tell_the_classes_apart(whole_sample: Path) -> None:
+    paths = sorted(whole_sample.glob("*/*.jpg"))
+    features = np.array([colours(path) for path in paths])
+    cracked = np.array([path.parent.name == "Positive" for path in paths])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    assert cross_val_score(model, features, cracked, cv=folds).mean() < 0.75
+    order = np.random.default_rng(0).permutation(len(paths))
+    train, test = order[:168], order[168:]
+    assert model.fit(features[train], cracked[train]).score(features[test], cracked[test]) < 0.75
+
+
+def test_no_picture_is_there_twice(whole_sample: Path) -> None:
+    assert len(set(content(whole_sample).values())) == 240
+
+
+def test_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        make_sample(tmp_path / name, images=6, size=64, seed=7)
+    assert content(tmp_path / "first") == content(tmp_path / "second")
+
+
+def test_another_seed_gives_other_pictures(tmp_path: Path) -> None:
+    for seed in (7, 8):
+        make_sample(tmp_path / str(seed), images=6, size=64, seed=seed)
+    first, second = content(tmp_path / "7"), content(tmp_path / "8")
+    assert first.keys() == second.keys()
+    assert not set(first.values()) & set(second.values())
+
+
+@pytest.mark.parametrize("cracked", [False, True])
+@pytest.mark.parametrize("size", [32, 65, 227])
+def test_drawing_fills_the_size_asked_for(size: int, cracked: bool) -> None:
+    picture = draw_concrete(np.random.default_rng(0), size=size, cracked=cracked)
+    assert picture.shape == (size, size, 3)
+    assert picture.dtype == np.uint8
+    assert picture.std() > 1
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "seed"), [(0, 64, 1), (3, 64, 1), (2, 8, 1), (2, 64, -1)]
+)
+def test_numbers_out_of_range_are_refused(
+    tmp_path: Path, images: int, size: int, seed: int
+) -> None:
+    with pytest.raises(ValueError, match="Received"):
+        make_sample(tmp_path / "sample", images=images, size=size, seed=seed)
+
+
+def test_an_interrupted_write_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def draw_until_cracked(
+        random: np.random.Generator, *, size: int, cracked: bool
+    ) -> NDArray[np.uint8]:
+        if cracked:
+            raise KeyboardInterrupt
+        return draw_concrete(random, size=size, cracked=cracked)
+
+    monkeypatch.setattr(sample, "draw_concrete", draw_until_cracked)
+    with pytest.raises(KeyboardInterrupt):
+        make_sample(tmp_path / "sample", images=4, size=40)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match="missing or empty"):
+        make_sample(tmp_path, images=2, size=40)
+    assert content(tmp_path) == {"photo.jpg": b"mine"}
+
+
+def test_second_call_reuses_the_sample(small_cached_sample: Path) -> None:
+    folder = sample_folder()
+    assert folder.parent == small_cached_sample
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/*.jpg")}
+    assert len(before) == 4
+    assert sample_folder() == folder
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/*.jpg")} == before
+
+
+def test_of_two_processes_the_first_ones_sample_is_used(
+    monkeypatch: pytest.MonkeyPatch, small_cached_sample: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    make_sample(theirs, images=4, size=40, seed=1)
+    write_images = sample.write_images
+
+    def write_while_another_finishes(folder: Path, *, images: int, size: int, seed: int) -> None:
+        write_images(folder, images=images, size=size, seed=seed)
+        shutil.copytree(theirs, small_cached_sample / f"sample-{sample.VERSION}")
+
+    monkeypatch.setattr(sample, "write_images", write_while_another_finishes)
+    folder = sample_folder()
+    assert content(folder) == content(theirs)
+    assert list(small_cached_sample.iterdir()) == [folder]

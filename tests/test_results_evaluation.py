@@ -1,0 +1,112 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, log_loss
+
+from results.evaluation import STAGES, evaluate, read_predictions
+
+THREE = ["crack", "none", "spalling"]
+
+
+def predict(classes: list[str], images: int, stages: tuple[str, ...] = STAGES) -> pd.DataFrame:
+    """Made-up probabilities that get better from stage to stage."""
+    random = np.random.default_rng(7)
+    rows = []
+    for skill, stage in enumerate(stages):
+        for image in range(images):
+            true = image % len(classes)
+            logits = random.normal(size=len(classes))
+            logits[true] += skill
+            shares = np.exp(logits) / np.exp(logits).sum()
+            names = [f"p_{name}" for name in classes]
+            row = {"file": f"{image}.jpg", "class": classes[true], "stage": stage}
+            rows.append({**row, **dict(zip(names, shares.tolist(), strict=True))})
+    return pd.DataFrame(rows)
+
+
+def rows(*probabilities: tuple[str, float, float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"file": f"{i}", "class": name, "stage": "after_phase_1", "p_a": p_a, "p_b": p_b}
+            for i, (name, p_a, p_b) in enumerate(probabilities)
+        ]
+    )
+
+
+def test_metrics_agree_with_scikit_learn_for_three_classes() -> None:
+    predictions = predict(THREE, 60)
+    metrics = evaluate(predictions, THREE)
+    final = predictions[predictions["stage"] == "after_phase_2"]
+    chosen = final[[f"p_{name}" for name in THREE]].to_numpy().argmax(axis=1)
+    truth = [THREE.index(name) for name in final["class"]]
+    probabilities = final[[f"p_{name}" for name in THREE]].to_numpy()
+    assert metrics["loss"] == pytest.approx(log_loss(truth, probabilities), abs=1e-12)
+    assert metrics["macro_f1"] == pytest.approx(f1_score(truth, chosen, average="macro"))
+    assert metrics["images"] == 60
+    assert np.sum(metrics["confusion_matrix"]) == 60
+    assert np.trace(metrics["confusion_matrix"]) == metrics["accuracy"] * 60
+    assert metrics["accuracy_interval"][0] < metrics["accuracy"] < metrics["accuracy_interval"][1]
+    assert list(metrics["stages"]) == list(STAGES)
+
+
+def test_metrics_json_can_be_recomputed_to_the_last_bit_from_predictions_csv(
+    tmp_path: Path,
+) -> None:
+    predictions = predict(THREE, 31)
+    written = json.dumps(evaluate(predictions, THREE), allow_nan=False)
+    predictions.to_csv(tmp_path / "predictions.csv", index=False)
+    again = evaluate(read_predictions(tmp_path / "predictions.csv"), THREE)
+    assert json.loads(written) == again
+
+
+def test_classes_that_look_like_numbers_or_blanks_survive_the_file(tmp_path: Path) -> None:
+    classes = ["01", "NA"]
+    predictions = predict(classes, 4)
+    predictions.to_csv(tmp_path / "predictions.csv", index=False)
+    again = evaluate(read_predictions(tmp_path / "predictions.csv"), classes)
+    assert again == evaluate(predictions, classes)
+    assert [again["report"][name]["support"] for name in classes] == [2, 2]
+
+
+def test_without_a_second_phase_the_first_is_the_final_one() -> None:
+    predictions = predict(THREE, 12, stages=STAGES[:2])
+    metrics = evaluate(predictions, THREE)
+    assert metrics["loss"] == metrics["stages"]["after_phase_1"]["loss"]
+    assert "after_phase_2" not in metrics["stages"]
+
+
+def test_a_sure_mistake_costs_what_keras_makes_it_cost() -> None:
+    assert evaluate(rows(("a", 0.0, 1.0)), ["a", "b"])["loss"] == pytest.approx(-math.log(1e-7))
+    assert evaluate(rows(("a", 1.0, 0.0)), ["a", "b"])["loss"] == 0.0
+
+
+def test_a_tie_goes_to_the_first_class() -> None:
+    metrics = evaluate(rows(("a", 0.5, 0.5), ("b", 0.5, 0.5)), ["a", "b"])
+    assert metrics["confusion_matrix"] == [[1, 0], [1, 0]]
+
+
+def test_a_class_without_test_images_counts_as_zero_and_breaks_nothing() -> None:
+    metrics = evaluate(rows(("a", 0.9, 0.1)), ["a", "b"])
+    assert metrics["macro_f1"] == 0.5
+    assert metrics["report"]["b"]["support"] == 0
+
+
+def test_all_faults_are_reported_at_once() -> None:
+    faulty = rows(("a", 0.5, 0.5), ("c", math.nan, 0.5))
+    other = rows(("a", 0.5, 0.5)).assign(file="9", stage="after_lunch")
+    faulty = pd.concat([faulty, faulty.head(1), other])
+    with pytest.raises(ValueError, match="cannot be evaluated") as caught:
+        evaluate(faulty, ["a", "b"])
+    for fault in ("after_lunch", "class c", "1 files occur twice", "different files", "1 rows"):
+        assert fault in str(caught.value)
+
+
+def test_missing_columns_and_empty_predictions_are_refused() -> None:
+    with pytest.raises(ValueError, match="without p_b"):
+        evaluate(rows(("a", 0.5, 0.5)).drop(columns="p_b"), ["a", "b"])
+    with pytest.raises(ValueError, match="0 rows"):
+        evaluate(rows(("a", 0.5, 0.5)).head(0), ["a", "b"])

@@ -1,0 +1,222 @@
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from datasets.errors import StudyStateError, UsageError
+from datasets.files import write_json, write_text
+from results.folder import StudyFolder
+from results.records import TrialRecord
+from results.tables import (
+    FORMATS,
+    comparison,
+    differences,
+    duration,
+    markdown_table,
+    readable,
+    render,
+    studies_table,
+)
+
+TEST = {
+    "images": 150,
+    "accuracy": 0.98,
+    "accuracy_interval": [0.9428, 0.9932],
+    "loss": 0.0721,
+    "macro_f1": 0.9799,
+}
+
+
+def make_study(runs: Path, name: str, trials: int = 3, **options: Any) -> StudyFolder:
+    study = StudyFolder(runs / name)
+    study.write_manifest(
+        {
+            "name": name,
+            "created": "2026-11-23T10:00:00+00:00",
+            "seconds": 125.0,
+            "state": "finished",
+            "options": {"algorithm": "hyperband", "objective": "val_loss", "data": "d", **options},
+            "planned_trials": 30,
+        }
+    )
+    for i in range(trials):
+        study.write_trial(
+            TrialRecord(
+                trial=f"{i:04d}",
+                status="completed",
+                settings={"head_units": 256, "dropout": 0.3, "head_learning_rate": 1e-4 * (i + 1)},
+                epochs=2 + i,
+                seconds=1.0,
+                score=0.5,
+            )
+        )
+    write_split(study, test="abc", validation="vw")
+    return study
+
+
+def write_split(study: StudyFolder, **subsets: str) -> None:
+    rows = [
+        f"{sha}.jpg,crack,{subset},{sha},{sha}" for subset, shas in subsets.items() for sha in shas
+    ]
+    write_text(study.split_path, "\n".join(["file,class,subset,group,sha256", *rows]) + "\n")
+
+
+def test_a_study_is_one_row_with_search_settings_and_test_result(tmp_path: Path) -> None:
+    study = make_study(tmp_path, "first")
+    study.write_trial(
+        TrialRecord(trial="0009", status="failed", settings={}, epochs=10, seconds=1.0)
+    )
+    write_json(study.metrics_path, {"trial": "0002", "test": TEST})
+    row = comparison([study]).iloc[0]
+    assert (row["trials"], row["planned_trials"], row["failed_trials"]) == (4, 30, 1)
+    assert (row["epochs"], row["seconds"]) == (2 + 3 + 4, 125.0)
+    assert (row["trial"], row["rung"], row["score"]) == ("0002", 4, 0.5)
+    assert (row["head_units"], row["dropout"]) == (256, 0.3)
+    assert (row["test_accuracy"], row["test_accuracy_low"], row["test_macro_f1"]) == (
+        0.98,
+        0.9428,
+        0.9799,
+    )
+
+
+def test_the_retrained_trial_is_the_one_shown(tmp_path: Path) -> None:
+    study = make_study(tmp_path, "first")
+    write_json(study.metrics_path, {"trial": "0001", "test": TEST})
+    assert comparison([study])["trial"].tolist() == ["0001"]
+
+
+def test_test_columns_are_blank_before_the_test_is_opened(tmp_path: Path) -> None:
+    row = comparison([make_study(tmp_path, "first")]).iloc[0]
+    assert row.filter(like="test_").isna().all()
+
+
+def test_studies_without_a_completed_trial_have_no_score(tmp_path: Path) -> None:
+    empty = make_study(tmp_path, "empty", trials=0)
+    all_failed = make_study(tmp_path, "failed", trials=0)
+    all_failed.write_trial(
+        TrialRecord(trial="0000", status="failed", settings={}, epochs=2, seconds=1.0)
+    )
+    table = comparison([empty, all_failed])
+    assert table["score"].isna().all()
+    assert table["failed_trials"].tolist() == [0, 1]
+    assert table["epochs"].tolist() == [0, 0]
+
+
+def test_a_damaged_study_is_listed_as_such_and_cannot_be_compared(tmp_path: Path) -> None:
+    good, bad = make_study(tmp_path, "good"), make_study(tmp_path, "bad")
+    bad.manifest_path.write_text("{")
+    table = studies_table([good, bad])
+    assert table["state"].tolist() == ["finished", "damaged"]
+    with pytest.raises(StudyStateError, match="damaged"):
+        comparison([good, bad])
+
+
+def test_studies_on_the_same_images_compare(tmp_path: Path) -> None:
+    assert differences([make_study(tmp_path, "first"), make_study(tmp_path, "second")]) == []
+
+
+def test_different_images_and_objectives_are_told(tmp_path: Path) -> None:
+    first = make_study(tmp_path, "first")
+    second = make_study(tmp_path, "second", objective="val_accuracy")
+    write_split(second, test="abd", validation="vw")
+    test, objective = differences([first, second])
+    assert test == (
+        "The test scores of first and second are not comparable: "
+        "their test images differ (3 and 3, 2 in common)."
+    )
+    assert "first: val_loss, second: val_accuracy" in objective
+
+
+def test_a_study_without_its_split_is_not_comparable(tmp_path: Path) -> None:
+    first, second = make_study(tmp_path, "first"), make_study(tmp_path, "second")
+    second.split_path.unlink()
+    assert "(3 and 0, 0 in common)" in differences([first, second])[0]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> pd.DataFrame:
+    first = make_study(tmp_path, "first_one", trials=1)
+    write_json(first.metrics_path, {"test": TEST})
+    return comparison([first, make_study(tmp_path, "second", trials=0)])
+
+
+def test_csv_parses_back_to_the_table(table: pd.DataFrame) -> None:
+    back = pd.read_csv(io.StringIO(render(table, "csv")), dtype={"trial": str})
+    pd.testing.assert_frame_equal(back, table, check_dtype=False)
+
+
+def test_csv_keeps_the_last_bit() -> None:
+    text = render(pd.DataFrame({"score": [0.1 + 0.2]}), "csv")
+    assert float(text.splitlines()[1]) == 0.1 + 0.2
+
+
+def test_json_is_valid_with_null_for_blanks_and_whole_numbers(table: pd.DataFrame) -> None:
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    first, second = json.loads(render(table, "json"), parse_constant=refuse)
+    assert first["test_accuracy"] == 0.98
+    assert json.dumps(first["head_units"]) == "256"
+    assert first["head_learning_rate"] == 1e-4
+    assert second["score"] is None
+    assert second["planned_trials"] == 30
+    assert list(first) == list(table.columns)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_markdown_parses_back_to_the_rounded_table(table: pd.DataFrame, transposed: bool) -> None:
+    lines = render(table, "markdown", transposed=transposed).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    shown = readable(table, transposed=transposed)
+    assert set(cells[1]) == {"---"}
+    assert cells[0] == list(shown.columns)
+    assert cells[2:] == shown.to_numpy().tolist()
+
+
+def test_latex_has_a_line_per_study_with_its_signs_escaped(table: pd.DataFrame) -> None:
+    latex = render(table, "latex")
+    body = re.findall(r"^(.*) \\\\$", latex, flags=re.MULTILINE)
+    assert [line.count(" & ") for line in body] == [table.shape[1] - 1] * 3
+    assert r"first\_one & finished" in latex
+    paths = pd.DataFrame({"path": ["0001 → 0012"]})
+    assert r"0001 $\rightarrow$ 0012" in render(paths, "latex")
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_an_empty_table_renders_in_every_format(style: str) -> None:
+    assert render(studies_table([]), style).endswith("\n")
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(UsageError, match="'xml'"):
+        render(pd.DataFrame(), "xml")
+
+
+def test_numbers_are_rounded_for_reading() -> None:
+    frame = pd.DataFrame(
+        {"head_learning_rate": [0.00123], "seconds": [125.0], "score": [0.00281], "rung": [10]}
+    )
+    assert readable(frame).iloc[0].tolist() == ["1.2e-3", "2 min 05 s", "0.0028", "10"]
+    assert readable(frame).columns.tolist() == ["head learning rate", "time", "score", "rung"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (3600, "1 h 00 min"),
+        (90061, "25 h 01 min"),
+    ],
+)
+def test_durations_read_naturally(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_bars_inside_markdown_cells_are_escaped() -> None:
+    assert markdown_table(["a"], [["x|y"]]).splitlines()[2] == r"| x\|y |"

@@ -1,0 +1,212 @@
+import errno
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import typer
+
+import study.app
+from datasets.errors import DataError, ExitCode
+from study.app import build_app, run
+from study.packages import PACKAGES, ShadowedPackageError, check_packages
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ["search", "best", "list", "show", "compare"]
+HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "numpy", "matplotlib", "sklearn", "rich")
+
+
+def start(
+    *arguments: str, folder: Path = ROOT, path: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs `study` in a process of its own; `path` comes first on Python's path."""
+    return subprocess.run(
+        [sys.executable, "-m", "study", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, filter(None, (path, ROOT))))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def command_that(act: Callable[[], None]) -> Callable[[], typer.Typer]:
+    """A command line whose only command, `study act`, does `act`."""
+
+    def build() -> typer.Typer:
+        app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+        app.callback()(lambda: None)
+        app.command("act")(act)
+        return app
+
+    return build
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def act() -> NoReturn:
+        raise error
+
+    return act
+
+
+def test_help_takes_less_than_half_a_second_of_processor_time() -> None:
+    times = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert start("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from study.app import run\n"
+        f"assert run({[*arguments, '--help']!r}) == 0\n"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stderr.strip() == "[]"
+
+
+def test_help_lists_the_commands_in_the_order_of_work(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == ExitCode.OK
+    listed = capsys.readouterr().out.partition("Commands:")[2]
+    assert re.findall(r"^  (\w+) ", listed, flags=re.MULTILINE) == COMMANDS
+
+
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == ExitCode.OK
+    assert "Commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, "--help"]) == ExitCode.OK
+    usage, _, rest = capsys.readouterr().out.partition("\n")
+    assert usage.startswith(f"Usage: study {command}")
+    assert re.search(rf"^ +(Example: +)?study {command}\b", rest, flags=re.MULTILINE), rest
+
+
+def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == ExitCode.OK
+    assert re.fullmatch(r"study \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    ended = start("serch")
+    assert ended.returncode == ExitCode.USAGE
+    assert "Error: No such command 'serch'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (
+            DataError("no class folders.", "Expected 2; found 0.", "look."),
+            ExitCode.DATA,
+            "no class",
+        ),
+        (OSError(errno.ENOSPC, "No space left", "x.npy"), ExitCode.RESOURCES, "x.npy"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), ExitCode.RESOURCES, "quota"),
+        (MemoryError("Unable to allocate 9 GiB"), ExitCode.RESOURCES, "9 GiB"),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED, "Interrupted"),
+    ],
+)
+def test_what_a_user_can_mend_ends_with_a_message_and_a_code(
+    error: BaseException,
+    code: ExitCode,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(study.app, "build_app", command_that(raising(error)))
+    assert run(["act"]) == code
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("error", [ValueError("ours"), PermissionError(errno.EACCES, "no")])
+def test_a_fault_of_ours_keeps_its_traceback(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study.app, "build_app", command_that(raising(error)))
+    with pytest.raises(type(error)):
+        run(["act"])
+
+
+def test_sigterm_ends_as_ctrl_c_does() -> None:
+    code = (
+        "import os, signal, study.app\n"
+        "from tests.test_study_app import command_that\n"
+        "study.app.build_app = command_that(lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
+        "study.app.main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "act"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == ExitCode.INTERRUPTED == 128 + signal.SIGINT
+    assert ended.stderr.strip() == "Interrupted; what was finished is kept."
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-m", "study", "--help"],
+        cwd=ROOT,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (ExitCode.INTERRUPTED, "")
+
+
+def test_our_own_packages_pass() -> None:
+    check_packages()
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_shadowed_package_is_named_with_both_places(name: str, tmp_path: Path) -> None:
+    other = tmp_path / name / "__init__.py"
+    other.parent.mkdir()
+    other.touch()
+    ended = start("--help", folder=tmp_path, path=tmp_path)
+    assert ended.returncode == ExitCode.USAGE
+    assert f"Error: Python finds another package called {name!r}." in ended.stderr
+    assert f"Expected {ROOT / name / '__init__.py'}; found {other}." in ended.stderr
+    assert "Try: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ShadowedPackageError, match="'search'"):
+        check_packages(tmp_path)
+
+
+def test_the_exit_codes_of_the_documentation_are_those_of_the_program() -> None:
+    rows = re.findall(
+        r"^\| (\d+) \| (\w+) \|", (ROOT / "docs/exit-codes.md").read_text(), flags=re.MULTILINE
+    )
+    assert [(int(value), name) for value, name in rows] == [
+        (code.value, code.name) for code in ExitCode
+    ]
+
+
+def test_every_command_is_registered() -> None:
+    assert [command.name for command in build_app().registered_commands] == COMMANDS
