@@ -106,5 +106,6 @@ def _decoded(path: tf.Tensor, size: int) -> tf.Tensor:
 
 def _reason(error: tf.errors.OpError) -> str:
     """The line of TensorFlow's message that holds our own exception."""
-    lines = [line for line in error.message.splitlines() if UnreadableImageError.__name__ in line]
-    return lines[-1].partition(":")[2].strip() if lines else error.message.splitlines()[0]
+    message = str(error.message)
+    lines = [line for line in message.splitlines() if UnreadableImageError.__name__ in line]
+    return lines[-1].partition(":")[2].strip() if lines else message.splitlines()[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "BMP")
 
@@ -36,7 +36,7 @@ def decode_image(path: Path, size: int | None = None) -> NDArray[np.uint8]:
                 image = _to_rgb(ImageOps.exif_transpose(file))
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"too large to decode safely ({error})") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise UnreadableImageError(_unidentified(path)) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UnreadableImageError(f"damaged: {error}") from error

@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -32,6 +32,8 @@ FEATURES_VERSION = 1
 LARGEST = np.finfo(np.float16).max
 BATCH_SIZE = 32
 GIGABYTE = 1e9
+# What is counted and how many there are; the context's value takes how many were done.
+Counting = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 
 class FeaturePlan(NamedTuple):
@@ -164,6 +166,15 @@ class FeatureStore:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise self._no_room(cuts, "the disk became full") from error
+
+    def compute_all(self, views: int, counting: Counting) -> None:
+        """Computes what is missing of views 0 to `views` - 1, counting images if any is."""
+        missing = [view for view in range(views) if self.missing(view)]
+        if missing:
+            total = len(self.subset) * len(missing)
+            with counting(f"features of {self.subset.name}", total) as done:
+                for view in missing:
+                    self.compute(view, on_images=done)
 
     def _new_file(self, stack: ExitStack, view: int, cut: str) -> IO[bytes]:
         temporary = stack.enter_context(replacing(self.path(view, cut)))

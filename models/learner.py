@@ -8,6 +8,7 @@ rate and weights are values, set anew at each start. The base is one for all.
 
 from collections.abc import Callable
 from functools import cache
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -18,8 +19,10 @@ from models.base import BaseWeights, build_base
 from models.network import cut_below, cut_shape, unfrozen
 from models.precision import Precision
 
-Features = NDArray[np.float16] | tf.Tensor
-Weights = dict[str, list[NDArray[np.float32]]]  # layer name -> kernel, bias
+Features: TypeAlias = NDArray[np.float16] | tf.Tensor
+Weights: TypeAlias = dict[str, list[NDArray[np.float32]]]  # layer name -> kernel, bias
+
+FrozenPart: TypeAlias = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 
 
 class Network:
@@ -50,16 +53,17 @@ class Network:
     def _learner(self, units: int, unfreeze_depth: int) -> "Learner":
         return Learner(self, self._head(units), unfreeze_depth)
 
-    def _lower(self, cuts: tuple[str, ...]) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+    def _lower(self, cuts: tuple[str, ...]) -> FrozenPart:
         """Compiles the frozen part: images to their features at the given cuts."""
         pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(self.base.output)
         known = {"pooled": pooled, "image": self.base.input}
         outputs = [known[c] if c in known else self.base.get_layer(c).output for c in cuts]
         model = keras.Model(self.base.input, outputs)
-        return tf.function(
+        compiled: FrozenPart = tf.function(
             lambda images: tuple(keras.tree.flatten(model(images, training=False))),
             input_signature=[tf.TensorSpec((None, self.size, self.size, 3), tf.float32)],
         )
+        return compiled
 
     def restore(self) -> None:
         """Gives every convolution its weights from before any training."""
@@ -166,6 +170,12 @@ class Learner:
             layer.name: [layer.kernel.numpy().copy(), layer.bias.numpy().copy()]
             for layer in self.trained
         }
+
+    def load(self, weights: Weights) -> None:
+        """Sets what `weights` holds; layers that it does not name keep what they have."""
+        for layer in self.trained:
+            if layer.name in weights:
+                layer.set_weights(weights[layer.name])
 
     def _pooled(self, features: tf.Tensor) -> tf.Tensor:
         x = features

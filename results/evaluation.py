@@ -1,6 +1,6 @@
 """What a model is worth on the test images, as a function of predictions.csv alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,20 @@ def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any
         "report": _plain(report),
         "confusion_matrix": confusion_matrix(truth, chosen, labels=labels).tolist(),
     }
+
+
+def readable_report(test: Mapping[str, Any]) -> str:
+    """The classification report and the confusion matrix as plain text."""
+    columns = ["precision", "recall", "f1-score", "support"]
+    names = [*test["classes"], "macro avg"]
+    report = pd.DataFrame({name: test["report"][name] for name in names}).T[columns]
+    report = report.astype({"support": int})
+    counts = pd.DataFrame(
+        test["confusion_matrix"],
+        index=[f"true {name}" for name in test["classes"]],
+        columns=[f"predicted {name}" for name in test["classes"]],
+    )
+    return f"{report.to_string(float_format='{:.4f}'.format)}\n\n{counts.to_string()}\n"
 
 
 def _loss_and_accuracy(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, float]:

@@ -158,12 +158,7 @@ class _Run:
 
     def _source(self, subset: Any, plan: FeaturePlan, views: int) -> FeatureSource:
         store = FeatureStore(self.network, subset, plan.cuts)
-        missing = [view for view in range(views) if store.missing(view)]
-        if missing:
-            what = f"features of {subset.name}"
-            with self.progress.counting(what, len(subset) * len(missing)) as done:
-                for view in missing:
-                    store.compute(view, on_images=done)
+        store.compute_all(views, self.progress.counting)
         return FeatureSource(store, views=views)
 
     def search(self) -> TrialRecord:

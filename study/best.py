@@ -1,2 +1,78 @@
-def best_command() -> None:
-    """x."""
+"""`study best`: retrain the best trial, test it, export it."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from results.folder import StudyFolder
+
+
+def best_command(
+    name: Annotated[
+        str | None, typer.Argument(help="The study.", show_default="the latest")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of both phases together.", show_default="the search's"),
+    ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Train on the stored views: minutes, not hours.")
+    ] = False,
+    export: Annotated[
+        bool, typer.Option("--export", help="Write SavedModel, figures and model card.")
+    ] = False,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train and test anew, though a result is stored.")
+    ] = False,
+) -> None:
+    """Retrain the best trial with both phases and test it, once.
+
+    Example: study best first --export
+    """
+    from results.folder import latest_study, open_study
+    from study.display import Display
+    from study.quiet import import_tensorflow
+    from study.search import RUNS
+
+    study = open_study(RUNS, name) if name else latest_study(RUNS)
+    with Display() as display:
+        metrics = study.metrics()
+        if metrics is None or retrain:
+            import_tensorflow()
+            from search.retraining import retrain as train_again
+
+            metrics = train_again(study, display, epochs=epochs, fast=fast)
+        else:
+            display.note(f"Study {study.name}: the stored result; --retrain does it anew.")
+        if export:
+            import_tensorflow()
+            from search.retraining import export as write_exports
+
+            metrics = write_exports(study, metrics, display)
+    _print_metrics(study, metrics)
+
+
+def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
+    from results.evaluation import readable_report
+    from study.display import describe
+
+    test = metrics["test"]
+    low, high = test["accuracy_interval"]
+    typer.echo(f"Study {study.name}, trial {metrics['trial']}: {describe(metrics['settings'])}")
+    typer.echo(f"Trained {metrics['epochs']} epochs on {metrics['trained_on']}; ", nl=False)
+    typer.echo(f"kept epoch {metrics['selected_epoch']}.\n")
+    typer.echo(f"{'test images':<18}{'loss':>10}{'accuracy':>10}")
+    for stage, scores in test["stages"].items():
+        name = stage.replace("_", " ")
+        typer.echo(f"{name:<18}{scores['loss']:>10.4f}{scores['accuracy']:>10.4f}")
+    typer.echo(f"\nTest accuracy {test['accuracy']:.4f} ", nl=False)
+    typer.echo(f"({test['interval']} interval {low:.4f} to {high:.4f}, {test['images']} images)\n")
+    typer.echo(readable_report(test))
+    opened = len(metrics["test_opened"])
+    if opened > 1:
+        typer.echo(f"The test split was opened {opened} times: {', '.join(metrics['test_opened'])}")
+    for export, difference in metrics.get("exports", {}).items():
+        typer.echo(f"{export}: loads in a fresh process, differs by at most {difference:.1e}")
+    typer.echo(f"Everything is in {study.best_path}/")
+    typer.echo(f"Next: study compare {study.name} ANOTHER")

@@ -12,6 +12,7 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -26,6 +27,13 @@ def describe(settings: dict[str, float | int]) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in settings.items())
 
 
+def sparkline(values: Sequence[float]) -> str:
+    """A curve in one line of text, from its lowest to its highest value."""
+    low, high = min(values), max(values)
+    blocks = "▁▂▃▄▅▆▇█"
+    return "".join(blocks[round(7 * (v - low) / ((high - low) or 1))] for v in values)
+
+
 class SpeedColumn(ProgressColumn):
     """Images per second."""
 
@@ -38,7 +46,7 @@ class Display:
     """Draws `search.progress.Progress`: bars when stderr is a terminal, else one line a trial."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = self.console.is_terminal
         # An hour's mean: trials differ so much that a shorter one would jump about.
         self._bars = Progress(
@@ -52,7 +60,9 @@ class Display:
             speed_estimate_period=3600,
         )
         self._planned = self._done = self._epochs = 0
-        self._trials_bar = self._epochs_bar = self._best_line = None
+        self._trials_bar: TaskID | None = None
+        self._epochs_bar: TaskID | None = None
+        self._curve: list[EpochRecord] = []
 
     def __enter__(self) -> "Display":
         return self
@@ -119,9 +129,18 @@ class Display:
             self._bars.update(self._trials_bar, description=f"trial {trial.trial}")
 
     def epoch_done(self, epoch: EpochRecord) -> None:
-        """Moves the epochs bar."""
+        """Moves the epochs bar of a search; outside one, draws the curve so far."""
         if self._epochs_bar is not None:
             self._bars.advance(self._epochs_bar)
+        elif not self._planned:
+            self._curve.append(epoch)
+            self.note(
+                f"phase {epoch.phase} epoch {epoch.epoch:>3}  loss {epoch.loss:.4f}  "
+                f"accuracy {epoch.accuracy:.4f}  val_loss {epoch.val_loss:.4f}  "
+                f"val_accuracy {epoch.val_accuracy:.4f}  "
+                f"{sparkline([e.loss for e in self._curve])} train "
+                f"{sparkline([e.val_loss for e in self._curve])} validation"
+            )
 
     def trial_done(self, trial: TrialRecord, best: TrialRecord | None) -> None:
         """One line for the trial; the best so far stays in sight."""

@@ -64,6 +64,7 @@ def search_command(
     """
     from datasets.errors import UsageError
     from results.folder import StudyFolder, check_name
+    from study.quiet import import_tensorflow
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other.")
@@ -71,6 +72,7 @@ def search_command(
         raise UsageError("--resume needs --name.", hint="study list shows the studies.")
     study = StudyFolder(RUNS / (check_name(name) if name else _next_name(algorithm)))
     _require_free(study, resume=resume, overwrite=overwrite)
+    import_tensorflow()
 
     from search.data import find_data
     from search.options import SearchOptions

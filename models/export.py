@@ -1,0 +1,104 @@
+"""The trained network as files that load without this project, and the proof that they do."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import ResourceError
+from models.base import BaseWeights
+from models.configuration import Configuration
+from models.learner import Weights
+from models.network import build_model, set_trainable
+
+KERAS_FILE, SAVED_MODEL = "model.keras", "saved_model"
+# float32 sums in another order; a probability that moves by more is another network's.
+TOLERANCE = 1e-4
+
+
+def trained_model(
+    configuration: Configuration, base: BaseWeights, trained: Weights, *, size: int, classes: int
+) -> keras.Model:
+    """The float32 network with the weights that training left, base and head."""
+    model = build_model(configuration, base, size=size, classes=classes)
+    for name, arrays in trained.items():
+        model.get_layer(name).set_weights(arrays)
+    return model
+
+
+def parameter_counts(model: keras.Model, unfreeze_depth: int) -> dict[str, dict[str, int]]:
+    """Trainable and non-trainable parameters of each phase; leaves the model as in the last."""
+    counts = {}
+    for phase, depth in enumerate([0, unfreeze_depth] if unfreeze_depth else [0], start=1):
+        set_trainable(model, depth)
+        trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+        counts[f"phase_{phase}"] = {
+            "trainable": trainable,
+            "non_trainable": model.count_params() - trainable,
+        }
+    return counts
+
+
+def summary_text(model: keras.Model) -> str:
+    """Keras' own table of layers, shapes and parameters."""
+    lines: list[str] = []
+    model.summary(
+        line_length=88,
+        print_fn=lambda line, line_break=True: lines.append(line),
+        show_trainable=True,
+    )
+    return "\n".join(lines) + "\n"
+
+
+def export_saved_model(keras_file: Path, folder: Path) -> None:
+    """Writes a SavedModel of a `.keras` file, for TensorFlow Serving."""
+    model = keras.models.load_model(keras_file, compile=False)
+    model.export(folder, format="tf_saved_model", verbose=False)
+
+
+def check_exports(
+    folder: Path, images: NDArray[np.float32], expected: NDArray[np.float64]
+) -> dict[str, float]:
+    """Loads each export in a fresh process and compares its predictions.
+
+    Args:
+        folder: Holds `model.keras` and `saved_model/`.
+        images: (images, size, size, 3) in 0..255.
+        expected: The trained network's probabilities (images, classes).
+
+    Returns:
+        The largest difference of a probability, by export.
+
+    Raises:
+        ResourceError: If an export does not load or differs by more than `TOLERANCE`.
+    """
+    with TemporaryDirectory() as scratch:
+        given = Path(scratch) / "images.npy"
+        np.save(given, images)
+        exports = [folder / KERAS_FILE, folder / SAVED_MODEL]
+        # -I: nothing of this project or this folder can be imported by mistake.
+        command = [sys.executable, "-I", str(Path(__file__).parent / "fresh_process.py")]
+        result = subprocess.run(
+            [*command, str(given), *map(str, exports)], capture_output=True, text=True, check=False
+        )
+    if result.returncode:
+        raise ResourceError(
+            "an export does not load in a fresh process.",
+            f"Expected predictions; received: {result.stderr.strip().splitlines()[-1]}",
+        )
+    answers = json.loads(result.stdout.splitlines()[-1])
+    differences = {
+        export.name: float(np.abs(np.array(answer) - expected).max())
+        for export, answer in zip(exports, answers, strict=True)
+    }
+    if max(differences.values()) > TOLERANCE:
+        raise ResourceError(
+            "an export predicts something else than the trained model.",
+            f"Expected differences up to {TOLERANCE}; received {differences}.",
+        )
+    return differences
