@@ -9,6 +9,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "BMP")
 
+# Pillow warns of damaged EXIF, palettes with transparency, and images from 89 megapixels on, in
+# the middle of a progress display; what it cannot decode it refuses anyway. Set once, as
+# `catch_warnings` in the threads that decode would restore each other's filters.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 
 class UnreadableImageError(Exception):
     """A file is no image that can be decoded; the message says why."""
@@ -29,16 +34,16 @@ def decode_image(path: Path, size: int | None = None) -> NDArray[np.uint8]:
         UnreadableImageError: If the file cannot be decoded to its last byte.
     """
     try:
-        with warnings.catch_warnings():
-            # Pillow warns from 89 megapixels on and refuses from 179: the refusal is enough.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as file:
-                image = _to_rgb(ImageOps.exif_transpose(file))
+        with Image.open(path, formats=FORMATS) as file:
+            image = _to_rgb(ImageOps.exif_transpose(file))
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"too large to decode safely ({error})") from error
     except UnidentifiedImageError as error:
         raise UnreadableImageError(_unidentified(path)) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
+        # Only the system's errors have a number: no permission, no file, a failing disk.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise UnreadableImageError(f"unreadable: {error.strerror}") from error
         raise UnreadableImageError(f"damaged: {error}") from error
     if size is not None and image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)

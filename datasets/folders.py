@@ -47,11 +47,24 @@ class ImageFolder(NamedTuple):
 
 
 def class_folders(root: Path) -> list[Path]:
-    """Sub-folders of `root` that hold image files, sorted; empty if there are none."""
-    if not root.is_dir():
-        return []
-    folders = (f for f in root.iterdir() if f.is_dir() and not f.name.startswith((".", "_")))
-    return sorted(folder for folder in folders if next(iter(_files(folder)), None))
+    """Sub-folders of `root` that hold image files, sorted; empty if there are none.
+
+    Names that begin with a dot or an underscore are no classes (`.git`, `__pycache__`).
+
+    Raises:
+        DataError: If a folder may not be read, as leaving it out would drop a class unseen.
+    """
+    try:
+        if not root.is_dir():
+            return []
+        folders = [f for f in root.iterdir() if f.is_dir() and not f.name.startswith((".", "_"))]
+        return sorted(folder for folder in folders if _files(folder))
+    except PermissionError as error:
+        raise DataError(
+            f"the folder {error.filename} may not be read.",
+            f"Expected permission to list and open what is in it; received: {error.strerror}.",
+            f"chmod -R u+rX {root}",
+        ) from error
 
 
 def read_folder(root: Path, *, on_image: Callable[[], None] = lambda: None) -> ImageFolder:
@@ -87,7 +100,7 @@ def _require_classes(
     counts = Counter(image.label for image in images)
     for folder in folders:
         if not counts[folder.name]:
-            first = next(f for f in faults if f.file.startswith(folder.name))
+            first = next(f for f in faults if f.file.startswith(f"{folder.name}/"))
             raise DataError(
                 f"no image of class {folder.name} can be read.",
                 f"Expected JPEG, PNG or BMP files; {first.file}: {first.reason}.",
@@ -96,13 +109,26 @@ def _require_classes(
 
 
 def _files(folder: Path) -> list[Path]:
-    """Image files below a class folder, by suffix, sorted."""
+    """Image files below a class folder, by suffix, sorted; dead links too, pipes not."""
     known = SUFFIXES | OTHER_IMAGES
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in known and p.is_file())
+    paths: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=_refuse):
+        # .ipynb_checkpoints and __MACOSX hold copies of the images beside them.
+        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        found = (Path(place, name) for name in names)
+        paths += (p for p in found if p.suffix.lower() in known)
+    return sorted(path for path in paths if path.is_file() or not path.exists())
+
+
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def _inspect(root: Path, path: Path) -> LabelledImage | Fault:
     relative = path.relative_to(root)
+    readable = relative.as_posix().encode("utf-8", "backslashreplace").decode()
+    if readable != relative.as_posix():
+        return Fault(readable, "its name is not UTF-8")
     if path.suffix.lower() in OTHER_IMAGES:
         return Fault(relative.as_posix(), "not a JPEG, PNG or BMP image")
     try:

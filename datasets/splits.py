@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.errors import DataError, UsageError
+from datasets.errors import DataError, StudyStateError, UsageError
 from datasets.files import write_text
 from datasets.folders import LabelledImage
 
@@ -36,7 +36,8 @@ def parse_shares(text: str) -> tuple[float, float, float]:
         parts = [float(part) for part in text.split("/")]
     except ValueError:
         parts = []
-    if len(parts) != 3 or min(parts) <= 0 or abs(sum(parts) - 100) > 1e-6:
+    positive = len(parts) == 3 and all(part > 0 for part in parts)
+    if not (positive and abs(sum(parts) - 100) <= 1e-6):  # so put that NaN fails too
         raise UsageError(
             f"--split {text} cannot be used.",
             "Expected three positive percentages for train/validation/test that sum to 100.",
@@ -74,11 +75,12 @@ def split_images(
         groups[image.sha256].append(image)
     _require_three(groups)
     totals = Counter(image.label for image in images)
+    due = {label: _quotas(total, shares) for label, total in totals.items()}
     filled: dict[str, Counter[str]] = {subset: Counter() for subset in SUBSETS}
     rows = []
     for group in sorted(groups, key=lambda content: _deal_order(content, seed)):
         members = groups[group]
-        subset = _emptiest(members, totals, filled, shares)
+        subset = _emptiest(members, filled, due)
         for image in members:
             filled[subset][image.label] += 1
             rows.append(SplitRow(image.file, image.label, subset, group[:16], image.sha256))
@@ -89,17 +91,25 @@ def _deal_order(content: str, seed: int) -> str:
     return hashlib.sha256(f"{seed} {content}".encode()).hexdigest()
 
 
+def _quotas(total: int, shares: tuple[float, float, float]) -> dict[str, int]:
+    """Whole numbers of images for each subset, at least 1, within 1 of the share from 4 on."""
+    quotas = dict.fromkeys(SUBSETS, 1)
+    due = {subset: share * total for subset, share in zip(SUBSETS, shares, strict=True)}
+    for _ in range(total - len(SUBSETS)):
+        # Rounded, so that a share's last binary digit decides no tie.
+        quotas[max(SUBSETS, key=lambda subset: round(due[subset] - quotas[subset], 6))] += 1
+    return quotas
+
+
 def _emptiest(
     members: Sequence[LabelledImage],
-    totals: Counter[str],
     filled: dict[str, Counter[str]],
-    shares: tuple[float, float, float],
+    due: dict[str, dict[str, int]],
 ) -> str:
     """The subset that has the smallest part of what it is due in these images' classes."""
 
     def fullness(subset: str) -> float:
-        due = shares[SUBSETS.index(subset)]
-        return sum(filled[subset][i.label] / (due * totals[i.label]) for i in members)
+        return sum(filled[subset][i.label] / due[i.label][subset] for i in members)
 
     return min(SUBSETS, key=fullness)
 
@@ -126,6 +136,17 @@ def write_split(path: Path, rows: Sequence[SplitRow]) -> None:
 
 
 def read_split(path: Path) -> list[SplitRow]:
-    """Reads what `write_split` wrote."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [SplitRow(*row) for row in list(csv.reader(file))[1:]]
+    """Reads what `write_split` wrote.
+
+    Raises:
+        StudyStateError: If the file is damaged.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [SplitRow(*row) for row in list(csv.reader(file))[1:]]
+    except (TypeError, ValueError, csv.Error) as error:
+        raise StudyStateError(
+            f"{path} is damaged.",
+            "Expected the columns file, class, subset, group, sha256 in every line.",
+            "restore the file from a copy, or --overwrite to start the study again.",
+        ) from error

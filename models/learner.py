@@ -130,7 +130,7 @@ class Learner:
         self.variables = [v for layer in self.trained for v in (layer.kernel, layer.bias)]
         self._optimizer = _optimizer(unfreeze_depth, network.precision)
         self._optimizer.build(self.variables)
-        self._scalars = [(v, v.numpy()) for v in self._optimizer.variables if not v.shape]
+        self._scalars = [(v, v.numpy()) for v in self._optimizer.variables if v.shape.rank == 0]
         self._dtype = "float32" if self.cut in ("pooled", "image") else self._compute_dtype()
         features = tf.TensorSpec((None, *cut_shape(self.cut, network.size)), self._dtype)
         labels = tf.TensorSpec((None,), tf.int32)
@@ -144,7 +144,7 @@ class Learner:
     def start(self, learning_rate: float) -> None:
         """Forgets the last trial: fresh optimizer state, this trial's learning rate."""
         for variable in self._optimizer.variables:
-            if variable.shape:
+            if variable.shape.rank:
                 variable.assign(tf.zeros_like(variable))
         for variable, value in self._scalars:
             variable.assign(value)
@@ -170,6 +170,10 @@ class Learner:
             layer.name: [layer.kernel.numpy().copy(), layer.bias.numpy().copy()]
             for layer in self.trained
         }
+
+    def is_finite(self) -> bool:
+        """Whether all trained weights are numbers; a rectifier can hide NaN from the loss."""
+        return all(bool(tf.reduce_all(tf.math.is_finite(v.value))) for v in self.variables)
 
     def load(self, weights: Weights) -> None:
         """Sets what `weights` holds; layers that it does not name keep what they have."""

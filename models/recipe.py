@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
 
 
 class DivergedError(Exception):
-    """The loss became infinite or NaN; `curve` holds the epochs before."""
+    """A loss or a weight became infinite or NaN; `curve` holds the epochs before."""
 
     def __init__(self, message: str, curve: list[Epoch]) -> None:
         super().__init__(message)
@@ -113,7 +113,7 @@ def train(
         on_epoch: Called after each epoch.
 
     Raises:
-        DivergedError: If the training or validation loss is no longer finite.
+        DivergedError: If a loss or a weight is no longer finite.
     """
     network.restore()
     curve: list[Epoch] = []
@@ -135,8 +135,8 @@ def train(
             )
             scores = _validate(learner, validation, batch_size)
             curve.append(Epoch(number, phase.number, loss, accuracy, *scores))
-            if not math.isfinite(loss + scores[0]):
-                raise DivergedError(f"the loss is not finite in epoch {number}", curve[:-1])
+            if not (math.isfinite(loss + scores[0]) and learner.is_finite()):
+                raise DivergedError(f"training diverged in epoch {number}", curve[:-1])
             on_epoch(curve[-1])
             if keep_weights and best_epoch(curve, objective) == number:
                 best = learner.weights()

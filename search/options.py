@@ -1,9 +1,10 @@
 """What a study was asked to do: every option, checked once, stored in `study.json`."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
-from datasets.errors import UsageError
+from datasets.errors import StudyStateError, UsageError
 from datasets.splits import parse_shares
 from models.base import SMALLEST_SIZE
 from models.precision import PRECISIONS
@@ -51,6 +52,8 @@ class SearchOptions:
             _at_least(name, getattr(self, name), bound)
         if self.trials is not None:
             _at_least("trials", self.trials, 1)
+        if self.cache_gb == math.inf:  # it could not be stored as JSON
+            raise UsageError("--cache-gb inf cannot be used.", "Expected a number of gigabytes.")
         if self.seed > LARGEST_SEED:
             raise UsageError(f"--seed {self.seed} is too large.", f"Expected up to {LARGEST_SEED}.")
         parse_shares(self.split)
@@ -72,11 +75,12 @@ class SearchOptions:
                 "Expected no --trials: --max-epochs and --factor decide how many there are.",
                 "--algorithm random --trials N, or leave out --trials.",
             )
-        largest = max(r.trials for r in self.schedule() if r.round == 0)
-        if size < largest:
+        # Keras Tuner never draws a configuration twice, and ends when 21 draws in a row fail.
+        needed = sum(r.trials for r in self.schedule() if r.round == 0)
+        if size < needed:
             raise UsageError(
                 f"the space has only {size:g} configurations.",
-                f"Expected at least {largest}, the first round of this Hyperband.",
+                f"Expected at least {needed}, as many as this Hyperband starts with.",
                 "--algorithm grid, or a wider --space.",
             )
 
@@ -99,12 +103,23 @@ class SearchOptions:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "SearchOptions":
-        """Reads what `to_json` wrote."""
-        space = {
-            name: Dimension(**{**d, "choices": tuple(d["choices"])})
-            for name, d in content["space"].items()
-        }
-        return cls(**{**content, "space": space})
+        """Reads what `to_json` wrote.
+
+        Raises:
+            StudyStateError: If it is not what this version writes.
+        """
+        try:
+            space = {
+                name: Dimension(**{**d, "choices": tuple(d["choices"])})
+                for name, d in content["space"].items()
+            }
+            return cls(**{**content, "space": space})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise StudyStateError(
+                "the study's options cannot be read.",
+                f"Expected them as this version stores them; received: {error}.",
+                "the version that study.json names, or a new study.",
+            ) from error
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,9 +11,10 @@ from typing import Any
 
 import keras_tuner
 import tensorflow as tf
+from sklearn.exceptions import ConvergenceWarning
 
-from datasets.errors import SearchError
-from models.base import load_weights
+from datasets.errors import SearchError, StudyStateError
+from models.base import BaseWeights, load_weights
 from models.features import FeaturePlan, FeatureStore, plan_features
 from models.learner import Network
 from models.network import cut_below
@@ -49,24 +51,26 @@ def run_search(
         StudyError: If the data, the disk or the search itself forbids it.
     """
     data = load_data(options, progress)
+    weights = load_weights(options.weights, seed=options.seed)
     if overwrite and study.path.exists():
         with study.lock():
             shutil.rmtree(study.path)
     with study.lock():
         store_split(study, data)
-        with _manifest(study, options, data) as manifest:
-            run = _Run(options, study, data, progress, manifest)
+        with _manifest(study, options, data, weights) as manifest:
+            run = _Run(options, study, data, weights, progress, manifest)
             run.prepare_features()
             return run.search()
 
 
 @contextmanager
 def _manifest(
-    study: StudyFolder, options: SearchOptions, data: StudyData
+    study: StudyFolder, options: SearchOptions, data: StudyData, weights: BaseWeights
 ) -> Iterator[dict[str, Any]]:
     """Keeps `study.json` true: running, then finished, interrupted or failed, and how long."""
     resumed = study.manifest_path.exists()
     manifest = study.manifest() if resumed else _new_manifest(study, options, data)
+    _require_same_weights(study, manifest.setdefault("weights_sha256", weights.sha256), weights)
     before, start = manifest["seconds"], time.monotonic()
     manifest |= {"state": "running", "finished": None}
     study.write_manifest(manifest)
@@ -82,6 +86,15 @@ def _manifest(
         manifest["state"] = state
         manifest["finished"] = _now() if state == "finished" else None
         study.write_manifest(manifest)
+
+
+def _require_same_weights(study: StudyFolder, begun_with: str, weights: BaseWeights) -> None:
+    if begun_with != weights.sha256:
+        raise StudyStateError(
+            f"the weights of study {study.name} have changed.",
+            f"Expected SHA-256 {begun_with} of {weights.source}; received {weights.sha256}.",
+            "put the weights back, or --overwrite to start again.",
+        )
 
 
 def _new_manifest(study: StudyFolder, options: SearchOptions, data: StudyData) -> dict[str, Any]:
@@ -120,6 +133,7 @@ class _Run:
         options: SearchOptions,
         study: StudyFolder,
         data: StudyData,
+        weights: BaseWeights,
         progress: Progress,
         manifest: dict[str, Any],
     ) -> None:
@@ -127,7 +141,7 @@ class _Run:
         self.progress, self.manifest = progress, manifest
         precision = choose_precision(manifest.get("precision", options.precision))
         self.network = Network(
-            load_weights(options.weights, seed=options.seed),
+            weights,
             size=options.image_size,
             classes=len(data.folder.classes),
             precision=precision,
@@ -173,7 +187,10 @@ class _Run:
             run=self._run_trial,
         )
         try:
-            tuner.search(verbose=0)
+            with warnings.catch_warnings():
+                # The Bayesian oracle's fits of few points; dozens of lines for each trial.
+                warnings.filterwarnings("ignore", category=ConvergenceWarning)
+                tuner.search(verbose=0)
         except keras_tuner.errors.FatalError as error:
             raise error.__cause__ or error from None
         except RuntimeError as error:

@@ -120,6 +120,8 @@ def _range(bounds: Bounds, table: dict[str, Any]) -> Dimension:
         raise ValueError("expected min below max")
     if not isinstance(log, bool) or (log and low <= 0):
         raise ValueError("expected log = true only with min above 0")
+    if bounds.whole and log:
+        raise ValueError("expected no log: whole numbers are a choice, list those to be tried")
     if bounds.whole:
         return Dimension(tuple(range(int(low), int(high) + 1)))
     return Dimension(low=float(low), high=float(high), log=log)

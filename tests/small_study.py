@@ -1,0 +1,86 @@
+"""A search small enough for a test: 28 drawn slabs at 32 pixels, six trials, two structures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from datasets.sample import make_sample
+from results.records import EpochRecord, TrialRecord
+from search.options import SearchOptions
+from search.space import DEFAULT_SPACE, Dimension, Space
+
+TRIALS = 6  # of Hyperband at 3 epochs: 3 at 1, 1 of them to 3; 2 at 3
+
+# Every structure (head units, unfreeze depth) costs its compilation; these are two.
+SPACE: Space = DEFAULT_SPACE | {
+    "head_units": Dimension((0,)),
+    "unfreeze_depth": Dimension((0, 1)),
+}
+SPACE_TOML = "head_units = 0\nunfreeze_depth = [0, 1]\n"
+SMALL = ("--image-size", "32", "--views", "2", "--batch-size", "8", "--precision", "float32")
+
+
+def draw_images(folder: Path) -> Path:
+    """Two classes of 14 images each; 10 train, 2 validate, 2 test."""
+    make_sample(folder, images=28, size=48, seed=3)
+    return folder
+
+
+def small_options(data: Path, **changes: Any) -> SearchOptions:
+    """The options of a small search; the command line's `SMALL` says the same."""
+    given: dict[str, Any] = {
+        "data": str(data),
+        "max_epochs": 3,
+        "image_size": 32,
+        "views": 2,
+        "batch_size": 8,
+        "precision": "float32",
+        "space": SPACE,
+    }
+    return SearchOptions(**given | changes)
+
+
+def without_times(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Records as they must come out again: all but how long they took."""
+    return [replace(record, seconds=0.0) for record in records]
+
+
+class Recorder:
+    """Keeps what a search tells, and interrupts it as Ctrl-C does after some trials."""
+
+    def __init__(self, *, interrupt_after: int | None = None) -> None:
+        self.interrupt_after = interrupt_after
+        self.notes: list[str] = []
+        self.counted: dict[str, int] = {}
+        self.planned: tuple[int, int, int] | None = None
+        self.started: list[str] = []
+        self.epochs: list[EpochRecord] = []
+        self.done: list[tuple[TrialRecord, TrialRecord | None]] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        self.counted[what] = 0
+
+        def count(images: int) -> None:
+            self.counted[what] += images
+
+        yield count
+
+    def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
+        self.planned = trials, epochs, len(kept)
+
+    def trial_started(self, trial: TrialRecord) -> None:
+        self.started.append(trial.trial)
+
+    def epoch_done(self, epoch: EpochRecord) -> None:
+        self.epochs.append(epoch)
+
+    def trial_done(self, trial: TrialRecord, best: TrialRecord | None) -> None:
+        self.done.append((trial, best))
+        if len(self.done) == self.interrupt_after:
+            raise KeyboardInterrupt

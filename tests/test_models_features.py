@@ -1,0 +1,173 @@
+"""Stored features: what they equal, what they depend on, and that they survive a kill."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.batches import Subset, image_batches, subset_of
+from datasets.errors import ResourceError
+from datasets.folders import read_folder
+from datasets.sample import make_sample
+from datasets.splits import split_images
+from models.base import load_weights
+from models.configuration import Configuration
+from models.features import FeatureStore, image_bytes, plan_features
+from models.learner import Network
+from models.precision import choose_precision
+from models.recipe import train
+from models.sources import FeatureSource, ImageSource
+
+SIZE = 32
+CUTS = ("pooled", "block4_pool", "block3_pool")
+
+
+@pytest.fixture(scope="module")
+def subsets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Subset]:
+    root = tmp_path_factory.mktemp("images") / "sample"
+    make_sample(root, images=40, size=64)
+    folder = read_folder(root)
+    rows = split_images(folder.images, seed=1)
+    names = ("train", "validation", "test")
+    return {name: subset_of(root, rows, name, folder.classes) for name in names}
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return make_network()
+
+
+def make_network(*, size: int = SIZE, precision: str = "float32") -> Network:
+    weights = load_weights("bundled")
+    return Network(weights, size=size, classes=2, precision=choose_precision(precision))
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("view", [0, 3])
+def test_stored_features_are_the_frozen_parts_answers_as_float16(
+    network: Network, subsets: dict[str, Subset], view: int
+) -> None:
+    store = FeatureStore(network, subsets["train"], CUTS)
+    store.compute(view)
+    order = np.arange(len(subsets["train"]))
+    images = [x.numpy() for x, _ in image_batches(store.subset, size=SIZE, batch_size=8, view=view)]
+    expected = network.lower(CUTS)(np.concatenate(images))
+    for cut, features in zip(CUTS, expected, strict=True):
+        stored = store.rows(view, cut, order)
+        assert stored.dtype == np.float16
+        np.testing.assert_allclose(stored, features.numpy(), rtol=2e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("depth", [0, 3, 5])
+def test_training_on_features_is_training_on_images_of_the_same_views(
+    network: Network, subsets: dict[str, Subset], depth: int
+) -> None:
+    configuration = Configuration(
+        head_units=32,
+        dropout=0.3,
+        unfreeze_depth=depth,
+        head_learning_rate=1e-3,
+        fine_tune_learning_rate=1e-5,
+    )
+    stores = [FeatureStore(network, subsets[name], CUTS) for name in ("train", "validation")]
+    for store, views in zip(stores, (2, 1), strict=True):
+        for view in range(views):
+            store.compute(view)
+    cached = [FeatureSource(store, views=2) for store in stores]
+    live = [ImageSource(network, subsets[name], views=2) for name in ("train", "validation")]
+    curves = [
+        train(network, configuration, epochs=4, train=pair[0], validation=pair[1], seed=1).curve
+        for pair in (cached, live)
+    ]
+    for one, other in zip(*curves, strict=True):
+        assert one.val_loss == pytest.approx(other.val_loss, rel=1e-2, abs=2e-3)
+        assert one.loss == pytest.approx(other.loss, rel=1e-2, abs=2e-3)
+
+
+def test_the_key_changes_with_all_that_the_numbers_depend_on(
+    network: Network, subsets: dict[str, Subset]
+) -> None:
+    train_set = subsets["train"]
+    other_image = replace(train_set, digests=["0" * 64, *train_set.digests[1:]])
+    stores = [
+        FeatureStore(network, train_set, CUTS),
+        FeatureStore(network, subsets["test"], CUTS),
+        FeatureStore(network, other_image, CUTS),
+        FeatureStore(make_network(size=64), train_set, CUTS),
+        FeatureStore(make_network(precision="bfloat16"), train_set, CUTS),
+    ]
+    assert len({store.folder for store in stores}) == len(stores)
+    assert FeatureStore(make_network(), train_set, ["pooled"]).folder == stores[0].folder
+
+
+def test_an_interrupted_pass_leaves_whole_views_and_goes_on(
+    network: Network, subsets: dict[str, Subset], own_cache: Path
+) -> None:
+    store = FeatureStore(network, subsets["train"], CUTS)
+    store.compute(0)
+    calls = []
+
+    def interrupt(count: int) -> None:
+        calls.append(count)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.compute(1, on_images=interrupt)
+    assert {p.name for p in store.folder.iterdir()} == {
+        "key.json",
+        *(f"view-0.{c}.npy" for c in CUTS),
+    }
+    counted: list[int] = []
+    store.compute(0, on_images=counted.append)
+    assert counted == []
+    store.compute(1, on_images=counted.append)
+    assert sum(counted) == len(subsets["train"])
+
+
+def test_a_second_store_finds_the_features_of_the_first(
+    network: Network, subsets: dict[str, Subset], own_cache: Path
+) -> None:
+    FeatureStore(network, subsets["train"], CUTS).compute(0)
+    assert FeatureStore(make_network(), subsets["train"], CUTS).missing(0) == []
+
+
+def test_a_disk_without_room_is_one_clear_error(
+    subsets: dict[str, Subset], own_cache: Path
+) -> None:
+    huge = replace(subsets["train"], digests=subsets["train"].digests)
+    network = make_network()
+    store = FeatureStore(network, huge, ["block1_pool"])
+    network.size = 2**20  # 1 PB of features
+    with pytest.raises(ResourceError, match="no space left"):
+        store.compute(0)
+
+
+def test_the_budget_decides_views_then_cuts() -> None:
+    row = image_bytes(["pooled", "block4_pool"], 224)
+    cuts = ["pooled", "block4_pool"]
+
+    def plan(budget_bytes: float) -> tuple[tuple[str, ...], int]:
+        made = plan_features(
+            cuts, train=100, validation=20, size=224, views=5, budget_gb=budget_bytes / 1e9
+        )
+        assert made.bytes <= budget_bytes
+        assert bool(made.reason) == (made.views < 5 or len(made.cuts) < 2)
+        return made.cuts, made.views
+
+    assert plan(520 * row) == (("pooled", "block4_pool"), 5)
+    assert plan(519 * row) == (("pooled", "block4_pool"), 4)
+    assert plan(120 * row) == (("pooled", "block4_pool"), 1)
+    assert plan(119 * row) == (("pooled",), 5)
+    assert plan(0) == ((), 5)
+
+
+def test_the_image_itself_is_never_cached() -> None:
+    plan = plan_features(["pooled", "image"], train=1, validation=1, size=32, views=1, budget_gb=9)
+    assert plan.cuts == ("pooled",)
+    assert plan.reason == ""

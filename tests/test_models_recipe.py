@@ -1,0 +1,202 @@
+"""The recipe: how epochs are shared out, what is kept, and when it gives up."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from datasets.batches import Subset
+from models.base import load_weights
+from models.configuration import Configuration
+from models.export import (
+    KERAS_FILE,
+    SAVED_MODEL,
+    check_exports,
+    export_saved_model,
+    parameter_counts,
+    trained_model,
+)
+from models.learner import Network
+from models.network import CUTS, cut_shape
+from models.precision import choose_precision
+from models.recipe import DivergedError, Epoch, best_epoch, plan_phases, train
+from models.sources import Batch
+
+SIZE = 32
+
+
+class ArraySource:
+    """Features of noise: class 1 is brighter, so there is something to learn."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        labels = np.arange(count, dtype=np.int32) % 2
+        self.subset = Subset("made", [Path()] * count, labels, [""] * count, ["no", "yes"])
+        random = np.random.default_rng(seed)
+        self.features = {
+            cut: (random.uniform(0, 1, (count, *cut_shape(cut, SIZE)))).astype("float32")
+            for cut in CUTS
+        }
+        for array in self.features.values():
+            array[labels == 1] *= 1.5
+
+    def batches(
+        self, cut: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+    ) -> Iterator[Batch]:
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            yield self.features[cut][rows], self.subset.labels[rows]
+
+
+class BrokenSource(ArraySource):
+    """Gives no numbers from the second epoch on."""
+
+    def batches(
+        self, cut: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+    ) -> Iterator[Batch]:
+        for features, labels in super().batches(
+            cut, epoch=epoch, order=order, batch_size=batch_size
+        ):
+            yield features * (math.nan if epoch > 1 else 1.0), labels
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    weights = load_weights("bundled")
+    return Network(weights, size=SIZE, classes=2, precision=choose_precision("float32"))
+
+
+def configuration(depth: int, rate: float = 1e-3) -> Configuration:
+    return Configuration(
+        head_units=16,
+        dropout=0.2,
+        unfreeze_depth=depth,
+        head_learning_rate=rate,
+        fine_tune_learning_rate=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("depth", "epochs", "expected"),
+    [
+        (3, 10, [(1, 5), (2, 5)]),
+        (3, 7, [(1, 4), (2, 3)]),
+        (1, 2, [(1, 1), (2, 1)]),
+        (1, 1, [(1, 1)]),
+        (0, 7, [(1, 7)]),
+    ],
+)
+def test_a_rung_is_the_whole_recipe_in_miniature(
+    depth: int, epochs: int, expected: list[tuple[int, int]]
+) -> None:
+    phases = plan_phases(configuration(depth), epochs)
+    assert [(phase.number, phase.epochs) for phase in phases] == expected
+
+
+def test_no_epochs_is_refused() -> None:
+    with pytest.raises(ValueError, match="epochs=0"):
+        plan_phases(configuration(0), 0)
+
+
+def test_the_same_seed_gives_the_same_curve_and_another_seed_another(network: Network) -> None:
+    def curve(seed: int) -> list[Epoch]:
+        return train(
+            network,
+            configuration(1),
+            epochs=3,
+            train=ArraySource(20, 1),
+            validation=ArraySource(8, 2),
+            seed=seed,
+        ).curve
+
+    first = curve(1)
+    curve(2)
+    assert curve(1) == first != curve(2)
+    assert [epoch.phase for epoch in first] == [1, 1, 2]
+
+
+def test_a_trial_leaves_nothing_behind_for_the_next(network: Network) -> None:
+    sources = {"train": ArraySource(20, 1), "validation": ArraySource(8, 2)}
+    alone = train(network, configuration(2), epochs=2, seed=1, **sources).curve
+    train(network, configuration(13), epochs=2, seed=3, **sources)
+    assert train(network, configuration(2), epochs=2, seed=1, **sources).curve == alone
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(network: Network) -> None:
+    validation = ArraySource(8, 2)
+    outcome = train(
+        network,
+        configuration(3, rate=0.05),
+        epochs=6,
+        train=ArraySource(20, 1),
+        validation=validation,
+        seed=1,
+        keep_weights=True,
+    )
+    assert list(outcome.stages) == ["before_training", "after_phase_1", "after_phase_2"]
+    network.restore()
+    phase = outcome.curve[outcome.best_epoch - 1].phase
+    learner = network.learner(16, 3 if phase == 2 else 0)
+    learner.load(outcome.stages["after_phase_2"])
+    probabilities = learner.predict(validation.features[learner.cut])
+    right = probabilities[np.arange(8), validation.subset.labels]
+    loss = -np.log(np.maximum(right, 1e-7)).mean()
+    assert loss == pytest.approx(min(e.val_loss for e in outcome.curve), rel=1e-5)
+
+
+def test_ties_go_to_the_earlier_epoch() -> None:
+    curve = [Epoch(n, 1, 0.5, 0.5, loss, 0.9, 0.9) for n, loss in enumerate((0.3, 0.2, 0.2), 1)]
+    assert best_epoch(curve, "val_loss") == 2
+    assert best_epoch(curve, "val_accuracy") == 1
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial_with_the_curve_before(network: Network) -> None:
+    with pytest.raises(DivergedError, match="epoch 2") as error:
+        train(
+            network,
+            configuration(0),
+            epochs=3,
+            train=BrokenSource(20, 1),
+            validation=ArraySource(8, 2),
+            seed=1,
+        )
+    assert [epoch.epoch for epoch in error.value.curve] == [1]
+
+
+def test_weights_that_are_not_finite_are_found_without_the_loss(network: Network) -> None:
+    """oneDNN's rectifier and pooling turn NaN into 0, so the loss alone would not tell."""
+    network.restore()
+    learner = network.learner(16, 1)
+    learner.head.start(1)
+    assert learner.is_finite()
+    bias = learner.trained[0].bias
+    bias.assign(np.full(bias.shape, math.nan))
+    assert not learner.is_finite()
+
+
+def test_exports_predict_as_the_trained_network_in_a_fresh_process(
+    network: Network, tmp_path: Path
+) -> None:
+    outcome = train(
+        network,
+        configuration(3),
+        epochs=2,
+        train=ArraySource(20, 1),
+        validation=ArraySource(8, 2),
+        seed=1,
+        keep_weights=True,
+    )
+    final = outcome.stages["after_phase_2"]
+    model = trained_model(configuration(3), network.weights, final, size=SIZE, classes=2)
+    model.save(tmp_path / KERAS_FILE)
+    export_saved_model(tmp_path / KERAS_FILE, tmp_path / SAVED_MODEL)
+    images = np.random.default_rng(1).uniform(0, 255, (3, SIZE, SIZE, 3)).astype("float32")
+    expected = model(images, training=False).numpy().astype(np.float64)
+    differences = check_exports(tmp_path, images, expected)
+    assert differences.keys() == {KERAS_FILE, SAVED_MODEL}
+    assert parameter_counts(model, 3) == {
+        "phase_1": {"trainable": 8242, "non_trainable": 14_714_688},
+        "phase_2": {"trainable": 7_079_424 + 8242, "non_trainable": 7_635_264},
+    }
