@@ -12,6 +12,7 @@ from typing import Any
 
 import keras_tuner
 from keras_tuner.engine import base_tuner
+from keras_tuner.src import config as tuner_config
 
 from datasets.errors import StudyStateError
 from results.records import TrialRecord
@@ -47,6 +48,8 @@ class StudyTuner(base_tuner.BaseTuner):  # type: ignore[misc]
             project_name=directory.name,
             overwrite=True,
         )
+        # Else it prints a traceback for every trial that diverged.
+        tuner_config.DEBUG = False
         self._options = options
         self._stored = stored
         self._run = run

@@ -118,10 +118,19 @@ def test_the_same_seed_gives_the_same_curve_and_another_seed_another(network: Ne
 
 
 def test_a_trial_leaves_nothing_behind_for_the_next(network: Network) -> None:
-    sources = {"train": ArraySource(20, 1), "validation": ArraySource(8, 2)}
-    alone = train(network, configuration(2), epochs=2, seed=1, **sources).curve
-    train(network, configuration(13), epochs=2, seed=3, **sources)
-    assert train(network, configuration(2), epochs=2, seed=1, **sources).curve == alone
+    def curve(depth: int) -> list[Epoch]:
+        return train(
+            network,
+            configuration(depth),
+            epochs=2,
+            train=ArraySource(20, 1),
+            validation=ArraySource(8, 2),
+            seed=1,
+        ).curve
+
+    alone = curve(2)
+    curve(13)
+    assert curve(2) == alone
 
 
 def test_the_kept_weights_are_those_of_the_best_epoch(network: Network) -> None:
