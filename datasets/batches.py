@@ -99,9 +99,16 @@ def image_batches(
 
 def _decoded(path: tf.Tensor, size: int) -> tf.Tensor:
     pixels = tf.numpy_function(
-        lambda name: decode_image(Path(name.decode()), size), [path], tf.uint8, stateful=False
+        lambda name: _decode_named(Path(name.decode()), size), [path], tf.uint8, stateful=False
     )
     return tf.ensure_shape(pixels, (size, size, 3))
+
+
+def _decode_named(path: Path, size: int) -> NDArray[np.uint8]:
+    try:
+        return decode_image(path, size)
+    except UnreadableImageError as error:
+        raise UnreadableImageError(f"{path}: {error}") from error
 
 
 def _reason(error: tf.errors.OpError) -> str:

@@ -44,10 +44,10 @@ class FeaturePlan(NamedTuple):
     bytes: int
     reason: str  # empty when everything fits as asked
 
-    @property
-    def passes(self) -> str:
-        """What a trial's features come from, in a word."""
-        return "cached" if self.cuts else "live"
+
+def feature_folder() -> Path:
+    """Where all features are kept."""
+    return cache_folder() / "features"
 
 
 def image_bytes(cuts: Sequence[str], size: int) -> int:
@@ -117,7 +117,7 @@ class FeatureStore:
             "images": subset.digests,
         }
         digest = hashlib.sha256(json.dumps(self.key).encode()).hexdigest()
-        self.folder = cache_folder() / "features" / digest[:32]
+        self.folder = feature_folder() / digest[:32]
         self._open: dict[tuple[int, str], NDArray[np.float16]] = {}
 
     def path(self, view: int, cut: str) -> Path:

@@ -42,7 +42,8 @@ def load_data(options: SearchOptions, progress: Progress) -> StudyData:
     """
     if options.data is None:
         progress.note(
-            "No images in datasets/: using the built-in sample of 240 synthetic photographs.\n"
+            "No images in datasets/: using the built-in sample of 240 synthetic photographs "
+            "(drawn at first use, half a minute).\n"
             "Your own: study search --data PATH, one sub-folder per class."
         )
     root = sample_folder() if options.data is None else Path(options.data)

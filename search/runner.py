@@ -15,12 +15,19 @@ from sklearn.exceptions import ConvergenceWarning
 
 from datasets.errors import SearchError, StudyStateError
 from models.base import BaseWeights, load_weights
-from models.features import FeaturePlan, FeatureStore, plan_features
+from models.features import (
+    GIGABYTE,
+    FeaturePlan,
+    FeatureStore,
+    feature_folder,
+    plan_features,
+)
 from models.learner import Network
 from models.network import cut_below
 from models.precision import choose_precision
 from models.recipe import DivergedError, Epoch, best_epoch, train
 from models.sources import FeatureSource
+from results.figures import collect_rungs, draw_rungs, save_figure
 from results.folder import StudyFolder
 from results.records import EpochRecord, TrialRecord
 from results.trials import best_trial
@@ -165,8 +172,7 @@ class _Run:
         )
         self.manifest["features"] = plan._asdict()
         self.study.write_manifest(self.manifest)
-        if plan.reason:
-            self.progress.note(f"Features: {plan.reason}.")
+        self.progress.note(describe_plan(plan))
         self.train = self._source(train_set, plan, plan.views)
         self.validation = self._source(validation_set, plan, 1)
 
@@ -202,7 +208,10 @@ class _Run:
                 f"Expected finite losses; the last one: {failed[-1].message}.",
                 "lower learning rates by --space FILE.toml.",
             ) from error
-        return best_trial(list(self.records.values()), self.options.objective)
+        records, objective = list(self.records.values()), self.options.objective
+        figure = draw_rungs(collect_rungs(records, objective=objective), objective=objective)
+        save_figure(figure, self.study.path / "trials.png")
+        return best_trial(records, objective)
 
     def _best(self) -> TrialRecord | None:
         try:
@@ -236,6 +245,15 @@ class _Run:
         self.records[record.trial] = record
         self.progress.trial_done(record, self._best())
         return record
+
+
+def describe_plan(plan: FeaturePlan) -> str:
+    """Says which features are kept, how large they are, and what did not fit."""
+    if not plan.cuts:
+        return f"Features: computed live in every epoch of every trial; {plan.reason}."
+    kept = f"{plan.views} views at {', '.join(plan.cuts)}, {plan.bytes / GIGABYTE:.2f} GB"
+    reason = f"; {plan.reason}" if plan.reason else ""
+    return f"Features: {kept} in {feature_folder()}{reason}."
 
 
 def _completed(asked: TrialRecord, curve: list[Epoch], options: SearchOptions) -> TrialRecord:

@@ -22,9 +22,21 @@ from rich.text import Text
 from results.records import EpochRecord, TrialRecord
 
 
+# Short enough that a trial's line fits a terminal.
+SHORT = {
+    "head_units": "units",
+    "unfreeze_depth": "depth",
+    "head_learning_rate": "head rate",
+    "fine_tune_learning_rate": "tune rate",
+}
+
+
 def describe(settings: dict[str, float | int]) -> str:
-    """Settings on one line, e.g. `head_units 128, dropout 0.21, unfreeze_depth 2`."""
-    return ", ".join(f"{name} {value:.3g}" for name, value in settings.items())
+    """Settings on one line, e.g. `units 128, dropout 0.21, depth 0, head rate 0.002`."""
+    return ", ".join(
+        f"{SHORT.get(name, name)} {value if isinstance(value, int) else f'{value:.2g}'}"
+        for name, value in settings.items()
+    )
 
 
 def sparkline(values: Sequence[float]) -> str:

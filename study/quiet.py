@@ -16,7 +16,10 @@ def import_tensorflow() -> None:
     with TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            import tensorflow
+
+            # It takes the learners' methods for one function that is traced again and again.
+            tensorflow.get_logger().setLevel("ERROR")
         except BaseException:
             held.seek(0)
             os.write(terminal, held.read())

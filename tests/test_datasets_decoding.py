@@ -33,9 +33,7 @@ def near(pixel: NDArray[np.uint8], colour: tuple[int, ...], tolerance: int) -> b
 
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("PNG", 0), ("BMP", 0), ("JPEG", 6)])
-def test_colours_and_places_survive_every_format(
-    kind: str, tolerance: int, tmp_path: Path
-) -> None:
+def test_colours_and_places_survive_every_format(kind: str, tolerance: int, tmp_path: Path) -> None:
     pixels = decode_image(saved(halves(RED, BLUE), tmp_path / "a.any", kind))
     assert pixels.shape == (20, 40, 3)
     assert pixels.dtype == np.uint8

@@ -1,5 +1,7 @@
 """The base: VGG16 as Keras has it, but for RGB, from weights that are checked."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import keras
@@ -77,3 +79,25 @@ def test_random_weights_depend_on_the_seed_alone() -> None:
 def test_images_under_32_pixels_are_refused(weights: base.BaseWeights) -> None:
     with pytest.raises(UsageError, match="31"):
         build_base(weights, size=31)
+
+
+@pytest.mark.parametrize("answer", [404, 200], ids=["refused", "another file"])
+def test_a_failed_download_of_keras_weights_is_one_clear_error(
+    answer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras' own download, from a server of our own that has no such file, or a wrong one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(answer)
+            self.end_headers()
+            self.wfile.write(b"not the weights")
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/vgg16.h5"
+    monkeypatch.setattr("keras.src.applications.vgg16.WEIGHTS_PATH_NO_TOP", address)
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+    with pytest.raises(ResourceError, match="download"):
+        load_weights("keras")
+    server.shutdown()

@@ -1,0 +1,67 @@
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from datasets.files import cache_folder, file_sha256, replacing, write_json, write_text
+
+
+def test_a_file_is_replaced_as_a_whole_and_its_folders_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "notes.txt"
+    write_text(path, "first\n")
+    write_text(path, "zweite ß\n")
+    assert path.read_text(encoding="utf-8") == "zweite ß\n"
+    assert [p.name for p in path.parent.iterdir()] == ["notes.txt"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_the_old_file_stays_when_the_writer_fails(
+    error: type[BaseException], tmp_path: Path
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("old")
+    with pytest.raises(error), replacing(path) as temporary:
+        temporary.write_text("half of the new")
+        assert path.read_text() == "old"
+        raise error
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+    assert path.read_text() == "old"
+
+
+def test_the_temporary_file_stands_beside_its_place_and_is_hidden(tmp_path: Path) -> None:
+    with replacing(tmp_path / "trials" / "0001.json") as temporary:
+        assert temporary.parent == tmp_path / "trials"
+        assert temporary.name.startswith(".")
+        assert not temporary.name.endswith(".json")
+
+
+def test_a_new_file_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "notes.txt"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+def test_what_is_no_json_is_refused_and_the_old_file_stays(value: object, tmp_path: Path) -> None:
+    path = tmp_path / "study.json"
+    write_json(path, {"name": "first", "classes": ["Riß"]})
+    with pytest.raises((ValueError, TypeError)):
+        write_json(path, {"score": value})
+    assert json.loads(path.read_text()) == {"name": "first", "classes": ["Riß"]}
+    assert [p.name for p in tmp_path.iterdir()] == ["study.json"]
+
+
+def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
+    path = tmp_path / "big"
+    path.write_bytes(os.urandom(300_000))
+    assert file_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_cache_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDY_CACHE_DIR", "/somewhere/else")
+    assert cache_folder() == Path("/somewhere/else")
+    monkeypatch.setenv("STUDY_CACHE_DIR", "")
+    assert cache_folder().name == "concrete-study"

@@ -1,0 +1,173 @@
+import hashlib
+import random
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from datasets.errors import DataError, StudyStateError, UsageError
+from datasets.folders import LabelledImage, read_folder
+from datasets.splits import (
+    DEFAULT_SHARES,
+    SUBSETS,
+    SplitRow,
+    parse_shares,
+    read_split,
+    split_images,
+    write_split,
+)
+
+
+def labelled(label: str, name: str, content: str) -> LabelledImage:
+    return LabelledImage(f"{label}/{name}", label, hashlib.sha256(content.encode()).hexdigest())
+
+
+def single(label: str, count: int) -> list[LabelledImage]:
+    return [labelled(label, f"{n}.jpg", f"{label} {n}") for n in range(count)]
+
+
+def counts(rows: list[SplitRow], label: str) -> dict[str, int]:
+    found = Counter(row.subset for row in rows if row.label == label)
+    return {subset: found[subset] for subset in SUBSETS}
+
+
+def sides(rows: list[SplitRow]) -> dict[str, set[str]]:
+    found = defaultdict(set)
+    for row in rows:
+        found[row.sha256].add(row.subset)
+    return found
+
+
+@pytest.mark.parametrize("shares", [DEFAULT_SHARES, (0.8, 0.1, 0.1), (0.34, 0.33, 0.33)])
+def test_each_class_gets_its_shares_to_within_one_image(
+    shares: tuple[float, float, float],
+) -> None:
+    for total in range(10, 260, 3):
+        rows = split_images([*single("A", total), *single("B", 20)], seed=total, shares=shares)
+        for subset, share in zip(SUBSETS, shares, strict=True):
+            assert abs(counts(rows, "A")[subset] - share * total) <= 1, (total, subset)
+
+
+def test_round_numbers_are_split_exactly() -> None:
+    rows = split_images([*single("A", 2000), *single("B", 20)], seed=1)
+    assert counts(rows, "A") == {"train": 1400, "validation": 300, "test": 300}
+    assert counts(rows, "B") == {"train": 14, "validation": 3, "test": 3}
+
+
+@pytest.mark.parametrize("total", [3, 4, 5, 9])
+def test_a_small_class_has_an_image_in_every_subset(total: int) -> None:
+    rows = split_images([*single("A", total), *single("B", 40)], seed=1)
+    assert min(counts(rows, "A").values()) >= 1
+
+
+def test_no_content_is_on_two_sides_whatever_the_groups() -> None:
+    dice = random.Random(11)
+    for seed in range(40):
+        images = []
+        largest = 1
+        for group in range(dice.randint(8, 60)):
+            size = dice.choice([1, 1, 1, 2, 3, 8])
+            largest = max(largest, size)
+            images += [labelled("A", f"{group}-{copy}.jpg", f"A{group}") for copy in range(size)]
+        images += single("B", 20)
+        rows = split_images(images, seed=seed)
+        assert all(len(subsets) == 1 for subsets in sides(rows).values())
+        assert len(rows) == len(images)
+        total = sum(row.label == "A" for row in rows)
+        for subset, share in zip(SUBSETS, DEFAULT_SHARES, strict=True):
+            placed = counts(rows, "A")[subset]
+            assert placed >= 1
+            assert placed <= share * total + largest + 1
+
+
+def test_the_same_picture_under_two_labels_stays_on_one_side() -> None:
+    both = [labelled(label, "twin.jpg", f"twin {n}") for n in range(6) for label in "AB"]
+    images = [i._replace(file=f"{i.file}{n}") for n, i in enumerate(both)]
+    rows = split_images([*images, *single("A", 12), *single("B", 12)], seed=4)
+    assert all(len(subsets) == 1 for subsets in sides(rows).values())
+    for label in "AB":
+        assert min(counts(rows, label).values()) >= 1
+
+
+def test_the_split_follows_content_and_seed_not_the_order_of_files() -> None:
+    images = [*single("A", 50), *single("B", 30)]
+    shuffled = random.Random(2).sample(images, len(images))
+    assert split_images(shuffled, seed=3) == split_images(images, seed=3)
+    assert split_images(images, seed=4) != split_images(images, seed=3)
+
+
+def test_the_split_of_a_seed_is_the_same_for_ever() -> None:
+    # A later version that splits otherwise would move test images into training.
+    rows = split_images([*single("A", 10), *single("B", 10)], seed=1)
+    text = "".join(row.subset[1] for row in rows)
+    assert text == EXPECTED
+
+
+EXPECTED = "PLACEHOLDER"
+
+
+def test_another_name_does_not_move_an_image_to_another_subset() -> None:
+    images = [*single("A", 30), *single("B", 30)]
+    renamed = [i._replace(file=i.file.replace("A/", "A/new ")) for i in images]
+    before = {row.sha256: row.subset for row in split_images(images, seed=1)}
+    assert {row.sha256: row.subset for row in split_images(renamed, seed=1)} == before
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 image"), (2, "2 different images")])
+def test_a_class_too_small_for_three_subsets_is_named(count: int, words: str) -> None:
+    with pytest.raises(DataError, match=rf"class Rare has {words}\.\n.*at least 3") as caught:
+        split_images([*single("Common", 30), *single("Rare", count)], seed=1)
+    assert "the folder Rare" in caught.value.hint
+
+
+def test_copies_do_not_make_a_class_large_enough() -> None:
+    copies = [labelled("Rare", f"{n}.jpg", f"picture {n % 2}") for n in range(10)]
+    with pytest.raises(DataError, match="class Rare has 2 different images"):
+        split_images([*single("Common", 30), *copies], seed=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "70/15", "70/15/15/0", "70/30/0", "80/30/-10", "a/b/c", "70 15 15", "60/15/15"]
+    + ["nan/50/50", "50/nan/50", "inf/1/1"],
+)
+def test_shares_that_are_no_three_positive_parts_of_a_hundred_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="cannot be used") as caught:
+        parse_shares(text)
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["70/15/15", "33.4/33.3/33.3", " 98 / 1 / 1 "])
+def test_shares_sum_to_one(text: str) -> None:
+    assert sum(parse_shares(text)) == pytest.approx(1)
+
+
+def test_a_split_is_read_as_it_was_written(tmp_path: Path) -> None:
+    names = ["a,b.jpg", 'say "x".jpg', "line\nbreak.jpg", "tab\t.jpg", "Riß 橋.jpg", "cr\rx.jpg"]
+    rows = split_images([labelled("A", name, name) for name in names] + single("B", 3), seed=1)
+    path = tmp_path / "split.csv"
+    write_split(path, rows)
+    assert read_split(path) == rows
+    assert path.read_text(encoding="utf-8").startswith("file,class,subset,group,sha256\n")
+
+
+@pytest.mark.parametrize("damage", [b"A/0.jpg,A\n", b"\xff\xfe", b'"A/0.jpg,A,train,g,s\n"x'])
+def test_a_damaged_split_is_named(damage: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    write_split(path, split_images([*single("A", 3), *single("B", 3)], seed=1))
+    path.write_bytes(path.read_bytes() + damage)
+    with pytest.raises(StudyStateError, match=r"split\.csv is damaged"):
+        read_split(path)
+
+
+def test_real_folders_are_split_by_their_bytes(real_images: Path, tmp_path: Path) -> None:
+    for label in ("Negative", "Positive"):
+        (tmp_path / label).mkdir()
+        for number, path in enumerate(sorted((real_images / label).iterdir())[:10]):
+            (tmp_path / label / f"{number}.jpg").write_bytes(path.read_bytes())
+        (tmp_path / label / "copy.jpg").write_bytes((tmp_path / label / "0.jpg").read_bytes())
+    rows = split_images(read_folder(tmp_path).images, seed=1)
+    place = {row.file: row.subset for row in rows}
+    assert len(rows) == 22
+    assert place["Positive/copy.jpg"] == place["Positive/0.jpg"]
+    assert place["Negative/copy.jpg"] == place["Negative/0.jpg"]
