@@ -19,14 +19,18 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from search.environment import git_commit
+
 HERE = Path(__file__).resolve().parent
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # models.base, but without Keras
+DEFAULTS = {"size": 224, "batch_size": 32, "max_epochs": 10, "factor": 3, "views": 5, "seed": 1}
 Row = dict[str, Any]
 
 
@@ -216,7 +220,7 @@ def stock_row(row: Row, result: Row, images: dict[str, int], tuner_mb: float) ->
     }
 
 
-def check_equal(ours: Sequence[Row], stock: Sequence[Row], *, resumed: bool) -> None:
+def check_equal(ours: Sequence[Row], stock: Sequence[Row], *, resumed: bool = False) -> None:
     """Ends the program unless both ran the same trials; of resumed ones, the first rounds."""
 
     def trials(rows: Sequence[Row]) -> list[str]:
@@ -229,7 +233,7 @@ def check_equal(ours: Sequence[Row], stock: Sequence[Row], *, resumed: bool) -> 
 
 def run_lower_bound(folder: Path) -> Row:
     """Bare passes and bare steps of our first study, in a process of their own."""
-    row = run_child([sys.executable, __file__, "--bare", str(folder)], folder, "lower bound")
+    row = run_child([sys.executable, __file__, "--bare", str(folder)], folder, "lower-bound")
     return row | json.loads((folder / "bound.json").read_text())
 
 
@@ -282,7 +286,7 @@ def time_bare_loops(folder: Path) -> None:
             train = features["train"][learner.cut], subsets["train"].labels
             validation = features["validation"][learner.cut]
             size = options.batch_size
-            # Untimed, as it may trace; learning rate 0 would leave NaN of its own, so it trains.
+            # Untimed, as the first batch of a structure traces.
             bare_epoch(learner, (train[0][:size], train[1][:size]), validation[:size], size)
             start = time.perf_counter()
             for _ in range(phase.epochs):
@@ -303,21 +307,124 @@ def bare_epoch(learner: Any, train: tuple[Any, Any], validation: Any, size: int)
         learner.predict(validation[start : start + size])
 
 
-def compare(args: argparse.Namespace, emit: Any) -> list[Row]:
+def compare(args: argparse.Namespace) -> Iterator[Row]:
     """Runs every contender on one subset at one precision."""
-    shared = {"images": args.images, "precision": args.precision}
-    shared |= {name: getattr(args, name) for name in ("size", "max_epochs", "factor", "seed")}
+    shared = {name: getattr(args, name) for name in ("images", "precision", "size", "batch_size")}
+    shared |= {name: getattr(args, name) for name in ("max_epochs", "factor", "views", "seed")}
+    shared |= {"command": shlex.join(sys.argv), "commit": git_commit(), "processor": processor()}
     with TemporaryDirectory(prefix="search-speed-") as name:
         folder = Path(name)
         link_images(args.data, folder / "images", args.images, args.seed)
-        contenders = [lambda: run_ours(args, folder, "ours")]
-        contenders += [lambda: run_ours(args, folder, "ours, second study")]
+        for study in ("ours", "ours-again"):
+            yield shared | run_ours(args, folder, study)
+        check_equal(trials_of(folder / "runs/ours"), trials_of(folder / "runs/ours-again"))
         if args.lower_bound:
-            contenders.append(lambda: run_lower_bound(folder))
+            yield shared | run_lower_bound(folder)
         if not args.without_stock:
-            contenders.append(lambda: run_stock(args, folder))
+            yield shared | run_stock(args, folder)
+
+
+def processor() -> str:
+    """The processor's name and how many of it this process may use."""
+    names = Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].splitlines()
+    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def ratios(rows: Sequence[Row]) -> Row:
+    """One comparison's ratios; None where a contender did not run."""
+    by_name = {row["contender"]: row for row in rows}
+    ours, again = by_name["ours"], by_name["ours-again"]
+    stock, bound = by_name.get("stock", {}), by_name.get("lower-bound", {})
+
+    def ratio(upper: float | None, lower: float | None) -> float | None:
+        return upper / lower if upper and lower else None
+
+    return {
+        "images": ours["images"],
+        "precision": ours["precision"],
+        "stock / ours": ratio(stock.get("seconds"), ours["seconds"]),
+        "stock / ours-again": ratio(stock.get("seconds"), again["seconds"]),
+        "stock, resumed / ours": ratio(stock.get("resumed_seconds"), ours["seconds"]),
+        "ours / lower-bound": ratio(ours["seconds"], bound.get("seconds")),
+        "stock / ours, CPU": ratio(stock.get("cpu_seconds"), ours["cpu_seconds"]),
+        "stock / ours, work": ratio(stock.get("work"), ours["work"]),
+        "stock / ours, study MB": ratio(stock.get("study_mb"), ours["study_mb"]),
+        "note": note(stock),
+    }
+
+
+def note(row: Row) -> str:
+    """Says what is not measured."""
+    if not row.get("extrapolated"):
+        return ""
+    return f"stock extrapolated from {row['trained_trials']} of {row['trials']} trials"
+
+
+def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Rows in Markdown; three digits, or whole numbers from 100 on."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, float):
+            return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        return "" if value is None else str(value)
+
+    lines = [columns, ["---"] * len(columns)]
+    lines += [[cell(row.get(column)) for column in columns] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+COLUMNS = (
+    *("images", "precision", "contender", "computed_in", "seconds", "cpu_seconds", "peak_mb"),
+    *("study_mb", "features_mb", "disk_write_mb", "passes", "work", "trials", "epochs"),
+    *("best_val_loss", "outside_trials_seconds", "note"),
+)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The options; `--smoke` overrides those of size."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--images", type=int, nargs="+", default=[100])
+    precisions = ("float32", "bfloat16", "default")
+    parser.add_argument("--precision", nargs="+", choices=precisions, default=["default"])
+    data = HERE.parent.parent / "shared/data/metu-4000"
+    parser.add_argument("--data", type=Path, default=data, help="class folders of real images")
+    parser.add_argument("--space", type=Path, help="TOML file, as study search takes it")
+    for name, default in DEFAULTS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
+    parser.add_argument("--stock-trials", type=int, help="train so many; extrapolate the rest")
+    parser.add_argument("--stock-resume", action="store_true", help="Keras Tuner unchanged")
+    parser.add_argument("--without-stock", action="store_true")
+    parser.add_argument("--lower-bound", action="store_true", help="time the bare loops too")
+    parser.add_argument("--smoke", action="store_true", help="24 images, 32 pixels, 3 epochs")
+    parser.add_argument("--output", type=Path, help="append the JSON lines here, not to stdout")
+    parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.stock_resume and args.stock_trials:
+        parser.error("--stock-resume needs every parent trained: leave out --stock-trials")
+    if args.smoke:
+        args.images, args.size, args.max_epochs, args.views = [24], 32, 3, 2
+    args.space = args.space and args.space.resolve()
+    return args
+
+
+def main() -> None:
+    """Every size at every precision, and the tables."""
+    args = parse_arguments()
+    if args.bare:
+        return time_bare_loops(args.bare)
+    compared, measured = [], []
+    for images, precision in product(args.images, args.precision):
+        case = argparse.Namespace(**vars(args) | {"images": images, "precision": precision})
         rows = []
-        for contender in contenders:
-            rows.append(shared | contender() | environment())
-            emit(rows[-1])
-    return rows
+        for row in compare(case):
+            rows.append(row)
+            with args.output.open("a") if args.output else nullcontext(sys.stdout) as output:
+                print(json.dumps(row), file=output, flush=True)
+        compared.append(ratios(rows))
+        measured += [row | {"note": note(row)} for row in rows]
+    print(table(compared, list(compared[0])), table(measured, COLUMNS), sep="\n\n")
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -30,6 +30,8 @@ CONVOLUTIONS = tuple(
 MEAN_RGB = (123.68, 116.779, 103.939)
 SMALLEST_SIZE = 32  # five poolings halve it to one pixel
 
+NAMED_WEIGHTS = ("bundled", "keras", "none")
+
 LayerWeights = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 

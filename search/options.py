@@ -31,7 +31,7 @@ class SearchOptions:
     factor: int = 3
     iterations: int = 1
     trials: int | None = None  # of random, bayesian and grid; None is 20, or the whole grid
-    objective: str = "val_loss"
+    objective: Objective = "val_loss"
     image_size: int = 224
     batch_size: int = DEFAULT_BATCH_SIZE
     views: int = 5

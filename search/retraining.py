@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from datasets.batches import Subset, image_batches
-from datasets.errors import StudyStateError
+from datasets.errors import SearchError, StudyStateError
 from datasets.files import write_json, write_text
 from models.base import load_weights
 from models.export import (
@@ -30,7 +30,7 @@ from models.features import FeatureStore
 from models.learner import Network
 from models.network import cut_below
 from models.precision import Precision, choose_precision
-from models.recipe import Outcome, train
+from models.recipe import DivergedError, Outcome, train
 from models.sources import Batch, FeatureSource, ImageSource, Source
 from models.stages import predict_stages
 from results.card import model_card
@@ -72,6 +72,7 @@ def retrain(
     Raises:
         StudyStateError: If the study has not finished.
         DataError: If its images have changed.
+        SearchError: If training diverged.
     """
     manifest = study.manifest()
     _require_finished(study, manifest)
@@ -175,19 +176,26 @@ class _Retraining:
             self._stored(images, self.views) if fast else ImageSource(self.network, images)
         )
         validation = self._stored(self.data.subset("validation"), 1)
-        with self.progress.counting("training", epochs * len(images)) as done:
-            return train(
-                self.network,
-                self.configuration,
-                epochs=epochs,
-                train=_Counted(source, done),
-                validation=validation,
-                seed=self.options.seed,
-                objective=self.options.objective,  # type: ignore[arg-type]
-                batch_size=self.options.batch_size,
-                keep_weights=True,
-                on_epoch=lambda epoch: self.progress.epoch_done(record_epoch(epoch)),
-            )
+        try:
+            with self.progress.counting("training", epochs * len(images)) as done:
+                return train(
+                    self.network,
+                    self.configuration,
+                    epochs=epochs,
+                    train=_Counted(source, done),
+                    validation=validation,
+                    seed=self.options.seed,
+                    objective=self.options.objective,
+                    batch_size=self.options.batch_size,
+                    keep_weights=True,
+                    on_epoch=lambda epoch: self.progress.epoch_done(record_epoch(epoch)),
+                )
+        except DivergedError as error:
+            raise SearchError(
+                "retraining the best trial diverged.",
+                f"Expected finite losses; {error}.",
+                "study best --epochs as in the search, or a search with lower learning rates.",
+            ) from error
 
     def _stored(self, subset: Subset, views: int) -> FeatureSource:
         needed = {"pooled", cut_below(self.configuration.unfreeze_depth)}

@@ -231,7 +231,7 @@ class _Run:
                 train=self.train,
                 validation=self.validation,
                 seed=self.options.seed,
-                objective=self.options.objective,  # type: ignore[arg-type]
+                objective=self.options.objective,
                 batch_size=self.options.batch_size,
                 on_epoch=lambda epoch: self.progress.epoch_done(record_epoch(epoch)),
             )
@@ -257,7 +257,7 @@ def describe_plan(plan: FeaturePlan) -> str:
 
 
 def _completed(asked: TrialRecord, curve: list[Epoch], options: SearchOptions) -> TrialRecord:
-    best = best_epoch(curve, options.objective)  # type: ignore[arg-type]
+    best = best_epoch(curve, options.objective)
     at_best = curve[best - 1]._asdict()
     metrics = {name: value for name, value in at_best.items() if name not in ("epoch", "phase")}
     return replace(

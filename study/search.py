@@ -74,6 +74,7 @@ def search_command(
     _require_free(study, resume=resume, overwrite=overwrite)
     import_tensorflow()
 
+    from models.base import NAMED_WEIGHTS
     from search.data import find_data
     from search.options import SearchOptions
     from search.space import read_space
@@ -84,6 +85,8 @@ def search_command(
         if key in SearchOptions.__dataclass_fields__
     }
     given["space"] = read_space(space)
+    if weights not in NAMED_WEIGHTS:
+        given["weights"] = str(Path(weights).resolve())
     given["data"] = None if (found := find_data(data)) is None else str(found)
     options = _resumed(context, study, given) if resume else SearchOptions(**given)
     _run(options, study, overwrite=overwrite)
