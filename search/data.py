@@ -63,7 +63,7 @@ def store_split(study: StudyFolder, data: StudyData) -> None:
     Raises:
         StudyStateError: If the images are no longer those that the study began with.
     """
-    if not study.split_path.exists():
+    if not study.manifest_path.exists():
         write_split(study.split_path, data.rows)
     elif read_split(study.split_path) != data.rows:
         raise StudyStateError(

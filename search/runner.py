@@ -3,17 +3,14 @@
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import keras_tuner
 import tensorflow as tf
 from sklearn.exceptions import ConvergenceWarning
 
-from datasets.errors import SearchError, StudyStateError
+from datasets.errors import SearchError
 from models.base import BaseWeights, load_weights
 from models.features import (
     GIGABYTE,
@@ -32,7 +29,7 @@ from results.folder import StudyFolder
 from results.records import EpochRecord, TrialRecord
 from results.trials import best_trial
 from search.data import StudyData, load_data, store_split
-from search.environment import git_commit, versions
+from search.manifest import kept_manifest
 from search.options import SearchOptions
 from search.progress import Progress
 from search.schedule import total_epochs, total_trials
@@ -64,72 +61,10 @@ def run_search(
             shutil.rmtree(study.path)
     with study.lock():
         store_split(study, data)
-        with _manifest(study, options, data, weights) as manifest:
+        with kept_manifest(study, options, data, weights) as manifest:
             run = _Run(options, study, data, weights, progress, manifest)
             run.prepare_features()
             return run.search()
-
-
-@contextmanager
-def _manifest(
-    study: StudyFolder, options: SearchOptions, data: StudyData, weights: BaseWeights
-) -> Iterator[dict[str, Any]]:
-    """Keeps `study.json` true: running, then finished, interrupted or failed, and how long."""
-    resumed = study.manifest_path.exists()
-    manifest = study.manifest() if resumed else _new_manifest(study, options, data)
-    _require_same_weights(study, manifest.setdefault("weights_sha256", weights.sha256), weights)
-    before, start = manifest["seconds"], time.monotonic()
-    manifest |= {"state": "running", "finished": None}
-    study.write_manifest(manifest)
-    state = "failed"
-    try:
-        yield manifest
-        state = "finished"
-    except KeyboardInterrupt:
-        state = "interrupted"
-        raise
-    finally:
-        manifest["seconds"] = round(before + time.monotonic() - start, 1)
-        manifest["state"] = state
-        manifest["finished"] = _now() if state == "finished" else None
-        study.write_manifest(manifest)
-
-
-def _require_same_weights(study: StudyFolder, begun_with: str, weights: BaseWeights) -> None:
-    if begun_with != weights.sha256:
-        raise StudyStateError(
-            f"the weights of study {study.name} have changed.",
-            f"Expected SHA-256 {begun_with} of {weights.source}; received {weights.sha256}.",
-            "put the weights back, or --overwrite to start again.",
-        )
-
-
-def _new_manifest(study: StudyFolder, options: SearchOptions, data: StudyData) -> dict[str, Any]:
-    schedule = options.schedule()
-    subsets = ("train", "validation", "test")
-    return {
-        "name": study.name,
-        "created": _now(),
-        "finished": None,
-        "seconds": 0.0,
-        "state": "running",
-        "options": options.to_json(),
-        "schedule": [r._asdict() for r in schedule],
-        "planned_trials": total_trials(schedule),
-        "data": str(data.folder.root),
-        "classes": data.folder.classes,
-        "images": {name: len(data.subset(name)) for name in subsets},
-        "faults": [fault._asdict() for fault in data.folder.faults],
-        "fingerprint": data.folder.fingerprint,
-        "seeds": {"study": options.seed, "oracle": 1000 * options.seed + 1},
-        "versions": versions(),
-        "commit": git_commit(),
-        "test_opened": [],
-    }
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 class _Run:

@@ -47,7 +47,7 @@ def best_command(
             display.note(f"Study {study.name}: the stored result; --retrain does it anew.")
         if export:
             import_tensorflow()
-            from search.retraining import export as write_exports
+            from search.exports import export as write_exports
 
             metrics = write_exports(study, metrics, display)
     _print_metrics(study, metrics)

@@ -21,7 +21,6 @@ from rich.text import Text
 
 from results.records import EpochRecord, TrialRecord
 
-
 # Short enough that a trial's line fits a terminal.
 SHORT = {
     "head_units": "units",

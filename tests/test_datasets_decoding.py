@@ -168,7 +168,7 @@ def test_what_is_no_whole_image_is_refused_with_a_reason(
 
 
 def test_a_missing_file_is_unreadable_not_damaged(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableImageError, match="^unreadable: No such file or directory$"):
+    with pytest.raises(UnreadableImageError, match=r"^unreadable: No such file or directory$"):
         decode_image(tmp_path / "a.jpg")
 
 

@@ -1,0 +1,66 @@
+"""The retrained model as files for others: exports, figures and the model card."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.batches import image_batches
+from datasets.files import write_json, write_text
+from models.export import KERAS_FILE, SAVED_MODEL, check_exports, export_saved_model
+from results.card import model_card
+from results.evaluation import read_predictions
+from results.figures import (
+    collect_confusion,
+    collect_learning_curves,
+    draw_confusion,
+    draw_learning_curves,
+    save_figure,
+)
+from results.folder import StudyFolder
+from results.records import EpochRecord
+from search.data import reopen_data
+from search.progress import Progress
+
+CHECKED_IMAGES = 16  # how many test images an export is compared on
+
+
+def export(study: StudyFolder, metrics: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Writes SavedModel, figures and model card beside the trained model, and checks them.
+
+    Returns:
+        The metrics with `exports`, each export's largest difference from the trained model.
+
+    Raises:
+        ResourceError: If an export does not load or predicts something else.
+    """
+    manifest, folder = study.manifest(), study.best_path
+    progress.note("Exporting, and loading each export in a fresh process ...")
+    shutil.rmtree(folder / SAVED_MODEL, ignore_errors=True)
+    export_saved_model(folder / KERAS_FILE, folder / SAVED_MODEL)
+    images, expected = _checked_images(study, manifest)
+    metrics = metrics | {"exports": check_exports(folder, images, expected)}
+    curve = [EpochRecord(**epoch) for epoch in metrics["curve"]]
+    curves = collect_learning_curves(curve, selected=metrics["selected_epoch"])
+    save_figure(draw_learning_curves(curves), folder / "curves.png")
+    save_figure(draw_confusion(collect_confusion(metrics["test"])), folder / "confusion-matrix.png")
+    write_text(folder / "model-card.md", model_card(manifest, metrics))
+    write_json(study.metrics_path, metrics)
+    return metrics
+
+
+def _checked_images(
+    study: StudyFolder, manifest: dict[str, Any]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Some test images of all classes, and what the trained model answered to them."""
+    data = reopen_data(study, Path(manifest["data"]), manifest["classes"])
+    test = data.subset("test")
+    spread = np.unique(np.linspace(0, len(test) - 1, CHECKED_IMAGES).astype(np.int64))
+    size = manifest["options"]["image_size"]
+    batch, _ = next(image_batches(test, size=size, batch_size=len(spread), order=spread))
+    table = read_predictions(study.predictions_path)
+    final = table[table["stage"] == table["stage"].iloc[-1]]
+    columns = [f"p_{name}" for name in manifest["classes"]]
+    return batch.numpy(), final[columns].to_numpy(np.float64)[spread]

@@ -1,0 +1,153 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import pytest
+
+from datasets.errors import StudyStateError
+from results.records import TrialRecord
+from search.options import SearchOptions
+from search.space import DEFAULT_SPACE, Dimension
+from search.tuner import StudyTuner
+
+GRID = DEFAULT_SPACE | {
+    "head_units": Dimension((0, 64)),
+    "dropout": Dimension((0.0, 0.5)),
+    "unfreeze_depth": Dimension((0, 1, 2)),
+    "head_learning_rate": Dimension((1e-3,)),
+    "fine_tune_learning_rate": Dimension((1e-5, 1e-4)),
+}
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "hyperband": {},
+    "random": {"trials": 12},
+    "bayesian": {"trials": 8},
+    "grid": {"space": GRID},
+}
+
+
+def completed(trial: TrialRecord) -> TrialRecord:
+    """A made-up loss that only the settings and the budget decide."""
+    loss = trial.settings["dropout"] + 0.1 / trial.epochs + 1e-3 * trial.settings["head_units"]
+    return replace(trial, status="completed", score=loss, metrics={"val_loss": loss})
+
+
+def searched(
+    options: SearchOptions,
+    folder: Path,
+    *,
+    stored: list[TrialRecord] | None = None,
+    run: Callable[[TrialRecord], TrialRecord] = completed,
+) -> list[TrialRecord]:
+    """The trials that were run, not those answered from `stored`."""
+    ran = []
+
+    def noted(trial: TrialRecord) -> TrialRecord:
+        ran.append(run(trial))
+        return ran[-1]
+
+    known = {record.trial: record for record in stored or []}
+    StudyTuner(options, directory=folder / "tuner", stored=known, run=noted).search(verbose=0)
+    return ran
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_search_resumed_from_its_records_asks_for_the_same_trials(
+    algorithm: str, tmp_path: Path
+) -> None:
+    options = SearchOptions(algorithm=algorithm, **ALGORITHMS[algorithm])
+    whole = searched(options, tmp_path)
+    assert len(whole) == sum(part.trials for part in options.schedule())
+    for kept in (0, 1, len(whole) // 2, len(whole)):
+        # As they come back from their files.
+        stored = [TrialRecord.from_json(record.to_json()) for record in whole[:kept]]
+        assert searched(options, tmp_path, stored=stored) == whole[kept:]
+
+
+def test_another_seed_asks_for_other_trials(tmp_path: Path) -> None:
+    first, second = (searched(SearchOptions(seed=seed), tmp_path) for seed in (1, 2))
+    assert not {str(t.settings) for t in first} & {str(t.settings) for t in second}
+
+
+def test_seed_0_is_a_seed(tmp_path: Path) -> None:
+    options = SearchOptions(algorithm="random", trials=3, seed=0)
+    assert searched(options, tmp_path) == searched(options, tmp_path)
+
+
+def test_a_grid_has_every_configuration_once(tmp_path: Path) -> None:
+    ran = searched(SearchOptions(algorithm="grid", space=GRID), tmp_path)
+    assert len(ran) == len({str(trial.settings) for trial in ran}) == 20
+
+
+@pytest.mark.parametrize("change", ["settings", "epochs"])
+def test_a_stored_trial_that_is_not_the_one_asked_for_is_refused(
+    change: str, tmp_path: Path
+) -> None:
+    options = SearchOptions(algorithm="random", trials=4)
+    whole = searched(options, tmp_path)
+    other = {"settings": whole[2].settings | {"dropout": 0.123}, "epochs": 11}
+    stored = [whole[0], replace(whole[1], **{change: other[change]})]
+    with pytest.raises(keras_tuner.errors.FatalError) as caught:
+        searched(options, tmp_path, stored=stored)
+    assert isinstance(caught.value.__cause__, StudyStateError)
+    assert f"stored trial {whole[1].trial} is not the one" in str(caught.value.__cause__)
+
+
+def test_a_failed_trial_is_told_as_failed_and_the_search_goes_on_quietly(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run(trial: TrialRecord) -> TrialRecord:
+        failed = trial.trial in ("0003", "0014")
+        return replace(trial, message="diverged") if failed else completed(trial)
+
+    ran = searched(SearchOptions(), tmp_path, run=run)
+    # One place of the next round is lost with each.
+    assert [t.trial for t in ran if t.status == "failed"] == ["0003", "0014"]
+    assert 20 < len(ran) < 30
+    assert not {t.parent for t in ran} & {"0003", "0014"}
+    assert max(t.epochs for t in ran) == 10
+    output = capfd.readouterr()
+    assert output.out + output.err == ""
+    states = [
+        keras_tuner.engine.trial.Trial.load(str(path)).status
+        for path in sorted((tmp_path / "tuner").glob("trial_*/trial.json"))
+    ]
+    assert (states.count("FAILED"), states.count("COMPLETED")) == (2, len(ran) - 2)
+    # Resumed, failed trials are not tried again.
+    assert searched(SearchOptions(), tmp_path, stored=ran[:16]) == ran[16:]
+
+
+def test_three_failures_in_a_row_end_the_search_and_two_do_not(tmp_path: Path) -> None:
+    def run(failing: set[str]) -> list[TrialRecord]:
+        return searched(
+            SearchOptions(algorithm="random", trials=9),
+            tmp_path,
+            run=lambda t: replace(t, message="x") if t.trial in failing else completed(t),
+        )
+
+    assert len(run({"0", "1", "3", "4", "6", "7"})) == 9
+    with pytest.raises(RuntimeError, match="consecutive failures"):
+        run({"2", "3", "4"})
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError("a bug"), OSError(28, "No space left")])
+def test_any_other_exception_ends_the_search_at_once(fault: Exception, tmp_path: Path) -> None:
+    calls = []
+
+    def run(trial: TrialRecord) -> TrialRecord:
+        calls.append(trial)
+        raise fault
+
+    with pytest.raises(keras_tuner.errors.FatalError) as caught:
+        searched(SearchOptions(), tmp_path, run=run)
+    assert caught.value.__cause__ is fault
+    assert len(calls) == 1
+
+
+def test_keras_tuners_folder_holds_no_network(tmp_path: Path) -> None:
+    searched(SearchOptions(), tmp_path)
+    files = [path for path in (tmp_path / "tuner").rglob("*") if path.is_file()]
+    assert len(files) > 30
+    assert {path.suffix for path in files} == {".json"}
+    assert sum(path.stat().st_size for path in files) < 300_000
