@@ -234,22 +234,18 @@ def check_equal(ours: Sequence[Row], stock: Sequence[Row], *, resumed: bool = Fa
 def run_lower_bound(folder: Path) -> Row:
     """Bare passes and bare steps of our first study, in a process of their own."""
     row = run_child([sys.executable, __file__, "--bare", str(folder)], folder, "lower-bound")
-    return row | json.loads((folder / "bound.json").read_text())
+    bound: Row = json.loads((folder / "bound.json").read_text())
+    return row | bound
 
 
 def time_bare_loops(folder: Path) -> None:
     """Passes of all views, then all steps of all trials, on arrays in memory, warmed up."""
-    import numpy as np
-
-    from datasets.batches import image_batches
     from models.base import load_weights
     from models.learner import Network
     from models.precision import choose_precision
-    from models.recipe import plan_phases
     from results.folder import StudyFolder
     from search.data import reopen_data
     from search.options import SearchOptions
-    from search.space import configuration_of
 
     study = StudyFolder(folder / "runs" / "ours")
     manifest = study.manifest()
@@ -261,48 +257,64 @@ def time_bare_loops(folder: Path) -> None:
         classes=len(manifest["classes"]),
         precision=choose_precision(manifest["precision"]),
     )
-    cuts = tuple(manifest["features"]["cuts"])
-    lower = network.lower(cuts)
-    pass_seconds = step_seconds = 0.0
-    features: dict[str, dict[str, Any]] = {}
-    subsets = {name: data.subset(name) for name in ("train", "validation")}
-    for name, views in (("train", manifest["features"]["views"]), ("validation", 1)):
-        batches = [x for x, _ in image_batches(subsets[name], size=network.size, batch_size=32)]
-        lower(batches[0])
-        for _ in range(views):
-            start = time.perf_counter()
-            outputs = [lower(batch) for batch in batches]
-            pass_seconds += time.perf_counter() - start
-        columns = zip(*outputs, strict=True)
-        arrays = [np.concatenate(column).astype(np.float16) for column in columns]
-        features[name] = dict(zip(cuts, arrays, strict=True))
-    for trial in trials_of(study.path):
-        configuration = configuration_of(trial["settings"])
-        network.restore()
-        network.learner(configuration.head_units, 0).head.start(options.seed)
-        for phase in plan_phases(configuration, trial["epochs"]):
-            learner = network.learner(configuration.head_units, phase.unfreeze_depth)
-            learner.start(phase.learning_rate)
-            train = features["train"][learner.cut], subsets["train"].labels
-            validation = features["validation"][learner.cut]
-            size = options.batch_size
-            # Untimed, as the first batch of a structure traces.
-            bare_epoch(learner, (train[0][:size], train[1][:size]), validation[:size], size)
-            start = time.perf_counter()
-            for _ in range(phase.epochs):
-                bare_epoch(learner, train, validation, size)
-            step_seconds += time.perf_counter() - start
+    plan, sources, pass_seconds = manifest["features"], {}, 0.0
+    for name, views in (("train", plan["views"]), ("validation", 1)):
+        subset = data.subset(name)
+        features, seconds = bare_passes(network, subset, tuple(plan["cuts"]), views)
+        sources[name] = features, subset.labels
+        pass_seconds += seconds
+    trials = trials_of(study.path)
+    step_seconds = sum(bare_trial(network, trial, sources, options.batch_size) for trial in trials)
     bound = {"pass_seconds": pass_seconds, "step_seconds": step_seconds}
     bound["seconds"] = pass_seconds + step_seconds
     (folder / "bound.json").write_text(json.dumps(bound))
 
 
-def bare_epoch(learner: Any, train: tuple[Any, Any], validation: Any, size: int) -> None:
+def bare_passes(network: Any, subset: Any, cuts: tuple[str, ...], views: int) -> tuple[Row, float]:
+    """Features of decoded images in memory at each cut, and the seconds of all views' passes."""
+    import numpy as np
+
+    from datasets.batches import image_batches
+
+    batches = [images for images, _ in image_batches(subset, size=network.size, batch_size=32)]
+    lower = network.lower(cuts)
+    lower(batches[0])
+    start = time.perf_counter()
+    for _ in range(views):
+        outputs = [lower(images) for images in batches]
+    seconds = time.perf_counter() - start
+    arrays = [np.concatenate(column).astype(np.float16) for column in zip(*outputs, strict=True)]
+    return dict(zip(cuts, arrays, strict=True)), seconds
+
+
+def bare_trial(network: Any, trial: Row, sources: Row, size: int) -> float:
+    """Seconds of a trial's training and validation steps, nothing else."""
+    from models.recipe import plan_phases
+    from search.space import configuration_of
+
+    configuration, seconds = configuration_of(trial["settings"]), 0.0
+    network.restore()
+    network.learner(configuration.head_units, 0).head.start(1)
+    for phase in plan_phases(configuration, trial["epochs"]):
+        learner = network.learner(configuration.head_units, phase.unfreeze_depth)
+        learner.start(phase.learning_rate)
+        (train, labels), (validation, _) = (
+            (features[learner.cut], y) for features, y in sources.values()
+        )
+        # Untimed, as the first batch of a structure traces.
+        bare_epoch(learner, train[:size], labels[:size], validation[:size], size)
+        start = time.perf_counter()
+        for _ in range(phase.epochs):
+            bare_epoch(learner, train, labels, validation, size)
+        seconds += time.perf_counter() - start
+    return seconds
+
+
+def bare_epoch(learner: Any, train: Any, labels: Any, validation: Any, size: int) -> None:
     """Steps through the training rows and predicts the validation rows."""
-    features, labels = train
-    for start in range(0, len(features), size):
+    for start in range(0, len(train), size):
         rows = slice(start, start + size)
-        learner.step(features[rows], labels[rows], dropout=0.3, seed=1, step=start)
+        learner.step(train[rows], labels[rows], dropout=0.3, seed=1, step=start)
     for start in range(0, len(validation), size):
         learner.predict(validation[start : start + size])
 

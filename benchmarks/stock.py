@@ -163,6 +163,8 @@ class SameTrials(TimedHyperband):
         asked, ours = record_of(trial, spec), spec["trials"].get(trial.trial_id)
         if ours is None or any(asked[key] != ours[key] for key in ("settings", "epochs")):
             raise keras_tuner.errors.FatalError(f"Expected our trial {ours}. Received: {asked}")
+        if ours["status"] == "failed":
+            raise keras_tuner.errors.FailedTrialError("as ours")
         if trial.trial_id in spec["chosen"]:
             super().run_trial(trial, *args, **kwargs)
         else:
@@ -204,7 +206,7 @@ def choose_trials(trials: Sequence[Record], count: int, seed: int) -> list[str]:
     Of a depth, the shortest with two epochs in phase 2: the first of them traces.
     """
     order = random.Random(seed).sample(list(trials), len(trials))
-    by_depth = defaultdict(list)
+    by_depth: dict[int, list[Record]] = defaultdict(list)
     for trial in order:
         by_depth[trial["settings"]["unfreeze_depth"]].append(trial)
     first = [
@@ -222,7 +224,8 @@ def predict_seconds(
 
     `work` of an epoch by unfreeze depth is the measure for a depth that was not timed.
     """
-    first, steady = defaultdict(list), defaultdict(list)  # by depth; 0 is phase 1
+    first: dict[int, list[float]] = defaultdict(list)  # by depth; 0 is phase 1
+    steady: dict[int, list[float]] = defaultdict(list)
     for trial in timed:
         for phase, depth in enumerate((0, trial["settings"]["unfreeze_depth"]), start=1):
             seconds = [s for number, s in trial["epoch_seconds"] if number == phase]
@@ -233,7 +236,9 @@ def predict_seconds(
     rate = {int(depth): scale * amount for depth, amount in work.items()}
     rate |= {depth: mean(seconds) for depth, seconds in known.items() if seconds}
     start = max(0.0, mean(s - rate[depth] for depth, seconds in first.items() for s in seconds))
-    total = len(wanted) * mean(t["seconds"] - sum(s for _, s in t["epoch_seconds"]) for t in timed)
+    total: float = len(wanted) * mean(
+        t["seconds"] - sum(s for _, s in t["epoch_seconds"]) for t in timed
+    )
     for trial in wanted:
         depth = trial["settings"]["unfreeze_depth"]
         head_epochs, fine_tune_epochs = phase_epochs(depth, trial["epochs"])

@@ -22,7 +22,7 @@ def kept_manifest(
     """Keeps `study.json` true: running, then finished, interrupted or failed, and how long."""
     resumed = study.manifest_path.exists()
     manifest = study.manifest() if resumed else _new_manifest(study, options, data)
-    _require_same_weights(study, manifest.setdefault("weights_sha256", weights.sha256), weights)
+    require_same_weights(study, manifest.setdefault("weights_sha256", weights.sha256), weights)
     before, start = manifest["seconds"], time.monotonic()
     manifest |= {"state": "running", "finished": None}
     study.write_manifest(manifest)
@@ -40,7 +40,8 @@ def kept_manifest(
         study.write_manifest(manifest)
 
 
-def _require_same_weights(study: StudyFolder, begun_with: str, weights: BaseWeights) -> None:
+def require_same_weights(study: StudyFolder, begun_with: str, weights: BaseWeights) -> None:
+    """Raises StudyStateError if the base's weights are not those the study began with."""
     if begun_with != weights.sha256:
         raise StudyStateError(
             f"the weights of study {study.name} have changed.",

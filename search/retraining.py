@@ -34,7 +34,7 @@ from results.folder import StudyFolder
 from results.records import TrialRecord
 from results.trials import best_trial
 from search.data import StudyData, reopen_data
-from search.manifest import now
+from search.manifest import now, require_same_weights
 from search.options import SearchOptions
 from search.progress import Progress
 from search.runner import record_epoch
@@ -57,7 +57,7 @@ def retrain(
         The content of `best/metrics.json`.
 
     Raises:
-        StudyStateError: If the study has not finished.
+        StudyStateError: If the study has not finished, or its weights file has changed.
         DataError: If its images have changed.
         SearchError: If training diverged.
     """
@@ -69,6 +69,7 @@ def retrain(
     with study.lock(), _new_folder(study.best_path) as folder:
         start = time.monotonic()
         job = _Retraining(options, manifest, data, trial, progress)
+        require_same_weights(study, manifest.get("weights_sha256", job.weights.sha256), job.weights)
         outcome = job.train(epochs or trial.epochs, fast=fast)
         model_facts = job.save_model(outcome, folder)
         # Recorded before the first look, so that no later crash can hide it.

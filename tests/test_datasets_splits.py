@@ -125,7 +125,17 @@ def test_copies_do_not_make_a_class_large_enough() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "70/15", "70/15/15/0", "70/30/0", "80/30/-10", "a/b/c", "60/15/15", "nan/50/50", "inf/1/1"],
+    [
+        "",
+        "70/15",
+        "70/15/15/0",
+        "70/30/0",
+        "80/30/-10",
+        "a/b/c",
+        "60/15/15",
+        "nan/50/50",
+        "inf/1/1",
+    ],
 )
 def test_shares_that_are_no_three_positive_parts_of_a_hundred_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="cannot be used") as caught:
