@@ -8,7 +8,7 @@ rate and weights are values, set anew at each start. The base is one for all.
 
 from collections.abc import Callable
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -23,6 +23,12 @@ Features: TypeAlias = NDArray[np.float16] | tf.Tensor
 Weights: TypeAlias = dict[str, list[NDArray[np.float32]]]  # layer name -> kernel, bias
 
 FrozenPart: TypeAlias = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
+
+
+def compiled(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Callable[..., Any]:
+    """A graph of tensor code; not rewritten by AutoGraph, which would read the source again."""
+    made: Callable[..., Any] = tf.function(function, input_signature=signature, autograph=False)
+    return made
 
 
 class Network:
@@ -59,11 +65,11 @@ class Network:
         known = {"pooled": pooled, "image": self.base.input}
         outputs = [known[c] if c in known else self.base.get_layer(c).output for c in cuts]
         model = keras.Model(self.base.input, outputs)
-        compiled: FrozenPart = tf.function(
+        frozen: FrozenPart = compiled(
             lambda images: tuple(keras.tree.flatten(model(images, training=False))),
-            input_signature=[tf.TensorSpec((None, self.size, self.size, 3), tf.float32)],
+            [tf.TensorSpec((None, self.size, self.size, 3), tf.float32)],
         )
-        return compiled
+        return frozen
 
     def restore(self) -> None:
         """Gives every convolution its weights from before any training."""
@@ -135,8 +141,8 @@ class Learner:
         features = tf.TensorSpec((None, *cut_shape(self.cut, network.size)), self._dtype)
         labels = tf.TensorSpec((None,), tf.int32)
         rate, seed = tf.TensorSpec((), tf.float32), tf.TensorSpec((2,), tf.int32)
-        self._step = tf.function(self._train_step, input_signature=[features, labels, rate, seed])
-        self._forward = tf.function(self._probabilities, input_signature=[features])
+        self._step = compiled(self._train_step, [features, labels, rate, seed])
+        self._forward = compiled(self._probabilities, [features])
 
     def _compute_dtype(self) -> str:
         return str(self.below_head[0].compute_dtype)

@@ -56,6 +56,13 @@ class Dimension(NamedTuple):
     high: float = 0.0
     log: bool = False
 
+    def __str__(self) -> str:
+        """As a space file has it, e.g. `[0, 64]` or `{ min = 0.0, max = 0.6 }`."""
+        if self.choices:
+            return str(list(self.choices))
+        log = ", log = true" if self.log else ""
+        return f"{{ min = {self.low:g}, max = {self.high:g}{log} }}"
+
 
 Space = dict[str, Dimension]
 

@@ -129,7 +129,13 @@ def _resumed(
     for key, value in given.items():
         source = context.get_parameter_source(key)
         typed = source is not None and source.name == "COMMANDLINE"
-        if typed and getattr(stored, key) != value:
+        if typed and key == "space":
+            changed += [
+                f"--space, {name}: was {stored.space[name]}, now {dimension}"
+                for name, dimension in value.items()
+                if dimension != stored.space[name]
+            ]
+        elif typed and getattr(stored, key) != value:
             option = f"--{key.replace('_', '-')}"
             changed.append(f"{option}: was {getattr(stored, key)}, now {value}")
     if changed:

@@ -3,8 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from small_study import Search
 
 # Before any test module imports TensorFlow, which reads it once.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -28,3 +32,19 @@ def real_images() -> Path:
     if not METU.is_dir():
         pytest.skip("the METU photographs are not on this machine")
     return METU
+
+
+@pytest.fixture(scope="session")
+def slabs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of 14 drawn slabs, 48 pixels."""
+    from small_study import draw_images
+
+    return draw_images(tmp_path_factory.mktemp("slabs") / "images")
+
+
+@pytest.fixture(scope="session")
+def whole(slabs: Path, tmp_path_factory: pytest.TempPathFactory) -> "Search":
+    """A small search from its start to its end, in one go; not to be changed."""
+    from small_study import searched
+
+    return searched(slabs, tmp_path_factory.mktemp("runs") / "whole")

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from datasets.sample import make_sample
+from results.folder import StudyFolder
 from results.records import EpochRecord, TrialRecord
 from search.options import SearchOptions
+from search.runner import run_search
 from search.space import DEFAULT_SPACE, Dimension, Space
 
 TRIALS = 6  # of Hyperband at 3 epochs: 3 at 1, 1 of them to 3; 2 at 3
@@ -28,10 +30,10 @@ def draw_images(folder: Path) -> Path:
     return folder
 
 
-def small_options(data: Path, **changes: Any) -> SearchOptions:
+def small_options(images: Path, **changes: Any) -> SearchOptions:
     """The options of a small search; the command line's `SMALL` says the same."""
     given: dict[str, Any] = {
-        "data": str(data),
+        "data": str(images),
         "max_epochs": 3,
         "image_size": 32,
         "views": 2,
@@ -84,3 +86,22 @@ class Recorder:
         self.done.append((trial, best))
         if len(self.done) == self.interrupt_after:
             raise KeyboardInterrupt
+
+
+class Search(NamedTuple):
+    """A search that has ended: what was asked, where it is, what was told."""
+
+    options: SearchOptions
+    study: StudyFolder
+    told: Recorder
+    best: TrialRecord
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        return without_times(self.study.trials())
+
+
+def searched(images: Path, folder: Path, **changes: Any) -> Search:
+    """Runs a small search in the study folder `folder`."""
+    options, study, told = small_options(images, **changes), StudyFolder(folder), Recorder()
+    return Search(options, study, told, run_search(options, study, told))

@@ -41,13 +41,14 @@ def drawn(space: Space, count: int = 100) -> list[dict[str, float | int]]:
 
 def test_the_default_space_is_the_table_of_the_documentation() -> None:
     assert read_space(None) == DEFAULT_SPACE
-    assert DEFAULT_SPACE == {
+    expected = {
         "head_units": Dimension((0, 64, 128, 256, 512)),
         "dropout": Dimension(low=0.0, high=0.6),
         "unfreeze_depth": Dimension((0, 1, 2, 3)),
         "head_learning_rate": Dimension(low=1e-5, high=1e-2, log=True),
         "fine_tune_learning_rate": Dimension(low=1e-6, high=1e-4, log=True),
     }
+    assert expected == DEFAULT_SPACE
     assert list(DEFAULT_SPACE) == list(BOUNDS)
 
 

@@ -1,0 +1,124 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small_study import (
+    SMALL,
+    SPACE_TOML,
+    TRIALS,
+    Recorder,
+    Search,
+    small_options,
+    without_times,
+)
+
+from datasets.errors import ExitCode
+from results.folder import StudyFolder
+from search.runner import run_search
+from study.app import run
+
+ROOT = Path(__file__).parents[1]
+
+
+def arguments(slabs: Path, folder: Path, *more: str) -> list[str]:
+    """The command line of the same search as `whole`."""
+    (folder / "space.toml").write_text(SPACE_TOML)
+    space = str(folder / "space.toml")
+    return ["search", "--data", str(slabs), "--max-epochs", "3", "--space", space, *SMALL, *more]
+
+
+@pytest.mark.parametrize("after", [2, 4])
+def test_an_interrupted_search_goes_on_as_if_nothing_had_been(
+    after: int, whole: Search, slabs: Path, tmp_path: Path
+) -> None:
+    study, options = StudyFolder(tmp_path / "cut"), small_options(slabs)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(options, study, Recorder(interrupt_after=after))
+    assert without_times(study.trials()) == whole.records[:after]
+    manifest = study.manifest()
+    assert (manifest["state"], manifest["finished"]) == ("interrupted", None)
+    before, kept = manifest["seconds"], study.trials()
+    told = Recorder()
+    assert replace(run_search(options, study, told), seconds=0) == replace(whole.best, seconds=0)
+    assert without_times(study.trials()) == whole.records
+    assert study.trials()[:after] == kept
+    assert told.planned == (TRIALS, 12, after)
+    assert told.started == [f"{n:04}" for n in range(after, TRIALS)]
+    assert study.manifest()["state"] == "finished"
+    assert study.manifest()["seconds"] > before
+
+
+def test_a_killed_search_is_resumed_with_no_trial_lost_or_repeated(
+    whole: Search, slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = StudyFolder(Path("runs") / "cut")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "study", *arguments(slabs, tmp_path, "--name", "cut")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+    )
+    try:
+        until = time.monotonic() + 120
+        while not list(study.trials_path.glob("*.json")) and time.monotonic() < until:
+            assert process.poll() is None
+            time.sleep(0.002)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    kept = study.trials()
+    assert 1 <= len(kept) < TRIALS
+    assert study.state() == "interrupted"
+    assert run(arguments(slabs, tmp_path, "--name", "cut", "--resume")) == ExitCode.OK
+    assert without_times(study.trials()) == whole.records
+    assert study.trials()[: len(kept)] == kept
+    assert study.state() == "finished"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 kB, enough for a trial or two."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if sys.platform != "linux" or os.geteuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("no right to mount a disk of our own")
+    try:
+        yield folder
+    finally:
+        os.chdir("/")
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_the_search_and_more_room_lets_it_go_on(
+    whole: Search,
+    slabs: Path,
+    small_disk: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(small_disk)
+    study = StudyFolder(Path("runs") / "full")
+    given = arguments(slabs, tmp_path, "--name", "full")
+    assert run(given) == ExitCode.RESOURCES
+    error = capsys.readouterr().err
+    assert "Error: No space left" in error
+    assert "Traceback" not in error
+    kept = study.trials()
+    assert len(kept) < TRIALS
+    for path in study.path.iterdir():
+        assert not path.name.startswith(".") or path.name == ".lock", path
+    json.loads(study.manifest_path.read_text())
+    remount = ["mount", "-o", "remount,size=4m", str(small_disk)]
+    subprocess.run(remount, check=True)
+    assert run([*given, "--resume"]) == ExitCode.OK
+    assert without_times(study.trials()) == whole.records
+    assert study.trials()[: len(kept)] == kept

@@ -1,0 +1,212 @@
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_study import SPACE, TRIALS, Recorder, Search, searched, small_options
+
+from datasets.errors import DataError, SearchError, StudyStateError, UsageError
+from results.folder import StudyFolder
+from results.records import TrialRecord
+from results.trials import best_trial
+from search.options import SearchOptions
+from search.runner import run_search
+from search.space import Dimension
+
+# Depth 13 at an RMSprop rate of 1 overflows float32 in its first step; depth 0 is at ease.
+DIVERGING = SPACE | {
+    "dropout": Dimension((0.0,)),
+    "head_learning_rate": Dimension((1e-3,)),
+    "fine_tune_learning_rate": Dimension((1.0,)),
+}
+
+
+def test_a_search_runs_its_plan_and_keeps_every_trial(whole: Search) -> None:
+    records = whole.study.trials()
+    assert [r.trial for r in records] == [f"{n:04}" for n in range(TRIALS)]
+    assert {r.status for r in records} == {"completed"}
+    assert sorted(r.epochs for r in records) == [1, 1, 1, 3, 3, 3]
+    assert all(len(r.curve) == r.epochs for r in records)
+    assert all(r.metrics["val_loss"] == r.score for r in records)
+    assert whole.best == best_trial(records, "val_loss")
+    assert whole.best.epochs == 3
+    assert whole.study.table_path.read_text().count("\n") == TRIALS + 1
+
+
+def test_a_trial_at_depth_0_stays_in_phase_1_and_others_halve_their_epochs(whole: Search) -> None:
+    for record in whole.records:
+        deep = record.settings["unfreeze_depth"] > 0 and record.epochs == 3
+        assert [e.phase for e in record.curve] == ([1, 1, 2] if deep else [1] * record.epochs)
+
+
+def test_the_progress_is_told_everything_once(whole: Search) -> None:
+    told = whole.told
+    assert told.planned == (TRIALS, 12, 0)
+    assert told.started == [trial.trial for trial, _ in told.done]
+    assert len(told.done) == TRIALS
+    assert len(told.epochs) == 12
+    assert told.counted["reading images"] == 28
+    assert told.done[-1][1] == whole.best
+    assert [note for note in told.notes if note.startswith("Precision")]
+
+
+def test_the_manifest_says_what_was_done_with_what(whole: Search) -> None:
+    manifest = whole.study.manifest()
+    assert SearchOptions.from_json(manifest["options"]) == whole.options
+    assert manifest["state"] == "finished"
+    assert manifest["finished"] > manifest["created"]
+    assert manifest["classes"] == ["Negative", "Positive"]
+    assert manifest["images"] == {"train": 20, "validation": 4, "test": 4}
+    assert manifest["planned_trials"] == TRIALS
+    assert manifest["precision"] == "float32"
+    assert manifest["test_opened"] == []
+    assert len(manifest["fingerprint"]) == 64
+    assert manifest["seconds"] > 0
+    assert {"python", "keras", "keras-tuner", "tensorflow"} <= manifest["versions"].keys()
+
+
+def test_no_network_is_written(whole: Search) -> None:
+    files = [path for path in whole.study.path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".json", ".csv", ".png", ""}
+    assert sum(path.stat().st_size for path in files) < 200_000
+
+
+def test_the_same_seed_gives_the_same_trials_and_scores(
+    whole: Search, slabs: Path, tmp_path: Path
+) -> None:
+    again = searched(slabs, tmp_path / "again")
+    assert again.records == whole.records
+    # Its features were there.
+    assert set(again.told.counted) == {"reading images"}
+
+
+def test_a_study_is_running_while_it_runs(slabs: Path, tmp_path: Path) -> None:
+    study = StudyFolder(tmp_path / "live")
+    states = []
+
+    class Watcher(Recorder):
+        def trial_started(self, trial: TrialRecord) -> None:
+            states.append((study.manifest()["state"], study.manifest()["finished"]))
+
+    run_search(small_options(slabs, max_epochs=1), study, Watcher())
+    assert states == [("running", None)]
+
+
+@pytest.mark.parametrize("objective", ["val_accuracy", "val_macro_f1"])
+def test_other_objectives_score_by_themselves(objective: str, slabs: Path, tmp_path: Path) -> None:
+    found = searched(slabs, tmp_path / "s", objective=objective, max_epochs=2)
+    for record in found.records:
+        scores = [getattr(epoch, objective) for epoch in record.curve]
+        assert record.score == max(scores)
+        assert record.best_epoch == scores.index(max(scores)) + 1
+    assert found.best.score == max(r.score or 0 for r in found.records)
+
+
+def test_three_classes_are_searched_as_two_are(slabs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "slabs"
+    for number, path in enumerate(sorted(slabs.rglob("*.jpg"))):
+        target = folder / "ABC"[number % 3] / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.with_stem(f"{path.parent.name}-{path.stem}").write_bytes(path.read_bytes())
+    found = searched(folder, tmp_path / "s", max_epochs=2)
+    assert found.study.manifest()["classes"] == ["A", "B", "C"]
+    assert found.best.score is not None
+    assert 0 < found.best.score < 20
+
+
+def test_a_diverging_trial_of_a_grid_is_failed_and_the_others_count(
+    slabs: Path, tmp_path: Path
+) -> None:
+    space = DIVERGING | {"unfreeze_depth": Dimension((0, 13))}
+    found = searched(slabs, tmp_path / "s", algorithm="grid", max_epochs=2, space=space)
+    completed, failed = sorted(found.records, key=lambda record: record.status)
+    assert (completed.status, failed.status) == ("completed", "failed")
+    assert found.best.trial == completed.trial
+    assert failed.settings["unfreeze_depth"] == 13
+    assert failed.score is None
+    assert "diverged in epoch 2" in failed.message
+    assert [epoch.epoch for epoch in failed.curve] == [1]
+    assert np.isfinite(completed.score or np.nan)
+
+
+@pytest.mark.parametrize(
+    ("count", "problem"), [(3, "three trials in a row failed"), (2, "No trial is completed")]
+)
+def test_a_search_in_which_all_diverge_ends_with_an_error_also_on_resume(
+    count: int, problem: str, slabs: Path, tmp_path: Path
+) -> None:
+    rates = tuple(1e-3 * (number + 1) for number in range(count))
+    space = DIVERGING | {
+        "unfreeze_depth": Dimension((13,)),
+        "head_learning_rate": Dimension(rates),
+    }
+    options = small_options(slabs, algorithm="grid", max_epochs=2, space=space)
+    study = StudyFolder(tmp_path / "s")
+    for _ in range(2):
+        with pytest.raises(SearchError, match=problem) as caught:
+            run_search(options, study, Recorder())
+        assert "training diverged in epoch 2" in caught.value.expected
+        assert [record.status for record in study.trials()] == ["failed"] * count
+        assert study.manifest()["state"] == "failed"
+
+
+def test_a_bug_comes_out_as_itself(slabs: Path, tmp_path: Path) -> None:
+    class Faulty(Recorder):
+        def epoch_done(self, epoch: Any) -> None:
+            raise ZeroDivisionError("a bug")
+
+    study = StudyFolder(tmp_path / "s")
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        run_search(small_options(slabs, max_epochs=1), study, Faulty())
+    assert study.manifest()["state"] == "failed"
+    assert study.trials() == []
+
+
+def test_changed_images_are_refused_on_resume(slabs: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "slabs"
+    subprocess.run(["cp", "-r", str(slabs), str(copy)], check=True)
+    found = searched(copy, tmp_path / "s", max_epochs=1)
+    before = found.study.manifest()
+    first, second = sorted((copy / "Positive").iterdir())[:2]
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(StudyStateError, match="images of study s have changed"):
+        run_search(found.options, found.study, Recorder())
+    assert found.study.manifest() == before
+
+
+def test_changed_weights_are_refused_on_resume(slabs: Path, tmp_path: Path) -> None:
+    found = searched(slabs, tmp_path / "s", max_epochs=1, weights="none")
+    manifest = found.study.manifest()
+    found.study.write_manifest(manifest | {"weights_sha256": "0" * 64})
+    with pytest.raises(StudyStateError, match="weights of study s have changed"):
+        run_search(found.options, found.study, Recorder())
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [({"data": "/nowhere"}, DataError), ({"weights": "/nowhere.weights.h5"}, UsageError)],
+)
+def test_overwriting_removes_nothing_before_images_and_weights_are_read(
+    change: dict[str, str], error: type[Exception], slabs: Path, tmp_path: Path
+) -> None:
+    study = StudyFolder(tmp_path / "s")
+    study.write_manifest({"created": "", "state": "finished", "options": {}})
+    with pytest.raises(error):
+        run_search(small_options(slabs, **change), study, Recorder(), overwrite=True)
+    assert study.manifest()["state"] == "finished"
+    with pytest.raises(error):
+        run_search(small_options(slabs, **change), StudyFolder(tmp_path / "new"), Recorder())
+    assert not (tmp_path / "new").exists()
+
+
+def test_overwriting_replaces_the_whole_study(slabs: Path, tmp_path: Path) -> None:
+    study = StudyFolder(tmp_path / "s")
+    study.write_manifest({"created": "", "state": "finished", "options": {}})
+    study.best_path.mkdir()
+    options = small_options(slabs, max_epochs=1)
+    run_search(options, study, Recorder(), overwrite=True)
+    assert SearchOptions.from_json(study.manifest()["options"]) == options
+    assert not study.best_path.exists()
+    assert json.loads((study.trials_path / "0000.json").read_text())["status"] == "completed"
