@@ -172,15 +172,16 @@ def test_a_missing_file_is_unreadable_not_damaged(tmp_path: Path) -> None:
         decode_image(tmp_path / "a.jpg")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # pytest resets our own filter
 def test_no_mutilation_of_a_file_does_anything_but_decode_or_be_refused(tmp_path: Path) -> None:
     dice = random.Random(5)
     exif = Image.Exif()
     exif[0x0112] = 6
     originals = []
     for kind in ("JPEG", "PNG", "BMP"):
-        content = io.BytesIO()
-        halves(RED, BLUE).save(content, format=kind, **({} if kind == "BMP" else {"exif": exif}))
-        originals.append(content.getvalue())
+        buffer = io.BytesIO()
+        halves(RED, BLUE).save(buffer, format=kind, **({} if kind == "BMP" else {"exif": exif}))
+        originals.append(buffer.getvalue())
     path = tmp_path / "a.jpg"
     refused = 0
     for _ in range(300):
