@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 # Part of the key of stored features: raise it when a view would come out differently.
-AUGMENTATION = "flip-rotate-0.3-reflect-v1"
+AUGMENTATION = "flip-rotate-0.3-reflect-v2"
 ROTATION = 0.3  # of a full turn, either way
 
 
@@ -35,7 +35,8 @@ def _transform(digest: str, view: int, size: int) -> NDArray[np.float32]:
     if view == 0:
         return np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32)
     # Philox is counter-based: the stream depends on its key alone, on every machine.
-    random = np.random.Generator(np.random.Philox(key=[int(digest[:16], 16), view]))
+    key = np.array([int(digest[:16], 16), view], np.uint64)
+    random = np.random.Generator(np.random.Philox(key=key))
     flip_x, flip_y, turn = random.random(3)
     angle = (2 * turn - 1) * ROTATION * 2 * math.pi
     mirror_x = -1.0 if flip_x < 0.5 else 1.0

@@ -34,6 +34,7 @@ from results.folder import StudyFolder
 from results.records import TrialRecord
 from results.trials import best_trial
 from search.data import StudyData, reopen_data
+from search.environment import git_commit, versions
 from search.manifest import now, require_same_weights
 from search.options import SearchOptions
 from search.progress import Progress
@@ -89,6 +90,8 @@ def retrain(
             "parameters": model_facts,
             "test": evaluate(read_predictions(predictions), manifest["classes"]),
             "test_opened": manifest["test_opened"],
+            "commit": git_commit(),
+            "versions": versions(),
             "seconds": round(time.monotonic() - start, 1),
         }
         write_json(folder / "metrics.json", metrics)
