@@ -1,29 +1,41 @@
 import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from search.schedule import hyperband_schedule, total_epochs, total_trials
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+ONE_STRUCTURE = "head_units = 0\nunfreeze_depth = 1\n"
 IMAGES = {"train": 70, "validation": 15}
 
 
-@pytest.fixture
-def search_speed(monkeypatch: pytest.MonkeyPatch) -> Any:
+@pytest.fixture(autouse=True)
+def path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("search_speed")
 
 
 @pytest.fixture
-def stock(search_speed: Any) -> Any:
-    return importlib.import_module("stock")
+def contenders() -> Any:
+    return importlib.import_module("contenders")
+
+
+@pytest.fixture
+def work() -> Any:
+    return importlib.import_module("work")
+
+
+@pytest.fixture
+def table() -> Any:
+    return importlib.import_module("table")
 
 
 def trial(name: str, depth: int, epochs: int, *, round: int = 0) -> dict[str, Any]:
     settings = {"head_units": 0, "dropout": 0.1, "unfreeze_depth": depth}
+    settings |= {"head_learning_rate": 1e-3} | ({"fine_tune_learning_rate": 1e-5} if depth else {})
     return {"trial": name, "settings": settings, "epochs": epochs, "round": round}
 
 
@@ -38,95 +50,111 @@ def timed(name: str, depth: int, epochs: int, rates: dict[int, float]) -> dict[s
 
 
 def test_smoke_run_compares_equal_trials_and_prints_ratios(
-    real_images: Path, tmp_path: Path
+    real_images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    output = tmp_path / "rows.jsonl"
-    options = ["--smoke", "--lower-bound", "--stock-trials", "2", "--output", str(output)]
-    command = [sys.executable, str(BENCHMARKS / "search_speed.py"), "--data", str(real_images)]
-    run = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    output, space = tmp_path / "rows.jsonl", tmp_path / "space.toml"
+    space.write_text(ONE_STRUCTURE)
+    options = ["--smoke", "--data", str(real_images), "--space", str(space), "--stock-trials", "1"]
+    # Every contender starts a TensorFlow of its own, which is most of what this test takes.
+    options += ["--contenders", "stock", "lower-bound", "ours", "--output", str(output)]
+    monkeypatch.setattr(sys, "argv", ["search_speed.py", *options])
+    importlib.import_module("search_speed").main()
 
-    assert run.returncode == 0, run.stderr
     rows = {row["contender"]: row for row in map(json.loads, output.read_text().splitlines())}
-    assert list(rows) == ["ours", "ours-again", "lower-bound", "stock"]
-    ours, stock = rows["ours"], rows["stock"]
-    assert ours["trials_sha256"] == rows["ours-again"]["trials_sha256"] == stock["trials_sha256"]
-    assert (ours["trials"], ours["epochs"]) == (stock["trials"], stock["epochs"]) == (6, 12)
-    assert stock["passes"] > ours["passes"] > rows["ours-again"]["passes"] == 0
-    assert stock["extrapolated"] and stock["trained_trials"] == 2
+    assert list(rows) == ["ours", "lower-bound", "stock"]
+    ours, bound, stock = rows.values()
+    assert ours["trials_sha256"] == stock["trials_sha256"]
+    schedule = hyperband_schedule(4)
+    counts = total_trials(schedule), total_epochs(schedule)
+    assert (ours["trials"], ours["epochs"]) == (stock["trials"], stock["epochs"]) == counts
+    assert stock["passes"] > ours["passes"] > 0
+    assert stock["extrapolated"] and stock["trained_trials"] == 1
     assert stock["seconds"] > stock["measured_seconds"]
+    assert stock["best_val_loss"] > 0  # the one trained has two epochs of each phase
+    assert bound["seconds"] < ours["seconds"]
     for row in rows.values():
         assert row["seconds"] > 0 and row["cpu_seconds"] > 0 and row["peak_mb"] > 100
-    ratios = run.stdout.splitlines()
-    assert ratios[0].startswith("| images | precision | stock / ours | ")
-    assert "stock extrapolated from 2 of 6 trials" in ratios[2]
-    assert float(ratios[2].split("|")[3]) == pytest.approx(
-        stock["seconds"] / ours["seconds"], rel=0.01
-    )
+    header, _, ratios, *_ = capsys.readouterr().out.splitlines()
+    assert header.startswith("| images | precision | stock / ours | stock / ours-again |")
+    assert f"stock extrapolated from 1 of {counts[0]} trials" in ratios
+    cells = ratios.split("|")
+    assert float(cells[3]) == pytest.approx(stock["seconds"] / ours["seconds"], rel=0.01)
+    assert cells[4].strip() == ""
 
 
-def test_trials_that_differ_end_the_run(search_speed: Any) -> None:
+def test_ours_cannot_be_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["search_speed.py", "--contenders", "stock"])
+    with pytest.raises(SystemExit, match="2"):
+        importlib.import_module("search_speed").parse_arguments()
+    assert "--contenders needs ours" in capsys.readouterr().err
+
+
+def test_trials_that_differ_end_the_run(contenders: Any) -> None:
     ours = [trial("0000", 1, 2), trial("0001", 0, 4, round=1)]
     promoted_another = [ours[0], trial("0001", 3, 4, round=1)]
-    search_speed.check_equal(ours, list(reversed(ours)))
-    search_speed.check_equal(ours, promoted_another, resumed=True)
+    contenders.check_equal(ours, list(reversed(ours)))
+    contenders.check_equal(ours, promoted_another, resumed=True)
     with pytest.raises(SystemExit, match="Expected the trials"):
-        search_speed.check_equal(ours, promoted_another)
+        contenders.check_equal(ours, promoted_another)
     with pytest.raises(SystemExit, match="Expected the trials"):
-        search_speed.check_equal(ours, [trial("0000", 2, 2), ours[1]], resumed=True)
+        contenders.check_equal(ours, [trial("0000", 2, 2), ours[1]], resumed=True)
 
 
-def test_work_counts_what_the_issue_counts(search_speed: Any) -> None:
+def test_work_counts_what_the_issue_counts(work: Any) -> None:
     cached = ("pooled", "block4_pool")
-    block_5 = sum(search_speed.convolution_shares()[10:])
+    block_5 = sum(work.convolution_shares()[10:])
     assert block_5 == pytest.approx(0.09, abs=0.005)
-    assert search_speed.epoch_work(0, IMAGES) == 85
-    assert search_speed.epoch_work(0, IMAGES, cached) == 0
+    assert work.epoch_work(0, IMAGES) == 85
+    assert work.epoch_work(0, IMAGES, cached) == 0
     # Gradients of block 5: three kernels and two inputs, 0.15 of a forward pass.
-    assert search_speed.epoch_work(3, IMAGES) == pytest.approx(85 + 70 * 0.15, abs=0.5)
-    assert search_speed.epoch_work(3, IMAGES, cached) == pytest.approx(
-        85 * block_5 + 70 * block_5 * 5 / 3
-    )
+    assert work.epoch_work(3, IMAGES) == pytest.approx(85 + 70 * 0.15, abs=0.5)
+    assert work.epoch_work(3, IMAGES, cached) == pytest.approx(85 * block_5 + 70 * block_5 * 5 / 3)
     # All 13 convolutions open: nothing is frozen, so nothing can be stored.
-    assert search_speed.epoch_work(13, IMAGES, cached) > 85 + 70 * 1.9
+    assert work.epoch_work(13, IMAGES, cached) > 85 + 70 * 1.9
 
 
-def test_resumed_trials_skip_their_parents_epochs(search_speed: Any) -> None:
-    assert search_speed.phase_epochs(3, 10) == (5, 5)
-    assert search_speed.phase_epochs(3, 10, 4) == (1, 5)
-    assert search_speed.phase_epochs(3, 4, 2) == (0, 2)
-    assert search_speed.phase_epochs(0, 10, 4) == (6, 0)
+def test_resumed_trials_skip_their_parents_epochs(work: Any) -> None:
+    assert work.phase_epochs(trial("0000", 3, 10)) == {0: 5, 3: 5}
+    assert work.phase_epochs(trial("0001", 3, 10) | {"skipped": 4}) == {0: 1, 3: 5}
+    assert work.phase_epochs(trial("0002", 3, 4) | {"skipped": 2}) == {0: 0, 3: 2}
+    assert work.phase_epochs(trial("0003", 3, 10) | {"skipped": 7}) == {0: 0, 3: 3}
+    assert work.phase_epochs(trial("0004", 0, 10) | {"skipped": 4}) == {0: 6}
 
 
-def test_extrapolation_recovers_what_it_was_made_from(stock: Any, search_speed: Any) -> None:
+def test_extrapolation_recovers_what_it_was_made_from(work: Any) -> None:
     rates = {0: 10.0, 1: 11.0, 3: 13.0}
-    work = {str(depth): search_speed.epoch_work(depth, IMAGES) for depth in range(14)}
     known = [timed("0000", 3, 4, rates), timed("0001", 1, 4, rates), timed("0002", 0, 2, rates)]
     wanted = [timed("0003", 3, 10, rates), timed("0004", 0, 10, rates)]
     expected = sum(trial["seconds"] for trial in wanted)
-    assert stock.predict_seconds(known, wanted, work) == pytest.approx(expected)
-    assert stock.predict_seconds(known, [], work) == 0
+    assert work.predict_seconds(known, wanted, IMAGES) == pytest.approx(expected)
+    assert work.predict_seconds(known, [], IMAGES) == 0
     # A depth that was not timed lies between its neighbours.
-    between = stock.predict_seconds(known, [trial("0005", 2, 10)], work)
+    between = work.predict_seconds(known, [trial("0005", 2, 10)], IMAGES)
     assert between == pytest.approx(3 + 2 * 2 + 5 * 10 + 5 * 12, rel=0.05)
 
 
-def test_timed_trials_cover_every_depth(stock: Any) -> None:
+def test_timed_trials_cover_every_depth(work: Any) -> None:
     trials = [trial(f"{n:04}", n % 4, 2 if n < 12 else 4) for n in range(18)]
     by_name = {t["trial"]: t for t in trials}
-    chosen = stock.choose_trials(trials, 6, 1)
-    assert chosen == stock.choose_trials(trials, 6, 1)
+    chosen = work.choose_trials(trials, 6, 1)
+    assert chosen == work.choose_trials(trials, 6, 1)
     assert len(set(chosen)) == 6
     first = [by_name[name] for name in chosen[:4]]
     assert [t["settings"]["unfreeze_depth"] for t in first] == [3, 2, 1, 0]
     assert {t["epochs"] for t in first} == {4}
-    assert len(stock.choose_trials(trials, 100, 1)) == 18
+    assert len(work.choose_trials(trials, 100, 1)) == 18
 
 
 def test_subset_is_stratified_and_seeded(
-    search_speed: Any, real_images: Path, tmp_path: Path
+    contenders: Any, real_images: Path, tmp_path: Path
 ) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        search_speed.link_images(real_images, tmp_path / name, 11, seed)
+        contenders.link_images(real_images, tmp_path / name, 11, seed)
     names = [
         sorted(str(p.relative_to(tmp_path / name)) for p in (tmp_path / name).rglob("*.jpg"))
         for name in "abc"
@@ -138,7 +166,7 @@ def test_subset_is_stratified_and_seeded(
     ]
 
 
-def test_table_has_blanks_for_what_did_not_run(search_speed: Any) -> None:
+def test_table_has_blanks_for_what_did_not_run(table: Any) -> None:
     rows = [{"a": 0.12345, "b": 1234.5}, {"a": None, "b": 7}]
-    lines = search_speed.table(rows, ["a", "b"]).splitlines()
+    lines = table.table(rows, ["a", "b"]).splitlines()
     assert lines[2:] == ["| 0.123 | 1234 |", "|  | 7 |"]

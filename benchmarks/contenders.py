@@ -1,0 +1,182 @@
+"""The contenders, each in a process of its own on the same images, and whether they were equal."""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import random
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from child import megabytes, run_child
+from table import Row
+from work import choose_trials, predict_seconds, work_of
+
+from datasets.splits import read_split
+from results.folder import StudyFolder
+from search.environment import git_commit
+
+HERE = Path(__file__).resolve().parent
+OPTIONS = ("images", "precision", "size", "batch_size", "max_epochs", "factor", "views", "seed")
+
+
+def compare(args: argparse.Namespace) -> Iterator[Row]:
+    """Runs the chosen contenders on one subset at one precision."""
+    shared = {name: getattr(args, name) for name in OPTIONS}
+    shared |= {"command": shlex.join(sys.argv), "commit": git_commit(), "processor": processor()}
+    run = {"ours": run_ours, "ours-again": run_again, "lower-bound": run_bound, "stock": run_stock}
+    with TemporaryDirectory(prefix="search-speed-") as name:
+        folder = Path(name)
+        link_images(args.data, folder / "images", args.images, args.seed)
+        for contender in args.contenders:
+            yield shared | run[contender](args, folder)
+
+
+def processor() -> str:
+    """The processor's name and how many of it this process may use."""
+    names = Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].splitlines()
+    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def link_images(source: Path, folder: Path, count: int, seed: int) -> None:
+    """Links a seeded subset of `count` images, equally many of each class."""
+    classes = sorted(path for path in source.iterdir() if path.is_dir())
+    for place, label in enumerate(classes):
+        part = count // len(classes) + (place < count % len(classes))
+        (folder / label.name).mkdir(parents=True)
+        for file in random.Random(seed).sample(sorted(label.iterdir()), part):
+            (folder / label.name / file.name).symlink_to(file.resolve())
+
+
+def study_in(folder: Path, name: str = "ours") -> StudyFolder:
+    """The study of one of our contenders."""
+    return StudyFolder(folder / "runs" / name)
+
+
+def trials_of(study: StudyFolder) -> list[Row]:
+    """The records of a study's trials as JSON has them, in their order."""
+    return [record.to_json() for record in study.trials()]
+
+
+def run_ours(args: argparse.Namespace, folder: Path, name: str = "ours") -> Row:
+    """`study search` under a name, in the folder's `runs/` and on its cache."""
+    options = ["--data", "images", "--name", name, "--seed", args.seed, "--views", args.views]
+    options += ["--max-epochs", args.max_epochs, "--factor", args.factor]
+    options += ["--image-size", args.size, "--batch-size", args.batch_size]
+    options += ["--precision", "auto" if args.precision == "default" else args.precision]
+    options += ["--space", args.space] if args.space else []
+    before = megabytes(folder / "cache")
+    command = [sys.executable, "-m", "study", "search", *map(str, options)]
+    row, study = run_child(command, folder, name), study_in(folder, name)
+    manifest, trials = study.manifest(), trials_of(study)
+    images, features = manifest["images"], manifest["features"]
+    features_mb = megabytes(folder / "cache") - before
+    passes = (images["train"] * features["views"] + images["validation"]) * (features_mb > 0)
+    return row | {
+        "computed_in": manifest["precision"],
+        "study_mb": megabytes(study.path),
+        "features_mb": features_mb,
+        "passes": passes,
+        "work": passes + work_of(trials, images, features["cuts"]),
+        **summary(trials, [trial["score"] for trial in trials], row["seconds"]),
+    }
+
+
+def run_again(args: argparse.Namespace, folder: Path) -> Row:
+    """`run_ours` once more, on the features of the first."""
+    row = run_ours(args, folder, "ours-again")
+    check_equal(trials_of(study_in(folder)), trials_of(study_in(folder, "ours-again")))
+    return row
+
+
+def run_bound(args: argparse.Namespace, folder: Path) -> Row:
+    """`lower_bound.py` on our first study; its seconds are those of the bare loops only."""
+    command = [sys.executable, str(HERE / "lower_bound.py"), str(folder)]
+    row = run_child(command, folder, "lower-bound")
+    bound: Row = json.loads((folder / "bound.json").read_text())
+    return row | bound
+
+
+def run_stock(args: argparse.Namespace, folder: Path) -> Row:
+    """`stock.py` on the images and the split of our first study, and what it would all take."""
+    study = study_in(folder)
+    manifest, trials = study.manifest(), trials_of(study)
+    for image in read_split(study.split_path):
+        link = folder / image.subset / image.file
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to((folder / "images" / image.file).resolve())
+    spec = {
+        "classes": len(manifest["classes"]),
+        "options": manifest["options"],
+        "precision": "float32" if args.precision == "default" else args.precision,
+        "resume": args.stock_resume,
+        "trials": {trial["trial"]: trial for trial in trials},
+        "chosen": choose_trials(trials, args.stock_trials or len(trials), args.seed),
+    }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    row = run_child([sys.executable, str(HERE / "stock.py"), str(folder)], folder, "stock")
+    results = json.loads((folder / "result.json").read_text())
+    check_equal(trials, results, resumed=args.stock_resume)
+    figures = stock_figures(row, results, manifest["images"], megabytes(folder / "tuner"))
+    return row | figures | {"computed_in": spec["precision"]}
+
+
+def stock_figures(row: Row, trials: Sequence[Row], images: dict[str, int], tuner_mb: float) -> Row:
+    """Stock's figures; those of trials that were not trained are worked out from the others."""
+    trained = [trial for trial in trials if trial["trained"]]
+    rest = [trial for trial in trials if not trial["trained"]]
+    scale = 1 + predict_seconds(trained, rest, images) / row["seconds"]
+    spared = sum(
+        seconds
+        for t in trained
+        for _, seconds in t["epoch_seconds"][: t["skippable"] - t["skipped"]]
+    )
+    epochs = sum(trial["epochs"] - trial["skipped"] for trial in trials)
+    return {
+        "seconds": row["seconds"] * scale,
+        "cpu_seconds": row["cpu_seconds"] * scale,
+        "study_mb": tuner_mb * len(trials) / len(trained),
+        "disk_write_mb": row["disk_write_mb"] * len(trials) / len(trained),
+        "features_mb": 0.0,
+        "passes": epochs * (images["train"] + images["validation"]),
+        "work": work_of(trials, images),
+        **summary(trials, [trial.get("val_loss") for trial in trials], row["seconds"]),
+        "trained_trials": len(trained),
+        "extrapolated": bool(rest),
+        "measured_seconds": row["seconds"],
+        # Without the epochs Keras Tuner would skip; unknown if some trials were not trained.
+        "resumed_seconds": None if rest else row["seconds"] - spared,
+    }
+
+
+def summary(trials: Sequence[Row], losses: Sequence[float | None], seconds: float) -> Row:
+    """Counts of trials and epochs, the top rung's best loss, and time outside the trials."""
+    top = max(trial["epochs"] for trial in trials)
+    finals = [x for t, x in zip(trials, losses, strict=True) if t["epochs"] == top and x]
+    return {
+        "trials": len(trials),
+        # Equal where settings and epochs of all trials are.
+        "trials_sha256": hashlib.sha256("".join(work_items(trials)).encode()).hexdigest(),
+        "epochs": sum(trial["epochs"] - trial.get("skipped", 0) for trial in trials),
+        "best_val_loss": min(finals, default=None),
+        "outside_trials_seconds": seconds - sum(trial.get("seconds", 0) for trial in trials),
+    }
+
+
+def work_items(trials: Sequence[Row]) -> list[str]:
+    """Settings and epochs of each trial, sorted, to compare two searches by."""
+    return sorted(json.dumps([t["settings"], t["epochs"]], sort_keys=True) for t in trials)
+
+
+def check_equal(ours: Sequence[Row], stock: Sequence[Row], *, resumed: bool = False) -> None:
+    """Ends the program unless both ran the same trials; of resumed ones, the first rounds."""
+    expected, received = (
+        work_items([row for row in rows if not (resumed and row["round"])])
+        for rows in (ours, stock)
+    )
+    if expected != received or len(ours) != len(stock):
+        raise SystemExit(f"Expected the trials {expected}. Received: {received}")

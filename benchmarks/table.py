@@ -1,0 +1,55 @@
+"""Rows of figures: the ratios between contenders, and Markdown tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+Row = dict[str, Any]
+
+COLUMNS = (
+    *("images", "precision", "contender", "computed_in", "seconds", "cpu_seconds", "peak_mb"),
+    *("study_mb", "features_mb", "disk_write_mb", "passes", "work", "trials", "epochs"),
+    *("best_val_loss", "outside_trials_seconds", "note"),
+)
+
+
+def ratios(rows: Sequence[Row]) -> Row:
+    """One comparison's ratios; None where a contender did not run."""
+    by_name = {row["contender"]: row for row in rows}
+    ours, again = by_name["ours"], by_name.get("ours-again", {})
+    stock, bound = by_name.get("stock", {}), by_name.get("lower-bound", {})
+
+    def ratio(upper: float | None, lower: float | None) -> float | None:
+        return upper / lower if upper and lower else None
+
+    return {
+        "images": ours["images"],
+        "precision": ours["precision"],
+        "stock / ours": ratio(stock.get("seconds"), ours["seconds"]),
+        "stock / ours-again": ratio(stock.get("seconds"), again.get("seconds")),
+        "stock, resumed / ours": ratio(stock.get("resumed_seconds"), ours["seconds"]),
+        "ours / lower-bound": ratio(ours["seconds"], bound.get("seconds")),
+        "stock / ours, CPU": ratio(stock.get("cpu_seconds"), ours["cpu_seconds"]),
+        "stock / ours, work": ratio(stock.get("work"), ours["work"]),
+        "stock / ours, study MB": ratio(stock.get("study_mb"), ours["study_mb"]),
+        "note": note(stock),
+    }
+
+
+def note(row: Row) -> str:
+    """Says what is not measured."""
+    if not row.get("extrapolated"):
+        return ""
+    return f"stock extrapolated from {row['trained_trials']} of {row['trials']} trials"
+
+
+def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Rows in Markdown; three digits, or whole numbers from 100 on."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, float):
+            return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        return "" if value is None else str(value)
+
+    lines = [columns, ["---"] * len(columns)]
+    lines += [[cell(row.get(column)) for column in columns] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,104 @@
+"""What trials cost: in forward passes by counting, in seconds from trials that were timed."""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import accumulate
+from statistics import mean
+
+from table import Row
+
+from models.base import BLOCKS, CONVOLUTIONS
+from models.network import cut_below
+from models.recipe import plan_phases
+from search.space import DEPTH, configuration_of
+
+
+def phase_epochs(trial: Row) -> dict[int, int]:
+    """Epochs by unfreeze depth, 0 being phase 1, without those that a resumed trial skips."""
+    left, epochs = trial.get("skipped", 0), dict[int, int]()
+    for phase in plan_phases(configuration_of(trial["settings"]), trial["epochs"]):
+        epochs[phase.unfreeze_depth] = max(0, phase.epochs - left)
+        left = max(0, left - phase.epochs)
+    return epochs
+
+
+def convolution_shares() -> list[float]:
+    """Each convolution's part of the multiplications of one forward pass, from the bottom up."""
+    costs, channels = [], 3
+    for block, (count, filters) in enumerate(BLOCKS):
+        for _ in range(count):
+            costs.append(channels * filters / 4**block)
+            channels = filters
+    return [cost / sum(costs) for cost in costs]
+
+
+def epoch_work(depth: int, images: dict[str, int], cached: Sequence[str] = ()) -> float:
+    """Forward passes through the base that an epoch costs, gradients counted as their like.
+
+    Args:
+        depth: Unfreeze depth in phase 2; 0 for phase 1.
+        images: Number of train and validation images.
+        cached: The cuts where features are stored; none for stock.
+    """
+    shares, lowest = convolution_shares(), len(CONVOLUTIONS) - depth
+    starts = accumulate((count for count, _ in BLOCKS), initial=0)  # of the blocks, and the end
+    first = max(start for start in starts if start <= lowest)
+    forward = sum(shares[first:]) if cut_below(depth) in cached else 1.0
+    # Of every unfrozen kernel, and of the input of each but the lowest.
+    gradients = sum(shares[lowest:]) + sum(shares[lowest + 1 :])
+    return forward * (images["train"] + images["validation"]) + gradients * images["train"]
+
+
+def work_of(trials: Sequence[Row], images: dict[str, int], cached: Sequence[str] = ()) -> float:
+    """`epoch_work` of all epochs of all trials."""
+    return sum(
+        epochs * epoch_work(depth, images, cached)
+        for trial in trials
+        for depth, epochs in phase_epochs(trial).items()
+    )
+
+
+def choose_trials(trials: Sequence[Row], count: int, seed: int) -> list[str]:
+    """Which trials to time: one of each depth, deepest first, then by chance.
+
+    Of a depth, the shortest with two epochs in phase 2: the first of them traces.
+    """
+    order = random.Random(seed).sample(list(trials), len(trials))
+    by_depth: dict[int, list[Row]] = defaultdict(list)
+    for trial in order:
+        by_depth[trial["settings"][DEPTH]].append(trial)
+    first = [
+        min(by_depth[depth], key=lambda t: (t["epochs"] < 4, t["epochs"]))
+        for depth in sorted(by_depth, reverse=True)
+    ]
+    rest = [trial for trial in order if trial not in first]
+    return [trial["trial"] for trial in [*first, *rest][:count]]
+
+
+def predict_seconds(timed: Sequence[Row], wanted: Sequence[Row], images: dict[str, int]) -> float:
+    """What `wanted` trials would take: set-up, and per phase a first epoch and further ones.
+
+    For a depth that was not timed, an epoch's `epoch_work` is the measure.
+    """
+    if not wanted:
+        return 0.0
+    first: dict[int, list[float]] = defaultdict(list)  # by depth; 0 is phase 1
+    steady: dict[int, list[float]] = defaultdict(list)
+    for trial in timed:
+        for phase, depth in enumerate((0, trial["settings"][DEPTH]), start=1):
+            seconds = [s for number, s in trial["epoch_seconds"] if number == phase]
+            first[depth] += seconds[:1]
+            steady[depth] += seconds[1:]
+    known = steady if any(steady.values()) else first
+    work = {depth: epoch_work(depth, images) for depth in range(len(CONVOLUTIONS) + 1)}
+    scale = mean(s / work[depth] for depth, seconds in known.items() for s in seconds)
+    rate = {depth: scale * amount for depth, amount in work.items()}
+    rate |= {depth: mean(seconds) for depth, seconds in known.items() if seconds}
+    start = max(0.0, mean(s - rate[depth] for depth, seconds in first.items() for s in seconds))
+    set_up: float = mean(t["seconds"] - sum(s for _, s in t["epoch_seconds"]) for t in timed)
+    return len(wanted) * set_up + sum(
+        start + epochs * rate[depth]
+        for trial in wanted
+        for depth, epochs in phase_epochs(trial).items()
+    )
