@@ -69,6 +69,7 @@ def image_batches(
 
     Raises:
         DataError: If a file can no longer be read.
+        tf.errors.OpError: If TensorFlow fails by itself, e.g. for want of memory.
     """
     order = np.arange(len(subset)) if order is None else order
     transforms = view_transforms([subset.digests[i] for i in order], view, size)
@@ -90,9 +91,11 @@ def image_batches(
             yield images, subset.labels[order[start:stop]]
             start = stop
     except tf.errors.OpError as error:
+        if (reason := _unreadable(error)) is None:
+            raise
         raise DataError(
             "an image can no longer be read.",
-            f"Expected the files of split.csv; received: {_reason(error)}.",
+            f"Expected the files of split.csv; received: {reason}.",
             "put the file back, or start a new study.",
         ) from error
 
@@ -111,8 +114,8 @@ def _decode_named(path: Path, size: int) -> NDArray[np.uint8]:
         raise UnreadableImageError(f"{path}: {error}") from error
 
 
-def _reason(error: tf.errors.OpError) -> str:
-    """The line of TensorFlow's message that holds our own exception."""
-    message = str(error.message)
-    lines = [line for line in message.splitlines() if UnreadableImageError.__name__ in line]
-    return lines[-1].partition(":")[2].strip() if lines else message.splitlines()[0]
+def _unreadable(error: tf.errors.OpError) -> str | None:
+    """What our own exception says inside TensorFlow's message; None if there is none inside."""
+    name = f"{UnreadableImageError.__name__}:"
+    lines = [line for line in str(error.message).splitlines() if name in line]
+    return lines[-1].partition(name)[2].strip() if lines else None

@@ -14,6 +14,9 @@ from datasets.files import file_sha256
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 OTHER_IMAGES = frozenset({".gif", ".webp", ".tif", ".tiff", ".heic", ".avif"})
+SPLIT_NAMES = frozenset(
+    {"train", "training", "val", "valid", "validation", "test", "testing"}
+)  # of the parts of a ready-made split; a class of that name beside others is a class
 
 
 class LabelledImage(NamedTuple):
@@ -67,6 +70,15 @@ def class_folders(root: Path) -> list[Path]:
         ) from error
 
 
+def loose_images(root: Path) -> list[Path]:
+    """Image files that lie in `root` itself, by suffix, sorted; hidden ones do not count."""
+    if not root.is_dir():
+        return []
+    known = SUFFIXES | OTHER_IMAGES
+    visible = (path for path in root.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in visible if path.suffix.lower() in known and path.is_file())
+
+
 def read_folder(root: Path, *, on_image: Callable[[], None] = lambda: None) -> ImageFolder:
     """Reads, hashes and decodes every image once, so that a search never meets a bad one.
 
@@ -78,9 +90,11 @@ def read_folder(root: Path, *, on_image: Callable[[], None] = lambda: None) -> I
         The folder's classes, images and faults.
 
     Raises:
-        DataError: If there are fewer than two class folders with images in them.
+        DataError: If there are fewer than two class folders with images in them, if they are
+            the parts of a ready-made split, or if no image of a class can be read.
     """
     folders = class_folders(root)
+    _refuse_split(root, folders)
     if len(folders) < 2:
         raise DataError(*_too_few_classes(root, folders))
     paths = [path for folder in folders for path in _files(folder)]
@@ -92,6 +106,19 @@ def read_folder(root: Path, *, on_image: Callable[[], None] = lambda: None) -> I
             on_image()
     _require_classes(folders, images, faults)
     return ImageFolder(root, [folder.name for folder in folders], images, faults)
+
+
+def _refuse_split(root: Path, folders: Sequence[Path]) -> None:
+    """DataError for train/ and val/: a search would learn to tell the parts apart."""
+    names = [folder.name for folder in folders]
+    if names and all(name.lower() in SPLIT_NAMES for name in names):
+        raise DataError(
+            f"{root} looks like a ready-made split.",
+            "Expected one sub-folder per class, e.g. Negative/ and Positive/; "
+            f"found {', '.join(f'{name}/' for name in names)}.",
+            f"study search --data {folders[0]}, which is then split anew (--split), or put all "
+            "images of a class into one folder.",
+        )
 
 
 def _require_classes(
@@ -154,4 +181,6 @@ def _too_few_classes(root: Path, folders: Sequence[Path]) -> tuple[str, str, str
     entries = list(root.iterdir())
     directories = sum(entry.is_dir() for entry in entries)
     found = f"found {len(entries) - directories} files and {directories} folders without images"
+    if loose_images(root):
+        hint = f"move the images into one sub-folder per class of {root}."
     return f"no class folders in {root}.", f"{layout}; {found}.", hint

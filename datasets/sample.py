@@ -38,6 +38,11 @@ QUALITY = 90  # JPEG artefacts too weak to see, as METU's
 STEP = 3.0  # pixels between two points of a walk: shorter than any bend that shows
 
 
+def sample_path() -> Path:
+    """Where the built-in sample is once it has been drawn, in the user's cache folder."""
+    return cache_folder() / f"sample-{VERSION}"
+
+
 def sample_folder() -> Path:
     """The built-in sample in the user's cache folder, drawn on first use (about 15 s).
 
@@ -47,7 +52,7 @@ def sample_folder() -> Path:
     Raises:
         OSError: If the cache folder cannot be written.
     """
-    folder = cache_folder() / f"sample-{VERSION}"
+    folder = sample_path()
     if not folder.is_dir():
         # Two processes may both find it missing: whoever is second uses the first one's.
         with suppress(FileExistsError):

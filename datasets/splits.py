@@ -129,9 +129,12 @@ def _require_three(groups: dict[str, list[LabelledImage]]) -> None:
 def write_split(path: Path, rows: Sequence[SplitRow]) -> None:
     """Writes `split.csv` atomically: file, class, subset, group, sha256."""
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("file", "class", "subset", "group", "sha256"))
-    table.writerows(rows)
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain.writerow(("file", "class", "subset", "group", "sha256"))
+    for row in rows:
+        # Python 3.11 leaves a bare carriage return unquoted, and reads it as the line's end.
+        (quoted if "\r" in "".join(row) else plain).writerow(row)
     write_text(path, text.getvalue())
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
+from filelock import FileLock
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ from datasets.augmentation import AUGMENTATION
 from datasets.batches import Subset, image_batches
 from datasets.errors import ResourceError
 from datasets.files import cache_folder, replacing, write_json
+from models.devices import device_kind
 from models.learner import Network
 from models.network import CUTS, cut_shape
 
@@ -112,6 +114,7 @@ class FeatureStore:
             "augmentation": AUGMENTATION,
             "weights": network.weights.sha256,
             "precision": network.precision.name,
+            "device": device_kind(),
             "size": network.size,
             "subset": subset.name,
             "images": subset.digests,
@@ -145,9 +148,15 @@ class FeatureStore:
             ResourceError: If the disk has no room; what was whole before stays.
             DataError: If an image can no longer be read.
         """
-        cuts = self.missing(view)
-        if not cuts:
-            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Another study on the same images waits here, and then finds the features made.
+        with FileLock(self.folder / ".lock"):
+            if cuts := self.missing(view):
+                for left_by_a_kill in self.folder.glob(".view-*"):
+                    left_by_a_kill.unlink()
+                self._write(view, cuts, on_images)
+
+    def _write(self, view: int, cuts: Sequence[str], on_images: Callable[[int], None]) -> None:
         self._require_room(cuts)
         lower = self.network.lower(tuple(cuts))
         try:
@@ -185,7 +194,6 @@ class FeatureStore:
         return file
 
     def _require_room(self, cuts: Sequence[str]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         needed = len(self.subset) * image_bytes(cuts, self.network.size)
         free = shutil.disk_usage(self.folder).free
         if free < needed:

@@ -7,7 +7,7 @@ rate and weights are values, set anew at each start. The base is one for all.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 import keras
@@ -22,6 +22,8 @@ from models.precision import Precision
 Features: TypeAlias = NDArray[np.float16] | tf.Tensor
 Weights: TypeAlias = dict[str, list[NDArray[np.float32]]]  # layer name -> kernel, bias
 
+# Optimizer state and graphs of one take up to 60 MB; the default space has 20.
+MOST_STRUCTURES = 24
 FrozenPart: TypeAlias = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 
 
@@ -49,7 +51,7 @@ class Network:
         self.classes = classes
         self.precision = precision
         self.base = build_base(weights, size=size, policy=precision.policy)
-        self.learner = cache(self._learner)
+        self.learner = lru_cache(MOST_STRUCTURES)(self._learner)
         self.lower = cache(self._lower)
         self._head = cache(self._build_head)
 

@@ -45,9 +45,9 @@ class Phase(NamedTuple):
 class Outcome(NamedTuple):
     """What training left: the curve, its best epoch, and weights to be kept.
 
-    `stages` maps `before_training`, `after_phase_1` and `after_phase_2` (the last only if
-    the recipe had a phase 2) to weights by layer name. The last stage has the weights of
-    `best_epoch`, whichever phase it fell in; the others are as the phase ended.
+    `stages` maps `before_training`, `after_phase_1`, `after_phase_2` (only if the recipe had
+    a phase 2) and `kept` to weights by layer name; `kept` are those of `best_epoch`,
+    whichever phase it fell in.
     """
 
     curve: list[Epoch]
@@ -143,7 +143,7 @@ def train(
         if keep_weights:
             stages[f"after_phase_{phase.number}"] = learner.weights()
     if keep_weights:
-        stages[f"after_phase_{phases[-1].number}"] = best
+        stages["kept"] = best
     return Outcome(curve, best_epoch(curve, objective), stages)
 
 

@@ -4,7 +4,7 @@ Both answer the same question, so the code that trains a trial on features is th
 retrains the best one on images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -81,6 +81,28 @@ class FeatureSource:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             yield self.store.rows(view, cut, rows), self.subset.labels[rows]
+
+
+class CountedSource:
+    """Another source, telling how many images it has given.
+
+    Args:
+        source: Where the batches come from.
+        on_images: Called with the number of images after each batch.
+    """
+
+    def __init__(self, source: Source, on_images: Callable[[int], None]) -> None:
+        self._source, self._on_images = source, on_images
+        self.subset = source.subset
+
+    def batches(
+        self, cut: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+    ) -> Iterator[Batch]:
+        """See `Source`."""
+        batches = self._source.batches(cut, epoch=epoch, order=order, batch_size=batch_size)
+        for features, labels in batches:
+            yield features, labels
+            self._on_images(len(labels))
 
 
 def view_of(epoch: int, views: int | None) -> int:

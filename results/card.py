@@ -6,7 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from results.tables import duration, markdown_table
+from results.evaluation import STAGE_NAMES
+from results.tables import duration, is_sample, markdown_table
 
 _REPORT = ("precision", "recall", "f1-score")
 
@@ -19,7 +20,8 @@ def model_card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
             seconds, planned_trials, versions, commit, fingerprint and groups (how many
             groups of near-duplicates the split kept together) are told if they are there.
         metrics: best/metrics.json. `test` is what `evaluate` returned; trial and settings
-            are told if they are there.
+            are told if they are there, and so is test_opened, the times at which the test
+            split was opened.
 
     Returns:
         Markdown text for any number of classes.
@@ -28,24 +30,27 @@ def model_card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
         KeyError: If a needed entry is missing.
     """
     test, options = metrics["test"], manifest["options"]
+    settings = metrics.get("settings", {})
     low, high = test["accuracy_interval"]
     return _template().render(
         name=manifest["name"],
         created=str(manifest["created"])[:10],
         options=options,
+        is_sample=is_sample(manifest),
         image_size=options.get("image_size", 224),
         manifest=manifest,
         groups=manifest.get("groups"),
         trial=metrics.get("trial"),
-        settings={
-            key.replace("_", " "): _number(value)
-            for key, value in metrics.get("settings", {}).items()
-        },
+        settings={key.replace("_", " "): _number(value) for key, value in settings.items()},
+        # One epoch is all phase 1's, whatever the depth.
+        fine_tuned=settings.get("unfreeze_depth", 0) > 0 and "after_phase_2" in test["stages"],
         duration=duration(manifest["seconds"]) if manifest.get("seconds") else None,
         test=test,
         low=low,
         high=high,
-        stages={stage.replace("_", " "): scores for stage, scores in test["stages"].items()},
+        stages={STAGE_NAMES[stage]: scores for stage, scores in test["stages"].items()},
+        kept=STAGE_NAMES["kept"],
+        opened=metrics.get("test_opened", []),
         confusion=_confusion(test),
         report=_report(test),
     )

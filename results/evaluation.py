@@ -11,7 +11,15 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from results.statistics import wilson_interval
 
-STAGES = ("before_training", "after_phase_1", "after_phase_2")
+# What the test images are shown to, in order, and how tables name it. The kept epoch is the one
+# with the best objective: its weights are exported and scored.
+STAGE_NAMES = {
+    "before_training": "before training",
+    "after_phase_1": "after phase 1",
+    "after_phase_2": "after phase 2",
+    "kept": "kept epoch",
+}
+STAGES = tuple(STAGE_NAMES)
 # Keras' epsilon: its cross-entropy clips probabilities here, so a sure mistake costs 16.1 nats.
 _EPSILON = 1e-7
 _TEXT = ("file", "class", "stage")

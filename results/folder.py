@@ -1,8 +1,8 @@
 """A study on disk: the folder `runs/<name>/`, its files, its lock, and finding it again."""
 
 import difflib
-import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ from filelock import FileLock, Timeout
 from datasets.errors import StudyStateError, UsageError
 from datasets.files import write_json, write_text
 from results.records import TrialRecord
+from results.stored import damaged, read_json, read_trial
 from results.trials import trial_order, trials_table
 
+RUNS = Path("runs")  # where the commands keep all studies
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 # `study list` takes a lock for an instant to see who holds it; a search outwaits that.
 _LOCK_PATIENCE_SECONDS = 0.5
@@ -79,10 +81,10 @@ class StudyFolder:
         Raises:
             StudyStateError: If the file is missing or damaged; the message names it.
         """
-        manifest = _read_json(self.manifest_path)
+        manifest = read_json(self.manifest_path)
         missing = [key for key in ("created", "state", "options") if key not in manifest]
         if missing:
-            raise _damaged(self.manifest_path, f"it lacks {', '.join(missing)}")
+            raise damaged(self.manifest_path, f"it lacks {', '.join(missing)}")
         return manifest
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
@@ -95,13 +97,31 @@ class StudyFolder:
         Raises:
             StudyStateError: If a trial's file is damaged; the message names it.
         """
-        records = [_read_trial(path) for path in self.trials_path.glob("*.json")]
+        records = [read_trial(path) for path in self.trials_path.glob("*.json")]
         return sorted(records, key=lambda record: trial_order(record.trial))
 
     def write_trial(self, record: TrialRecord) -> None:
         """Records a trial in a file of its own and writes trials.csv anew."""
         write_json(self.trials_path / f"{record.trial}.json", record.to_json())
+        self.write_table()
+
+    def write_table(self) -> None:
+        """Writes trials.csv anew from the recorded trials.
+
+        Raises:
+            StudyStateError: If a trial's file is damaged; the message names it.
+        """
         write_text(self.table_path, trials_table(self.trials()).to_csv(index=False))
+
+    def clear(self) -> None:
+        """Removes all files of the study but its lock, which the caller holds."""
+        others = (path for path in self.path.iterdir() if path != self._lock_path)
+        # study.json goes last: if a kill comes between, the rest is still seen as a study.
+        for path in sorted(others, key=lambda path: path == self.manifest_path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def metrics(self) -> dict[str, Any] | None:
         """What `study best` measured, or None if it was not run yet.
@@ -109,7 +129,7 @@ class StudyFolder:
         Raises:
             StudyStateError: If the file is damaged; the message names it.
         """
-        return _read_json(self.metrics_path) if self.metrics_path.exists() else None
+        return read_json(self.metrics_path) if self.metrics_path.exists() else None
 
     def state(self) -> str:
         """The manifest's state, except that a search that was killed counts as interrupted.
@@ -221,29 +241,3 @@ def _created(study: StudyFolder) -> float:
         return datetime.fromisoformat(study.manifest()["created"]).timestamp()
     except (StudyStateError, TypeError, ValueError):
         return study.manifest_path.stat().st_mtime
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
-    if not isinstance(content, dict):
-        raise _damaged(path, f"it holds a {type(content).__name__}")
-    return content
-
-
-def _read_trial(path: Path) -> TrialRecord:
-    content = _read_json(path)
-    try:
-        return TrialRecord.from_json(content)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
-
-
-def _damaged(path: Path, reason: str) -> StudyStateError:
-    return StudyStateError(
-        f"{path} is damaged.",
-        f"Expected a JSON object as this project writes it; {reason}.",
-        "restore the file from a copy, or move the study's folder out of the way.",
-    )

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -90,10 +90,23 @@ def differences(studies: Sequence[StudyFolder]) -> list[str]:
                     f"their {subset} images differ ({len(images[first])} and "
                     f"{len(images[second])}, {len(images[first] & images[second])} in common)."
                 )
-    objectives = {study.name: study.manifest()["options"].get("objective") for study in studies}
-    if len(set(objectives.values())) > 1:
-        each = ", ".join(f"{name}: {objective}" for name, objective in objectives.items())
-        sentences.append(f"The scores measure different objectives ({each}).")
+    rows = [_row(study) for study in studies]
+    sizes = [study.manifest()["options"].get("image_size") for study in studies]
+    told = (
+        ("measure different objectives", [row["objective"] for row in rows]),
+        (
+            "are from different rungs, that is, after different numbers of epochs",
+            [row.get("rung") for row in rows],
+        ),
+        ("are for different image sizes in pixels", sizes),
+    )
+    for what, values in told:
+        known = {
+            s.name: value for s, value in zip(studies, values, strict=True) if value is not None
+        }
+        if len(set(known.values())) > 1:
+            each = ", ".join(f"{name}: {value}" for name, value in known.items())
+            sentences.append(f"The scores {what} ({each}).")
     return sentences
 
 
@@ -159,6 +172,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def is_sample(manifest: Mapping[str, Any]) -> bool:
+    """Whether a study is one of the built-in sample, not of a folder of images."""
+    return manifest["options"].get("data", "") is None
 
 
 def _heading(column: str) -> str:

@@ -1,19 +1,27 @@
 """From a study's options to its images: folder or sample, split, and what had to be left out."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets.batches import Subset, subset_of
 from datasets.errors import DataError, StudyStateError
 from datasets.files import file_sha256
-from datasets.folders import ImageFolder, class_folders, read_folder
-from datasets.sample import sample_folder
+from datasets.folders import (
+    ImageFolder,
+    LabelledImage,
+    class_folders,
+    loose_images,
+    read_folder,
+)
+from datasets.sample import sample_folder, sample_path
 from datasets.splits import SplitRow, parse_shares, read_split, split_images, write_split
 from results.folder import StudyFolder
 from search.options import SearchOptions
 from search.progress import Progress
 
 DEFAULT_FOLDER = Path("datasets")
+LONGEST_LIST = 10  # notes of one kind; a count stands for the rest
 
 
 class StudyData(NamedTuple):
@@ -28,10 +36,15 @@ class StudyData(NamedTuple):
 
 
 def find_data(asked: Path | None) -> Path | None:
-    """The folder to study: the one asked for, `datasets/`, or None for the sample."""
+    """The folder to study: the one asked for, `datasets/`, or None for the sample.
+
+    Images that lie in `datasets/` without class folders are a user's too: `read_folder` then says
+    what is missing, where the sample would be studied in their stead.
+    """
     if asked is not None:
         return asked.resolve()
-    return DEFAULT_FOLDER.resolve() if class_folders(DEFAULT_FOLDER) else None
+    filled = class_folders(DEFAULT_FOLDER) or loose_images(DEFAULT_FOLDER)
+    return DEFAULT_FOLDER.resolve() if filled else None
 
 
 def load_data(options: SearchOptions, progress: Progress) -> StudyData:
@@ -41,20 +54,42 @@ def load_data(options: SearchOptions, progress: Progress) -> StudyData:
         DataError: If they cannot be studied.
     """
     if options.data is None:
+        drawing = "" if sample_path().is_dir() else " (drawn at first use, half a minute)"
         progress.note(
-            "No images in datasets/: using the built-in sample of 240 synthetic photographs "
-            "(drawn at first use, half a minute).\n"
+            "No images in datasets/: using the built-in sample of 240 synthetic photographs"
+            f"{drawing}.\n"
             "Your own: study search --data PATH, one sub-folder per class."
         )
     root = sample_folder() if options.data is None else Path(options.data)
     with progress.counting("reading images", 0) as done:
         folder = read_folder(root, on_image=lambda: done(1))
-    for fault in folder.faults[:10]:
-        progress.note(f"left out: {fault.file}: {fault.reason}")
-    if len(folder.faults) > 10:
-        progress.note(f"left out: {len(folder.faults) - 10} more")
+    _note_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
+    pairs = [f"{one.file} and {other.file}" for one, other in contradictions(folder.images)]
+    _note_first(progress, "the same picture under two labels", pairs)
     rows = split_images(folder.images, seed=options.seed, shares=parse_shares(options.split))
     return StudyData(folder, rows)
+
+
+def contradictions(
+    images: Sequence[LabelledImage],
+) -> Iterator[tuple[LabelledImage, LabelledImage]]:
+    """Pairs of byte-identical files with different labels, one of which must be wrong.
+
+    A file is paired with the first of its content alone: thousands of copies give no millions
+    of pairs.
+    """
+    first: dict[str, LabelledImage] = {}
+    for image in images:
+        known = first.setdefault(image.sha256, image)
+        if known.label != image.label:
+            yield known, image
+
+
+def _note_first(progress: Progress, what: str, lines: Sequence[str]) -> None:
+    for line in lines[:LONGEST_LIST]:
+        progress.note(f"{what}: {line}")
+    if len(lines) > LONGEST_LIST:
+        progress.note(f"{what}: {len(lines) - LONGEST_LIST} more")
 
 
 def store_split(study: StudyFolder, data: StudyData) -> None:

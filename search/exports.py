@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -36,18 +37,24 @@ def export(study: StudyFolder, metrics: dict[str, Any], progress: Progress) -> d
     Raises:
         ResourceError: If an export does not load or predicts something else.
     """
-    manifest, folder = study.manifest(), study.best_path
-    progress.note("Exporting, and loading each export in a fresh process ...")
-    shutil.rmtree(folder / SAVED_MODEL, ignore_errors=True)
-    export_saved_model(folder / KERAS_FILE, folder / SAVED_MODEL)
-    images, expected = _checked_images(study, manifest)
-    metrics = metrics | {"exports": check_exports(folder, images, expected)}
-    curve = [EpochRecord(**epoch) for epoch in metrics["curve"]]
-    curves = collect_learning_curves(curve, selected=metrics["selected_epoch"])
-    save_figure(draw_learning_curves(curves), folder / "curves.png")
-    save_figure(draw_confusion(collect_confusion(metrics["test"])), folder / "confusion-matrix.png")
-    write_text(folder / "model-card.md", model_card(manifest, metrics))
-    write_json(study.metrics_path, metrics)
+    with study.lock():
+        manifest, folder = study.manifest(), study.best_path
+        progress.note("Exporting, and loading each export in a fresh process ...")
+        images, expected = _checked_images(study, manifest)
+        with TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
+            made = Path(scratch) / SAVED_MODEL
+            export_saved_model(folder / KERAS_FILE, made)
+            differences = check_exports([folder / KERAS_FILE, made], images, expected)
+            shutil.rmtree(folder / SAVED_MODEL, ignore_errors=True)
+            made.replace(folder / SAVED_MODEL)
+        metrics = metrics | {"exports": differences}
+        curve = [EpochRecord(**epoch) for epoch in metrics["curve"]]
+        curves = collect_learning_curves(curve, selected=metrics["selected_epoch"])
+        save_figure(draw_learning_curves(curves), folder / "curves.png")
+        confusion = collect_confusion(metrics["test"])
+        save_figure(draw_confusion(confusion), folder / "confusion-matrix.png")
+        write_text(folder / "model-card.md", model_card(manifest, metrics))
+        write_json(study.metrics_path, metrics)
     return metrics
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from datasets.errors import StudyStateError
+from datasets.splits import SUBSETS
 from models.base import BaseWeights
 from results.folder import StudyFolder
 from search.data import StudyData
@@ -15,29 +16,62 @@ from search.options import SearchOptions
 from search.schedule import total_trials
 
 
+class Manifest:
+    """The content of `study.json`, with the seconds that the study has taken so far.
+
+    Args:
+        study: Whose manifest it is.
+        content: What is in it.
+        start: `time.monotonic()` when this process began to work on the study.
+    """
+
+    def __init__(self, study: StudyFolder, content: dict[str, Any], start: float) -> None:
+        self._study, self._start = study, start
+        self._before: float = content["seconds"]
+        self.content = content
+
+    def save(self, **changes: Any) -> None:
+        """Writes the changes and the time; after a kill no more than a trial's is missing."""
+        seconds = round(self._before + time.monotonic() - self._start, 1)
+        self.content |= changes | {"seconds": seconds}
+        self._study.write_manifest(self.content)
+
+
 @contextmanager
 def kept_manifest(
-    study: StudyFolder, options: SearchOptions, data: StudyData, weights: BaseWeights
-) -> Iterator[dict[str, Any]]:
-    """Keeps `study.json` true: running, then finished, interrupted or failed, and how long."""
+    study: StudyFolder,
+    options: SearchOptions,
+    data: StudyData,
+    weights: BaseWeights,
+    *,
+    start: float,
+) -> Iterator[Manifest]:
+    """Keeps `study.json` true: running, then finished, interrupted or failed, and how long.
+
+    Raises:
+        StudyStateError: If the study was begun with other options or weights.
+    """
     resumed = study.manifest_path.exists()
-    manifest = study.manifest() if resumed else _new_manifest(study, options, data)
-    require_same_weights(study, manifest.setdefault("weights_sha256", weights.sha256), weights)
-    before, start = manifest["seconds"], time.monotonic()
-    manifest |= {"state": "running", "finished": None}
-    study.write_manifest(manifest)
-    state = "failed"
+    content = study.manifest() if resumed else _new_content(study, options, data, weights)
+    if SearchOptions.from_json(content["options"]) != options:
+        raise StudyStateError(
+            f"study {study.name} was begun with other options.",
+            f"Expected those of {study.manifest_path}.",
+            f"study search --name {study.name} --resume",
+        )
+    require_same_weights(study, content["weights_sha256"], weights)
+    content["sessions"].append({"started": now(), "commit": git_commit(), "versions": versions()})
+    manifest = Manifest(study, content, start)
+    manifest.save(state="running", finished=None)
     try:
         yield manifest
-        state = "finished"
     except KeyboardInterrupt:
-        state = "interrupted"
+        manifest.save(state="interrupted")
         raise
-    finally:
-        manifest["seconds"] = round(before + time.monotonic() - start, 1)
-        manifest["state"] = state
-        manifest["finished"] = now() if state == "finished" else None
-        study.write_manifest(manifest)
+    except BaseException:
+        manifest.save(state="failed")
+        raise
+    manifest.save(state="finished", finished=now())
 
 
 def require_same_weights(study: StudyFolder, begun_with: str, weights: BaseWeights) -> None:
@@ -50,9 +84,10 @@ def require_same_weights(study: StudyFolder, begun_with: str, weights: BaseWeigh
         )
 
 
-def _new_manifest(study: StudyFolder, options: SearchOptions, data: StudyData) -> dict[str, Any]:
+def _new_content(
+    study: StudyFolder, options: SearchOptions, data: StudyData, weights: BaseWeights
+) -> dict[str, Any]:
     schedule = options.schedule()
-    subsets = ("train", "validation", "test")
     return {
         "name": study.name,
         "created": now(),
@@ -64,12 +99,14 @@ def _new_manifest(study: StudyFolder, options: SearchOptions, data: StudyData) -
         "planned_trials": total_trials(schedule),
         "data": str(data.folder.root),
         "classes": data.folder.classes,
-        "images": {name: len(data.subset(name)) for name in subsets},
+        "images": {name: len(data.subset(name)) for name in SUBSETS},
         "faults": [fault._asdict() for fault in data.folder.faults],
         "fingerprint": data.folder.fingerprint,
-        "seeds": {"study": options.seed, "oracle": 1000 * options.seed + 1},
+        "weights_sha256": weights.sha256,
+        "seeds": {"study": options.seed, "oracle": options.oracle_seed},
         "versions": versions(),
         "commit": git_commit(),
+        "sessions": [],
         "test_opened": [],
     }
 

@@ -66,7 +66,7 @@ class SearchOptions:
                 raise UsageError(
                     "a grid over a range has no end.",
                     "Expected --trials, or a --space of choices and fixed values only.",
-                    "--algorithm grid --trials 30",
+                    "--algorithm random --trials 30",
                 )
             return
         if self.trials is not None:
@@ -83,6 +83,11 @@ class SearchOptions:
                 f"Expected at least {needed}, as many as this Hyperband starts with.",
                 "--algorithm grid, or a wider --space.",
             )
+
+    @property
+    def oracle_seed(self) -> int:
+        """Keras Tuner takes 0 for no seed, and near seeds repeat each other's draws."""
+        return 1000 * self.seed + 1
 
     def schedule(self) -> list[Round]:
         """The rounds this search will run."""

@@ -2,44 +2,42 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from datasets.augmentation import AUGMENTATION
 from datasets.batches import Subset
 from datasets.errors import SearchError, StudyStateError
 from datasets.files import write_json, write_text
 from models.base import load_weights
-from models.export import (
-    KERAS_FILE,
-    parameter_counts,
-    summary_text,
-    trained_model,
-)
+from models.checkpoint import load_outcome, save_outcome
+from models.devices import memory_errors, prepare_devices
+from models.export import KERAS_FILE, parameter_counts, summary_text, trained_model
 from models.features import FeatureStore
 from models.learner import Network
 from models.network import cut_below
 from models.precision import Precision, choose_precision
 from models.recipe import DivergedError, Outcome, train
-from models.sources import Batch, FeatureSource, ImageSource, Source
+from models.sources import CountedSource, FeatureSource, ImageSource, Source
 from models.stages import predict_stages
 from results.evaluation import evaluate, read_predictions
 from results.folder import StudyFolder
-from results.records import TrialRecord
 from results.trials import best_trial
-from search.data import StudyData, reopen_data
+from search.data import reopen_data
 from search.environment import git_commit, versions
 from search.manifest import now, require_same_weights
 from search.options import SearchOptions
 from search.progress import Progress
 from search.runner import record_epoch
 from search.space import configuration_of
+
+CHECKPOINT = ".training.npz"  # a finished training until its test has been written
+FRESH_VIEWS, STORED_VIEWS = "images, augmented anew every epoch", "stored views"
 
 
 def retrain(
@@ -62,40 +60,23 @@ def retrain(
         DataError: If its images have changed.
         SearchError: If training diverged.
     """
-    manifest = study.manifest()
-    _require_finished(study, manifest)
-    options = SearchOptions.from_json(manifest["options"])
-    trial = best_trial(study.trials(), options.objective)
-    data = reopen_data(study, Path(manifest["data"]), manifest["classes"])
-    with study.lock(), _new_folder(study.best_path) as folder:
+    prepare_devices()
+    with study.lock(), memory_errors():
+        manifest = study.manifest()
+        _require_finished(study, manifest)
+        job = _Retraining(study, manifest, progress, epochs=epochs, fast=fast)
         start = time.monotonic()
-        job = _Retraining(options, manifest, data, trial, progress)
-        require_same_weights(study, manifest.get("weights_sha256", job.weights.sha256), job.weights)
-        outcome = job.train(epochs or trial.epochs, fast=fast)
-        model_facts = job.save_model(outcome, folder)
-        # Recorded before the first look, so that no later crash can hide it.
-        manifest["test_opened"].append(now())
-        study.write_manifest(manifest)
-        predictions = folder / "predictions.csv"
-        write_text(predictions, job.predict(outcome).to_csv(index=False))
-        metrics = {
-            "study": study.name,
-            "trial": trial.trial,
-            "settings": trial.settings,
-            "epochs": epochs or trial.epochs,
-            "trained_on": "stored views" if fast else "images, augmented anew every epoch",
-            "precision": {"training": job.network.precision.name, "test": "float32"},
-            "selected_epoch": outcome.best_epoch,
-            "curve": [asdict(record_epoch(epoch)) for epoch in outcome.curve],
-            "parameters": model_facts,
-            "test": evaluate(read_predictions(predictions), manifest["classes"]),
-            "test_opened": manifest["test_opened"],
-            "commit": git_commit(),
-            "versions": versions(),
-            "seconds": round(time.monotonic() - start, 1),
-        }
-        write_json(folder / "metrics.json", metrics)
-    return metrics
+        checkpoint = study.path / CHECKPOINT
+        outcome = load_outcome(checkpoint, job.key)
+        if outcome is None:
+            outcome = job.train()
+            save_outcome(checkpoint, outcome, job.key)
+        else:
+            progress.note("Training was finished before; going on with the test.")
+        with _new_folder(study.best_path) as folder:
+            job.write(outcome, folder, start)
+        checkpoint.unlink()
+    return study.metrics() or {}
 
 
 class _Retraining:
@@ -103,38 +84,59 @@ class _Retraining:
 
     def __init__(
         self,
-        options: SearchOptions,
+        study: StudyFolder,
         manifest: dict[str, Any],
-        data: StudyData,
-        trial: TrialRecord,
         progress: Progress,
+        *,
+        epochs: int | None,
+        fast: bool,
     ) -> None:
-        self.options, self.data, self.progress = options, data, progress
+        self.study, self.manifest, self.progress = study, manifest, progress
+        self.options = SearchOptions.from_json(manifest["options"])
         self.classes: list[str] = manifest["classes"]
-        self.stored_cuts: list[str] = manifest["features"]["cuts"]
-        self.views: int = manifest["features"]["views"]
-        self.configuration = configuration_of(trial.settings)
-        self.weights = load_weights(options.weights, seed=options.seed)
+        self.trial = best_trial(study.trials(), self.options.objective)
+        self.configuration = configuration_of(self.trial.settings)
+        self.epochs = epochs or self.trial.epochs
+        self.fast = fast
+        self.key = {
+            "trial": self.trial.to_json(),
+            "epochs": self.epochs,
+            "fast": fast,
+            "augmentation": AUGMENTATION,
+            "commit": git_commit(),
+        }
+        if fast and manifest["features"].get("augmentation") != AUGMENTATION:
+            raise StudyStateError(
+                f"study {study.name} was searched on other views.",
+                f"Expected {AUGMENTATION}; an older version of this project made its views.",
+                f"study best {study.name}, without --fast.",
+            )
+        self.data = reopen_data(study, Path(manifest["data"]), self.classes)
+        self.weights = load_weights(self.options.weights, seed=self.options.seed)
+        begun_with = manifest.get("weights_sha256", self.weights.sha256)
+        require_same_weights(study, begun_with, self.weights)
         self.network = self._network(choose_precision(manifest["precision"]))
 
     def _network(self, precision: Precision) -> Network:
         size, classes = self.options.image_size, len(self.classes)
         return Network(self.weights, size=size, classes=classes, precision=precision)
 
-    def train(self, epochs: int, *, fast: bool) -> Outcome:
+    def train(self) -> Outcome:
         """Runs the recipe, keeping weights before training and after each phase."""
         images = self.data.subset("train")
         source: Source = (
-            self._stored(images, self.views) if fast else ImageSource(self.network, images)
+            self._stored(images, self.manifest["features"]["views"])
+            if self.fast
+            else ImageSource(self.network, images)
         )
         validation = self._stored(self.data.subset("validation"), 1)
         try:
-            with self.progress.counting("training", epochs * len(images)) as done:
+            with self.progress.counting("training", self.epochs * len(images)) as done:
                 return train(
                     self.network,
                     self.configuration,
-                    epochs=epochs,
-                    train=_Counted(source, done),
+                    epochs=self.epochs,
+                    train=CountedSource(source, done),
                     validation=validation,
                     seed=self.options.seed,
                     objective=self.options.objective,
@@ -151,17 +153,43 @@ class _Retraining:
 
     def _stored(self, subset: Subset, views: int) -> FeatureSource:
         needed = {"pooled", cut_below(self.configuration.unfreeze_depth)}
-        cuts = [cut for cut in self.stored_cuts if cut in needed]
+        cuts = [cut for cut in self.manifest["features"]["cuts"] if cut in needed]
         store = FeatureStore(self.network, subset, cuts)
         store.compute_all(views, self.progress.counting)
         return FeatureSource(store, views=views)
 
-    def save_model(self, outcome: Outcome, folder: Path) -> dict[str, Any]:
+    def write(self, outcome: Outcome, folder: Path, start: float) -> None:
+        """Writes the model, opens the test split, and writes what it showed."""
+        parameters = self._write_model(outcome, folder)
+        # Recorded before the first look, so that no later crash can hide it.
+        self.manifest["test_opened"].append(now())
+        self.study.write_manifest(self.manifest)
+        predictions = folder / "predictions.csv"
+        write_text(predictions, self._predict(outcome).to_csv(index=False))
+        metrics = {
+            "study": self.study.name,
+            "trial": self.trial.trial,
+            "settings": self.trial.settings,
+            "epochs": self.epochs,
+            "trained_on": STORED_VIEWS if self.fast else FRESH_VIEWS,
+            "precision": {"training": self.network.precision.name, "test": "float32"},
+            "selected_epoch": outcome.best_epoch,
+            "curve": [asdict(record_epoch(epoch)) for epoch in outcome.curve],
+            "parameters": parameters,
+            "test": evaluate(read_predictions(predictions), self.classes),
+            "test_opened": self.manifest["test_opened"],
+            "commit": git_commit(),
+            "versions": versions(),
+            "seconds": round(time.monotonic() - start, 1),
+        }
+        write_json(folder / "metrics.json", metrics)
+
+    def _write_model(self, outcome: Outcome, folder: Path) -> dict[str, Any]:
         """Writes the float32 model and its summary; returns its parameter counts."""
         model = trained_model(
             self.configuration,
             self.weights,
-            list(outcome.stages.values())[-1],
+            outcome.stages["kept"],
             size=self.options.image_size,
             classes=len(self.classes),
         )
@@ -170,7 +198,7 @@ class _Retraining:
         write_text(folder / "summary.txt", summary_text(model))
         return counts | {"base": self.network.base.count_params()}
 
-    def predict(self, outcome: Outcome) -> pd.DataFrame:
+    def _predict(self, outcome: Outcome) -> pd.DataFrame:
         """Predictions of every stage on the test images, in float32 as the export's."""
         test = self.data.subset("test")
         files = [row.file for row in self.data.rows if row.subset == "test"]
@@ -195,24 +223,6 @@ class _Retraining:
         )
 
 
-class _Counted:
-    """A source that tells how many images it has given."""
-
-    def __init__(self, source: Source, done: Callable[[int], None]) -> None:
-        self._source, self._done = source, done
-        self.subset = source.subset
-
-    def batches(
-        self, cut: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
-    ) -> Iterator[Batch]:
-        """See `Source`."""
-        for features, labels in self._source.batches(
-            cut, epoch=epoch, order=order, batch_size=batch_size
-        ):
-            yield features, labels
-            self._done(len(labels))
-
-
 def _require_finished(study: StudyFolder, manifest: dict[str, Any]) -> None:
     if study.state() != "finished":
         done, planned = len(study.trials()), manifest["planned_trials"]
@@ -226,12 +236,15 @@ def _require_finished(study: StudyFolder, manifest: dict[str, Any]) -> None:
 @contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
     """A folder that takes the place of `path` when the block ends well."""
-    temporary = path.with_name(f".{path.name}.new")
+    temporary, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            path.replace(old)
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

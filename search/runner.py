@@ -3,15 +3,17 @@
 import shutil
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
 
 import keras_tuner
-import tensorflow as tf
 from sklearn.exceptions import ConvergenceWarning
 
+from datasets.augmentation import AUGMENTATION
 from datasets.errors import SearchError
 from models.base import BaseWeights, load_weights
+from models.devices import memory_errors, prepare_devices
 from models.features import (
     GIGABYTE,
     FeaturePlan,
@@ -27,9 +29,10 @@ from models.sources import FeatureSource
 from results.figures import collect_rungs, draw_rungs, save_figure
 from results.folder import StudyFolder
 from results.records import EpochRecord, TrialRecord
+from results.state import require_free
 from results.trials import best_trial
 from search.data import StudyData, load_data, store_split
-from search.manifest import kept_manifest
+from search.manifest import Manifest, kept_manifest
 from search.options import SearchOptions
 from search.progress import Progress
 from search.schedule import total_epochs, total_trials
@@ -38,7 +41,12 @@ from search.tuner import StudyTuner
 
 
 def run_search(
-    options: SearchOptions, study: StudyFolder, progress: Progress, *, overwrite: bool = False
+    options: SearchOptions,
+    study: StudyFolder,
+    progress: Progress,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> TrialRecord:
     """Runs a search, or goes on with one that was interrupted.
 
@@ -46,6 +54,7 @@ def run_search(
         options: What to search; on resume, the stored ones.
         study: Its folder; new, or that of an interrupted study.
         progress: Told of everything.
+        resume: Whether to go on with a study of this name.
         overwrite: Whether a study of this name is removed, once the images have been read.
 
     Returns:
@@ -54,17 +63,32 @@ def run_search(
     Raises:
         StudyError: If the data, the disk or the search itself forbids it.
     """
-    data = load_data(options, progress)
-    weights = load_weights(options.weights, seed=options.seed)
-    if overwrite and study.path.exists():
-        with study.lock():
-            shutil.rmtree(study.path)
-    with study.lock():
+    start = time.monotonic()
+    devices = prepare_devices()
+    with study.lock(), memory_errors(), _removed_if_nothing_began(study):
+        require_free(study, resume=resume, overwrite=overwrite)
+        data = load_data(options, progress)
+        weights = load_weights(options.weights, seed=options.seed)
+        if overwrite:
+            study.clear()
         store_split(study, data)
-        with kept_manifest(study, options, data, weights) as manifest:
+        with kept_manifest(study, options, data, weights, start=start) as manifest:
             run = _Run(options, study, data, weights, progress, manifest)
-            run.prepare_features()
-            return run.search()
+            run.choose_precision(devices)
+            train_source, validation_source = run.prepare_features()
+            return run.search(train_source, validation_source)
+
+
+@contextmanager
+def _removed_if_nothing_began(study: StudyFolder) -> Iterator[None]:
+    """Leaves no empty folder behind where the images or the weights could not be read."""
+    try:
+        yield
+    finally:
+        if not study.manifest_path.exists():
+            shutil.rmtree(study.path, ignore_errors=True)
+            with suppress(OSError):  # not empty: other studies are there
+                study.path.parent.rmdir()
 
 
 class _Run:
@@ -77,24 +101,34 @@ class _Run:
         data: StudyData,
         weights: BaseWeights,
         progress: Progress,
-        manifest: dict[str, Any],
+        manifest: Manifest,
     ) -> None:
         self.options, self.study, self.data = options, study, data
-        self.progress, self.manifest = progress, manifest
-        precision = choose_precision(manifest.get("precision", options.precision))
-        self.network = Network(
-            weights,
-            size=options.image_size,
-            classes=len(data.folder.classes),
-            precision=precision,
-        )
-        if manifest.get("precision") is None:
-            manifest["precision"] = precision.name
-            progress.note(f"Precision: {precision.name} ({precision.reason}).")
+        self.progress, self.manifest, self.weights = progress, manifest, weights
         self.records = {record.trial: record for record in study.trials()}
 
-    def prepare_features(self) -> None:
-        """Computes what is missing of the frozen features, and says what it does and why."""
+    def choose_precision(self, devices: str) -> None:
+        """Builds the network in the precision the study began with, or the hardware's own."""
+        stored = self.manifest.content.get("precision")
+        precision = choose_precision(stored or self.options.precision)
+        if not stored:
+            self.progress.note(
+                f"Device: {devices}. Precision: {precision.name} ({precision.reason})."
+            )
+        self.manifest.save(precision=precision.name, devices=devices)
+        self.network = Network(
+            self.weights,
+            size=self.options.image_size,
+            classes=len(self.data.folder.classes),
+            precision=precision,
+        )
+
+    def prepare_features(self) -> tuple[FeatureSource, FeatureSource]:
+        """Computes what is missing of the frozen features, and says what it does and why.
+
+        Returns:
+            Training and validation features.
+        """
         train_set, validation_set = self.data.subset("train"), self.data.subset("validation")
         cuts = {cut_below(int(depth)) for depth in self.options.space[DEPTH].choices}
         plan = plan_features(
@@ -105,18 +139,16 @@ class _Run:
             views=self.options.views,
             budget_gb=self.options.cache_gb,
         )
-        self.manifest["features"] = plan._asdict()
-        self.study.write_manifest(self.manifest)
+        self.manifest.save(features=plan._asdict() | {"augmentation": AUGMENTATION})
         self.progress.note(describe_plan(plan))
-        self.train = self._source(train_set, plan, plan.views)
-        self.validation = self._source(validation_set, plan, 1)
+        stores = [FeatureStore(self.network, s, plan.cuts) for s in (train_set, validation_set)]
+        sources = []
+        for store, views in zip(stores, (plan.views, 1), strict=True):
+            store.compute_all(views, self.progress.counting)
+            sources.append(FeatureSource(store, views=views))
+        return sources[0], sources[1]
 
-    def _source(self, subset: Any, plan: FeaturePlan, views: int) -> FeatureSource:
-        store = FeatureStore(self.network, subset, plan.cuts)
-        store.compute_all(views, self.progress.counting)
-        return FeatureSource(store, views=views)
-
-    def search(self) -> TrialRecord:
+    def search(self, train_source: FeatureSource, validation: FeatureSource) -> TrialRecord:
         """Lets Keras Tuner's oracle choose trials until it stops."""
         schedule = self.options.schedule()
         kept = list(self.records.values())
@@ -125,7 +157,7 @@ class _Run:
             self.options,
             directory=self.study.tuner_path,
             stored=dict(self.records),
-            run=self._run_trial,
+            run=lambda asked: self._run_trial(asked, train_source, validation),
         )
         try:
             with warnings.catch_warnings():
@@ -144,6 +176,10 @@ class _Run:
                 "lower learning rates by --space FILE.toml.",
             ) from error
         records, objective = list(self.records.values()), self.options.objective
+        if len(records) < total_trials(schedule):
+            planned = total_trials(schedule)
+            self.progress.note(f"{len(records)} of {planned} trials: nothing is left to try.")
+        self.study.write_table()
         figure = draw_rungs(collect_rungs(records, objective=objective), objective=objective)
         save_figure(figure, self.study.path / "trials.png")
         return best_trial(records, objective)
@@ -154,7 +190,9 @@ class _Run:
         except SearchError:
             return None
 
-    def _run_trial(self, asked: TrialRecord) -> TrialRecord:
+    def _run_trial(
+        self, asked: TrialRecord, train_source: FeatureSource, validation: FeatureSource
+    ) -> TrialRecord:
         """Trains one configuration for its budget; a pure function of both and the seed."""
         self.progress.trial_started(asked)
         start = time.monotonic()
@@ -163,8 +201,8 @@ class _Run:
                 self.network,
                 configuration_of(asked.settings),
                 epochs=asked.epochs,
-                train=self.train,
-                validation=self.validation,
+                train=train_source,
+                validation=validation,
                 seed=self.options.seed,
                 objective=self.options.objective,
                 batch_size=self.options.batch_size,
@@ -173,10 +211,9 @@ class _Run:
             record = _completed(asked, outcome.curve, self.options)
         except DivergedError as error:
             record = replace(asked, message=str(error), curve=_records(error.curve))
-        except tf.errors.ResourceExhaustedError as error:
-            record = replace(asked, message=f"out of memory: {error.message.splitlines()[0]}")
         record = replace(record, seconds=round(time.monotonic() - start, 3))
         self.study.write_trial(record)
+        self.manifest.save()
         self.records[record.trial] = record
         self.progress.trial_done(record, self._best())
         return record

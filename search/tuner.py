@@ -6,6 +6,7 @@ the same configurations again; and nothing depends on Keras Tuner's own files, w
 not write atomically (17 of 25 kills while it wrote left an empty one).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -86,13 +87,23 @@ class StudyTuner(base_tuner.BaseTuner):  # type: ignore[misc]
         )
 
     def _require_same(self, asked: TrialRecord, record: TrialRecord) -> None:
-        if (asked.settings, asked.epochs) != (record.settings, record.epochs):
+        if not _same(asked, record):
             raise StudyStateError(
                 f"the stored trial {record.trial} is not the one the search asks for.",
                 f"Expected {asked.settings} for {asked.epochs} epochs; "
                 f"received {record.settings} for {record.epochs} (another keras-tuner version?).",
                 "--overwrite to start this study again.",
             )
+
+
+def _same(asked: TrialRecord, record: TrialRecord) -> bool:
+    """Whether a record answers what is asked; a Gaussian process may differ in the last bits."""
+    if asked.settings.keys() != record.settings.keys() or asked.epochs != record.epochs:
+        return False
+    return all(
+        math.isclose(value, record.settings[name], rel_tol=1e-6)
+        for name, value in asked.settings.items()
+    )
 
 
 def make_oracle(options: SearchOptions) -> keras_tuner.Oracle:
@@ -103,8 +114,7 @@ def make_oracle(options: SearchOptions) -> keras_tuner.Oracle:
         ),
         "hyperparameters": declare(options.space),
         "allow_new_entries": False,
-        # Keras Tuner takes 0 for no seed, and near seeds repeat each other's draws.
-        "seed": 1000 * options.seed + 1,
+        "seed": options.oracle_seed,
     }
     if options.algorithm == "hyperband":
         return keras_tuner.oracles.HyperbandOracle(

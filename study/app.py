@@ -5,18 +5,21 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study.interruption import catch_signals
 from study.packages import ShadowedPackageError, check_packages
 
 if TYPE_CHECKING:
-    from datasets.errors import StudyError
+    from datasets.errors import ResourceError, StudyError
 
 # On a cluster's home folder it is the quota that ends first.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
 
 
 def main() -> None:
@@ -24,7 +27,7 @@ def main() -> None:
     # Python's exceptions say all; the C++ side's errors (no GPU, no half precision) mislead.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # A cluster's SIGTERM ends a search as Ctrl-C does: finished trials are kept.
-    signal.signal(signal.SIGTERM, _interrupt)
+    catch_signals()
     try:
         check_packages()
     except ShadowedPackageError as error:
@@ -62,11 +65,9 @@ def run(arguments: Sequence[str]) -> int:
         problem = f"No memory left: {error}".rstrip(": ") + "."
         return _report(ResourceError(problem, hint="close other programs or take a larger machine"))
     except OSError as error:
-        if error.errno not in DISK_FULL:
+        if (mendable := _mendable(error)) is None:
             raise
-        problem = f"No space left: {error.strerror}."
-        expected = f"Expected room to write {error.filename or 'a file'}; found none."
-        return _report(ResourceError(problem, expected, "free some space and start again"))
+        return _report(mendable)
 
 
 def build_app() -> typer.Typer:
@@ -126,5 +127,35 @@ def _report(error: "StudyError") -> int:
     return error.exit_code
 
 
-def _interrupt(signal_number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _mendable(error: OSError) -> "ResourceError | None":
+    """What a user can do about the system's refusal; None if it is a fault of ours."""
+    from datasets.errors import ResourceError
+
+    name = error.filename
+    if error.errno in DISK_FULL:
+        expected = f"Expected room to write {name or 'a file'}; found none."
+        problem = f"No space left: {error.strerror}."
+        return ResourceError(problem, expected, "free some space and start again")
+    if not isinstance(name, str | bytes | os.PathLike):
+        return None  # whatever was refused, a user cannot tell what it is about
+    path = Path(os.fsdecode(name))
+    if error.errno in FORBIDDEN:
+        return ResourceError(
+            f"{path} is refused: {error.strerror}.",
+            "Expected a place that this user may read and write; found one that is not.",
+            "give yourself the permission, or start study in a folder of your own; "
+            "STUDY_CACHE_DIR moves the cache.",
+        )
+    if error.errno in NO_FOLDER and (file := _file_in_the_way(path)) is not None:
+        return ResourceError(
+            f"{file} is in the way: {error.strerror}.",
+            f"Expected a folder at {file}, or none yet; found a file.",
+            "move that file away, or start study in another folder.",
+        )
+    return None
+
+
+def _file_in_the_way(path: Path) -> Path | None:
+    """`path`, or the nearest folder it should be in, if that is no folder."""
+    places = (path, *path.parents)
+    return next((p for p in places if os.path.lexists(p) and not p.is_dir()), None)

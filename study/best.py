@@ -30,14 +30,21 @@ def best_command(
 
     Example: study best first --export
     """
-    from results.folder import latest_study, open_study
+    from datasets.errors import UsageError
+    from results.folder import RUNS, latest_study, open_study
     from study.display import Display
     from study.quiet import import_tensorflow
-    from study.search import RUNS
 
     study = open_study(RUNS, name) if name else latest_study(RUNS)
     with Display() as display:
         metrics = study.metrics()
+        if metrics is not None and not retrain and (fast or epochs is not None):
+            raise UsageError(
+                f"study {study.name} has a stored result.",
+                f"Expected no --epochs and no --fast; it was trained {metrics['epochs']} epochs "
+                f"on {metrics['trained_on']}.",
+                f"study best {study.name} --retrain, with these options, or without them.",
+            )
         if metrics is None or retrain:
             import_tensorflow()
             from search.retraining import retrain as train_again
@@ -54,7 +61,7 @@ def best_command(
 
 
 def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
-    from results.evaluation import readable_report
+    from results.evaluation import STAGE_NAMES, readable_report
     from study.display import describe
 
     test = metrics["test"]
@@ -64,8 +71,7 @@ def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
     typer.echo(f"kept epoch {metrics['selected_epoch']}.\n")
     typer.echo(f"{'test images':<18}{'loss':>10}{'accuracy':>10}")
     for stage, scores in test["stages"].items():
-        name = stage.replace("_", " ")
-        typer.echo(f"{name:<18}{scores['loss']:>10.4f}{scores['accuracy']:>10.4f}")
+        typer.echo(f"{STAGE_NAMES[stage]:<18}{scores['loss']:>10.4f}{scores['accuracy']:>10.4f}")
     typer.echo(f"\nTest accuracy {test['accuracy']:.4f} ", nl=False)
     typer.echo(f"({test['interval']} interval {low:.4f} to {high:.4f}, {test['images']} images)\n")
     typer.echo(readable_report(test))

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from results.records import EpochRecord, TrialRecord
+from study.interruption import raise_if_interrupted
 
 # Short enough that a trial's line fits a terminal.
 SHORT = {
@@ -60,6 +62,7 @@ class Display:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = self.console.is_terminal
         # An hour's mean: trials differ so much that a shorter one would jump about.
+        self._best = Text()
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -70,6 +73,7 @@ class Display:
             console=self.console,
             speed_estimate_period=3600,
         )
+        self._view = Live(Group(self._bars, self._best), console=self.console)
         self._planned = self._done = self._epochs = 0
         self._trials_bar: TaskID | None = None
         self._epochs_bar: TaskID | None = None
@@ -84,7 +88,7 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        self._view.stop()
 
     def note(self, text: str) -> None:
         """One line that stays."""
@@ -106,7 +110,12 @@ class Display:
         )
         with Progress(*columns, console=self.console, speed_estimate_period=300) as progress:
             task = progress.add_task(what, total=total or None)
-            yield lambda count: progress.advance(task, count)
+
+            def count(images: int) -> None:
+                progress.advance(task, images)
+                raise_if_interrupted()
+
+            yield count
 
     @contextmanager
     def _silent(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -118,6 +127,7 @@ class Display:
 
         def count(images: int) -> None:
             done[0] += images
+            raise_if_interrupted()
 
         yield count
         seconds = monotonic() - start
@@ -132,15 +142,17 @@ class Display:
         if self._live:
             self._trials_bar = self._bars.add_task("trials", total=trials, completed=self._done)
             self._epochs_bar = self._bars.add_task("epochs", total=epochs, completed=self._epochs)
-            self._bars.start()
+            self._view.start()
 
     def trial_started(self, trial: TrialRecord) -> None:
         """Names the trial in the bar."""
+        raise_if_interrupted()
         if self._trials_bar is not None:
             self._bars.update(self._trials_bar, description=f"trial {trial.trial}")
 
     def epoch_done(self, epoch: EpochRecord) -> None:
         """Moves the epochs bar of a search; outside one, draws the curve so far."""
+        raise_if_interrupted()
         if self._epochs_bar is not None:
             self._bars.advance(self._epochs_bar)
         elif not self._planned:
@@ -167,5 +179,5 @@ class Display:
             # A failed trial ends early: its budget is spent all the same.
             self._bars.update(self._epochs_bar, completed=self._epochs)
             if best and best.score is not None:
-                text = f"best {best.trial}: {best.score:.5f} at {best.epochs} epochs"
-                self._bars.update(self._epochs_bar, description=text)
+                score = f"{best.score:.5f} at {best.epochs} epochs"
+                self._best.plain = f"best {best.trial}: {score}  {describe(best.settings)}"

@@ -1,7 +1,5 @@
 """`study list`: the studies of this folder."""
 
-from pathlib import Path
-
 import typer
 
 from study.tables import Format, FormatOption, print_frame
@@ -15,10 +13,10 @@ def list_command(format: FormatOption = Format.TABLE) -> None:
     Example: study list --format json
     """
     from datasets.errors import StudyStateError
-    from results.folder import list_studies
+    from results.folder import RUNS, list_studies
     from results.tables import studies_table
 
-    studies = list_studies(Path("runs"))
+    studies = list_studies(RUNS)
     if studies or format is not Format.TABLE:
         print_frame(studies_table(studies), format, "Studies", drawn=_DRAWN)
     for study in studies:

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from results.records import TrialRecord
     from search.options import SearchOptions
 
-RUNS = Path("runs")
-
 
 def search_command(
     context: typer.Context,
@@ -63,7 +61,8 @@ def search_command(
     Example: study search --data photographs --max-epochs 10 --name first
     """
     from datasets.errors import UsageError
-    from results.folder import StudyFolder, check_name
+    from results.folder import RUNS, StudyFolder, check_name
+    from results.state import require_free
     from study.quiet import import_tensorflow
 
     if resume and overwrite:
@@ -71,7 +70,7 @@ def search_command(
     if resume and name is None:
         raise UsageError("--resume needs --name.", hint="study list shows the studies.")
     study = StudyFolder(RUNS / (check_name(name) if name else _next_name(algorithm)))
-    _require_free(study, resume=resume, overwrite=overwrite)
+    require_free(study, resume=resume, overwrite=overwrite)
     import_tensorflow()
 
     from models.base import NAMED_WEIGHTS
@@ -89,32 +88,16 @@ def search_command(
         given["weights"] = str(Path(weights).resolve())
     given["data"] = None if (found := find_data(data)) is None else str(found)
     options = _resumed(context, study, given) if resume else SearchOptions(**given)
-    _run(options, study, overwrite=overwrite)
+    _run(options, study, resume=resume, overwrite=overwrite)
 
 
 def _next_name(algorithm: str) -> str:
+    from results.folder import RUNS
+
     number = 1
     while (RUNS / f"{algorithm}-{number}").exists():
         number += 1
     return f"{algorithm}-{number}"
-
-
-def _require_free(study: "StudyFolder", *, resume: bool, overwrite: bool) -> None:
-    from datasets.errors import StudyStateError
-
-    exists = study.manifest_path.exists()
-    if exists and not (resume or overwrite):
-        raise StudyStateError(
-            f"study {study.name} exists.",
-            f"Expected a new name; found {study.path}.",
-            "--resume to go on with it, --overwrite to replace it, or another --name.",
-        )
-    if resume and not exists:
-        raise StudyStateError(
-            f"no study {study.name} to resume.",
-            f"Expected {study.manifest_path}; found none.",
-            "study list shows the studies.",
-        )
 
 
 def _resumed(
@@ -147,16 +130,17 @@ def _resumed(
     return stored
 
 
-def _run(options: "SearchOptions", study: "StudyFolder", *, overwrite: bool) -> None:
+def _run(options: "SearchOptions", study: "StudyFolder", *, resume: bool, overwrite: bool) -> None:
     from search.runner import run_search
     from study.display import Display
 
     with Display() as display:
         display.note(f"Study {study.name}: {options.algorithm}, up to {options.max_epochs} epochs.")
         try:
-            best = run_search(options, study, display, overwrite=overwrite)
-        except KeyboardInterrupt:
-            if study.manifest_path.exists():
+            best = run_search(options, study, display, resume=resume, overwrite=overwrite)
+        except BaseException:
+            # Whatever stopped it: what was finished is kept.
+            if study.manifest_path.exists() and study.manifest()["state"] != "finished":
                 display.note(f"Go on with: study search --name {study.name} --resume")
             raise
     _print_result(study, best, options.objective)

@@ -1,6 +1,5 @@
 """`study show`: one study and its leaderboard."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,12 +24,11 @@ def show_command(
 
     Example: study show first --format markdown
     """
-    from results.folder import latest_study, open_study
+    from results.folder import RUNS, latest_study, open_study
     from results.records import SETTINGS
     from results.trials import leaderboard
 
-    runs = Path("runs")
-    study = open_study(runs, name) if name else latest_study(runs)
+    study = open_study(RUNS, name) if name else latest_study(RUNS)
     records = study.trials()
     objective = study.manifest()["options"].get("objective", "val_loss")
     board = leaderboard(records, objective=objective)
@@ -51,17 +49,18 @@ def show_command(
 
 
 def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]:
-    from results.tables import duration
+    from results.tables import duration, is_sample
 
     manifest = study.manifest()
     options, images = manifest["options"], manifest.get("images") or {}
     counts = ", ".join(f"{count} {subset}" for subset, count in images.items())
     planned = manifest.get("planned_trials")
+    data = "built-in sample" if is_sample(manifest) else options.get("data") or "unknown"
     failed = sum(record.status == "failed" for record in records)
     metrics = study.metrics() or {}
     lines = {
         "Study": f"{study.name} ({study.state()})",
-        "Data": f"{options.get('data') or 'unknown'}{f' ({counts})' if counts else ''}",
+        "Data": f"{data}{f' ({counts})' if counts else ''}",
         "Classes": ", ".join(manifest.get("classes") or ()),
         "Search": f"{options.get('algorithm')}, up to {options.get('max_epochs')} epochs",
         "Trials": f"{len(records)}{f' of {planned}' if planned else ''}, {failed} failed",
@@ -80,7 +79,7 @@ def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str
     state = study.state()
     if state == "running":
         return f"study show {study.name}, when more trials are finished"
-    if state == "interrupted":
+    if state != "finished":
         return f"study search --name {study.name} --resume"
     if not any(record.status == "completed" for record in records):
         return "study search, with other options"

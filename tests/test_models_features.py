@@ -120,14 +120,17 @@ def test_an_interrupted_pass_leaves_whole_views_and_goes_on(
     with pytest.raises(KeyboardInterrupt):
         store.compute(1, on_images=interrupt)
     assert {p.name for p in store.folder.iterdir()} == {
+        ".lock",
         "key.json",
         *(f"view-0.{c}.npy" for c in CUTS),
     }
+    (store.folder / ".view-1.pooled.npy.left").write_bytes(b"by a kill")
     counted: list[int] = []
     store.compute(0, on_images=counted.append)
     assert counted == []
     store.compute(1, on_images=counted.append)
     assert sum(counted) == len(subsets["train"])
+    assert not list(store.folder.glob(".view-*"))
 
 
 def test_a_second_store_finds_the_features_of_the_first(

@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from datasets.batches import Subset
+from datasets.errors import ResourceError
 from models.base import load_weights
+from models.checkpoint import load_outcome, save_outcome
 from models.configuration import Configuration
 from models.export import (
     KERAS_FILE,
@@ -144,11 +146,11 @@ def test_the_kept_weights_are_those_of_the_best_epoch(network: Network) -> None:
         seed=1,
         keep_weights=True,
     )
-    assert list(outcome.stages) == ["before_training", "after_phase_1", "after_phase_2"]
+    assert list(outcome.stages) == ["before_training", "after_phase_1", "after_phase_2", "kept"]
     network.restore()
     phase = outcome.curve[outcome.best_epoch - 1].phase
     learner = network.learner(16, 3 if phase == 2 else 0)
-    learner.load(outcome.stages["after_phase_2"])
+    learner.load(outcome.stages["kept"])
     probabilities = learner.predict(validation.features[learner.cut])
     right = probabilities[np.arange(8), validation.subset.labels]
     loss = -np.log(np.maximum(right, 1e-7)).mean()
@@ -197,15 +199,45 @@ def test_exports_predict_as_the_trained_network_in_a_fresh_process(
         seed=1,
         keep_weights=True,
     )
-    final = outcome.stages["after_phase_2"]
+    final = outcome.stages["kept"]
     model = trained_model(configuration(3), network.weights, final, size=SIZE, classes=2)
     model.save(tmp_path / KERAS_FILE)
     export_saved_model(tmp_path / KERAS_FILE, tmp_path / SAVED_MODEL)
     images = np.random.default_rng(1).uniform(0, 255, (3, SIZE, SIZE, 3)).astype("float32")
     expected = model(images, training=False).numpy().astype(np.float64)
-    differences = check_exports(tmp_path, images, expected)
+    exports = [tmp_path / KERAS_FILE, tmp_path / SAVED_MODEL]
+    differences = check_exports(exports, images, expected)
     assert differences.keys() == {KERAS_FILE, SAVED_MODEL}
+    for wrong in (np.full_like(expected, np.nan), 1 - expected):
+        with pytest.raises(ResourceError, match="something else"):
+            check_exports(exports[:1], images, wrong)
     assert parameter_counts(model, 3) == {
         "phase_1": {"trainable": 8242, "non_trainable": 14_714_688},
         "phase_2": {"trainable": 7_079_424 + 8242, "non_trainable": 7_635_264},
     }
+
+
+def test_a_finished_training_is_found_again_by_its_key_alone(
+    network: Network, tmp_path: Path
+) -> None:
+    outcome = train(
+        network,
+        configuration(1),
+        epochs=2,
+        train=ArraySource(20, 1),
+        validation=ArraySource(8, 2),
+        seed=1,
+        keep_weights=True,
+    )
+    key = {"trial": "0003", "score": 0.1 + 0.2}
+    save_outcome(tmp_path / "training.npz", outcome, key)
+    again = load_outcome(tmp_path / "training.npz", key)
+    assert again is not None
+    assert again[:2] == outcome[:2]
+    assert list(again.stages) == list(outcome.stages)
+    for stage, weights in outcome.stages.items():
+        for layer, arrays in weights.items():
+            for one, other in zip(arrays, again.stages[stage][layer], strict=True):
+                np.testing.assert_array_equal(one, other)
+    assert load_outcome(tmp_path / "training.npz", key | {"trial": "0004"}) is None
+    assert load_outcome(tmp_path / "none.npz", key) is None

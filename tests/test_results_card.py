@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -5,7 +6,7 @@ import pandas as pd
 import pytest
 
 from results.card import model_card
-from results.evaluation import evaluate
+from results.evaluation import STAGES, evaluate
 
 MANIFEST: dict[str, Any] = {
     "name": "first",
@@ -28,15 +29,16 @@ MANIFEST: dict[str, Any] = {
 }
 
 
-def metrics(classes: int) -> dict[str, Any]:
+def metrics(classes: int, stages: Sequence[str] = STAGES[:2], **more: Any) -> dict[str, Any]:
     names = [f"class{i}" for i in range(classes)]
     shares = np.eye(classes)[[*range(classes), 0]]
     predictions = pd.DataFrame(shares, columns=[f"p_{name}" for name in names])
     predictions["file"] = [f"{i}.jpg" for i in range(classes + 1)]
     predictions["class"] = [*names, names[-1]]  # the last image is mistaken for class0
-    predictions["stage"] = "after_phase_1"
+    predictions = pd.concat([predictions.assign(stage=stage) for stage in stages])
     settings = {"head_units": 256, "dropout": 0.3, "head_learning_rate": 0.00123456}
-    return {"trial": "0016", "settings": settings, "test": evaluate(predictions, names)}
+    test = evaluate(predictions, names)
+    return {"trial": "0016", "settings": {**settings, **more}, "test": test}
 
 
 @pytest.mark.parametrize("classes", [2, 3, 12])
@@ -79,3 +81,48 @@ def test_a_model_from_random_weights_does_not_claim_imagenet() -> None:
 def test_a_manifest_with_the_bare_minimum_renders() -> None:
     bare = {"name": "first", "created": "2026-11-23", "options": {}}
     assert "# first: class0, class1" in model_card(bare, {"test": metrics(2)["test"]})
+
+
+def test_a_study_of_the_built_in_sample_says_so_and_what_that_is_worth() -> None:
+    options = {**MANIFEST["options"], "data": None}
+    card = model_card({**MANIFEST, "options": options}, metrics(2))
+    assert "| data | the built-in sample of synthetic photographs |" in card
+    assert "says nothing\n  about real concrete" in card[card.index("## Limits") :]
+    assert "synthetic" not in model_card(MANIFEST, metrics(2))
+    assert "drawn by a program" not in model_card(MANIFEST, metrics(2))
+
+
+@pytest.mark.parametrize(
+    ("depth", "stages", "phases"),
+    [
+        (3, STAGES, 2),
+        (0, ("before_training", "after_phase_1", "kept"), 1),
+        (3, ("before_training", "after_phase_1", "kept"), 1),  # one epoch has no phase 2
+    ],
+)
+def test_two_phases_are_told_only_where_there_were_two(
+    depth: int, stages: tuple[str, ...], phases: int
+) -> None:
+    card = model_card(MANIFEST, metrics(2, stages, unfreeze_depth=depth))
+    assert ("in two phases" in card) == (phases == 2)
+    assert ("Only the new head was trained" in card) == (phases == 1)
+
+
+def test_the_kept_epoch_is_a_row_of_its_own_and_explained() -> None:
+    card = model_card(MANIFEST, metrics(2, STAGES, unfreeze_depth=1))
+    rows = [f"| {name} | 0.6667 |" for name in ("after phase 2", "kept epoch")]
+    assert card.index(rows[0]) < card.index(rows[1])
+    assert "The kept epoch is the one" in card
+    assert "kept epoch" not in model_card(MANIFEST, metrics(2))
+
+
+def test_the_card_tells_how_often_and_when_the_test_split_was_opened() -> None:
+    first, second = "2026-11-23T12:00:00+00:00", "2026-11-24T09:30:00+00:00"
+    once = model_card(MANIFEST, {**metrics(2), "test_opened": [first]})
+    assert f"| test split opened | once: {first} |" in once
+    assert "no longer unseen" not in once
+    twice = model_card(MANIFEST, {**metrics(2), "test_opened": [first, second]})
+    assert f"| test split opened | 2 times: {first}, {second} |" in twice
+    limits = " ".join(twice[twice.index("## Limits") :].split())
+    assert f"opened 2 times ({first}, {second})" in limits
+    assert "is no longer unseen" in limits

@@ -111,6 +111,27 @@ def test_show_of_an_empty_and_of_a_failed_study(capsys: Captured) -> None:
     assert "trial 0009 failed: [red] ran away" in err
 
 
+@pytest.mark.parametrize("state", ["failed", "interrupted", "running"])
+@pytest.mark.parametrize("records", [[trial("0000", 2, 0.5)], [FAILED], []])
+def test_show_of_an_unfinished_study_suggests_to_resume_it(
+    capsys: Captured, state: str, records: list[TrialRecord]
+) -> None:
+    make_study("first", *records, state=state)
+    show_command("first")
+    assert "Next:    study search --name first --resume\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"data": None}, "built-in sample"), ({"data": "/photographs"}, "/photographs")],
+)
+def test_show_names_the_data(capsys: Captured, options: dict[str, Any], told: str) -> None:
+    more = {"options": {"objective": "val_loss", **options}, "images": {"train": 7}}
+    make_study("first", **more)
+    show_command("first")
+    assert f"Data:    {told} (7 train)\n" in capsys.readouterr().out
+
+
 def test_show_of_an_unknown_study_is_refused() -> None:
     make_study("first")
     with pytest.raises(StudyStateError, match="Did you mean first"):
@@ -138,6 +159,18 @@ def test_compare_sets_studies_side_by_side_and_warns_of_other_test_images(
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split() == ["study", "second", "first"]
     assert "test scores of second and first are not comparable" in err
+
+
+def test_compare_warns_of_other_rungs_objectives_and_image_sizes(capsys: Captured) -> None:
+    make_study("first", trial("0000", 2, 0.5))
+    options = {"objective": "val_accuracy", "image_size": 96}
+    make_study("second", trial("0000", 4, 0.5), options=options)
+    make_study("third", options={"objective": "val_loss", "image_size": 224})
+    compare_command(["first", "second", "third"])
+    err = capsys.readouterr().err
+    assert "(first: val_loss, second: val_accuracy, third: val_loss)" in err
+    assert "different rungs" in err
+    assert "(second: 96, third: 224)" in err
 
 
 def test_compare_without_names_takes_all_studies(capsys: Captured) -> None:

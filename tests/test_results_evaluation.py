@@ -40,7 +40,7 @@ def rows(*probabilities: tuple[str, float, float]) -> pd.DataFrame:
 def test_metrics_agree_with_scikit_learn_for_three_classes() -> None:
     predictions = predict(THREE, 60)
     metrics = evaluate(predictions, THREE)
-    final = predictions[predictions["stage"] == "after_phase_2"]
+    final = predictions[predictions["stage"] == "kept"]
     chosen = final[[f"p_{name}" for name in THREE]].to_numpy().argmax(axis=1)
     truth = [THREE.index(name) for name in final["class"]]
     probabilities = final[[f"p_{name}" for name in THREE]].to_numpy()
@@ -77,6 +77,14 @@ def test_without_a_second_phase_the_first_is_the_final_one() -> None:
     metrics = evaluate(predictions, THREE)
     assert metrics["loss"] == metrics["stages"]["after_phase_1"]["loss"]
     assert "after_phase_2" not in metrics["stages"]
+
+
+def test_the_kept_epoch_is_the_final_stage_also_where_a_phase_ended_better() -> None:
+    predictions = predict(THREE, 30, stages=("before_training", "kept", "after_phase_2"))
+    metrics = evaluate(predictions, THREE)
+    assert list(metrics["stages"]) == ["before_training", "after_phase_2", "kept"]
+    assert metrics["loss"] == metrics["stages"]["kept"]["loss"]
+    assert metrics["loss"] > metrics["stages"]["after_phase_2"]["loss"]
 
 
 def test_a_sure_mistake_costs_what_keras_makes_it_cost() -> None:

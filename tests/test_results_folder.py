@@ -51,6 +51,45 @@ def test_the_table_of_trials_follows_every_trial_written(tmp_path: Path) -> None
     assert pd.read_csv(study.table_path)["score"].tolist() == [0.5, 0.125]
 
 
+def test_the_table_can_be_written_anew_from_the_records(tmp_path: Path) -> None:
+    study = StudyFolder(tmp_path / "first")
+    study.write_trial(record("0000", score=0.5))
+    table = study.table_path.read_bytes()
+    study.table_path.write_text("cut of")
+    study.write_table()
+    assert study.table_path.read_bytes() == table
+
+
+def test_clearing_leaves_the_lock_and_what_a_link_leads_to(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    study = make_study(tmp_path, "first")
+    study.write_trial(record("0000"))
+    (study.best_path / "saved_model").mkdir(parents=True)
+    (study.path / ".best.new").mkdir()
+    (study.path / "link").symlink_to(elsewhere)
+    with study.lock():
+        study.clear()
+        assert [path.name for path in study.path.iterdir()] == [".lock"]
+    assert elsewhere.is_dir()
+    assert list_studies(tmp_path) == []
+
+
+def test_a_clearing_cut_short_leaves_a_study_that_is_still_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(tmp_path, "first")
+    study.write_trial(record("0000"))
+
+    def interrupted(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("results.folder.shutil.rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.clear()
+    assert list_studies(tmp_path) == [study]
+
+
 def test_only_folders_with_a_manifest_are_studies_and_the_oldest_comes_first(
     tmp_path: Path,
 ) -> None:

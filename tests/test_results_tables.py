@@ -131,6 +131,22 @@ def test_different_images_and_objectives_are_told(tmp_path: Path) -> None:
     assert "first: val_loss, second: val_accuracy" in objective
 
 
+def test_different_rungs_and_image_sizes_are_told(tmp_path: Path) -> None:
+    first = make_study(tmp_path, "first", image_size=96)
+    second = make_study(tmp_path, "second", trials=2, image_size=224)
+    rung, size = differences([first, second])
+    assert rung == (
+        "The scores are from different rungs, that is, after different numbers of epochs "
+        "(first: 4, second: 3)."
+    )
+    assert size == "The scores are for different image sizes in pixels (first: 96, second: 224)."
+
+
+def test_a_study_without_a_score_differs_in_no_rung(tmp_path: Path) -> None:
+    scored, empty = make_study(tmp_path, "scored"), make_study(tmp_path, "empty", trials=0)
+    assert differences([scored, empty]) == []
+
+
 def test_a_study_without_its_split_is_not_comparable(tmp_path: Path) -> None:
     first, second = make_study(tmp_path, "first"), make_study(tmp_path, "second")
     second.split_path.unlink()

@@ -5,7 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_study import SPACE, TRIALS, Recorder, Search, searched, small_options
+from small_study import (
+    SPACE,
+    TRIALS,
+    Recorder,
+    Search,
+    searched,
+    small_options,
+    without_times,
+)
 
 from datasets.errors import DataError, SearchError, StudyStateError, UsageError
 from results.folder import StudyFolder
@@ -49,7 +57,7 @@ def test_the_progress_is_told_everything_once(whole: Search) -> None:
     assert len(told.epochs) == 12
     assert told.counted["reading images"] == 28
     assert told.done[-1][1] == whole.best
-    assert [note for note in told.notes if note.startswith("Precision")]
+    assert [note for note in told.notes if "Precision: float32" in note]
 
 
 def test_the_manifest_says_what_was_done_with_what(whole: Search) -> None:
@@ -144,9 +152,9 @@ def test_a_search_in_which_all_diverge_ends_with_an_error_also_on_resume(
     }
     options = small_options(slabs, algorithm="grid", max_epochs=2, space=space)
     study = StudyFolder(tmp_path / "s")
-    for _ in range(2):
+    for resume in (False, True):
         with pytest.raises(SearchError, match=problem) as caught:
-            run_search(options, study, Recorder())
+            run_search(options, study, Recorder(), resume=resume)
         assert "training diverged in epoch 2" in caught.value.expected
         assert [record.status for record in study.trials()] == ["failed"] * count
         assert study.manifest()["state"] == "failed"
@@ -172,8 +180,18 @@ def test_changed_images_are_refused_on_resume(slabs: Path, tmp_path: Path) -> No
     first, second = sorted((copy / "Positive").iterdir())[:2]
     first.write_bytes(second.read_bytes())
     with pytest.raises(StudyStateError, match="images of study s have changed"):
-        run_search(found.options, found.study, Recorder())
+        run_search(found.options, found.study, Recorder(), resume=True)
     assert found.study.manifest() == before
+
+
+def test_a_study_that_exists_is_not_resumed_unasked_nor_with_other_options(
+    whole: Search, slabs: Path
+) -> None:
+    with pytest.raises(StudyStateError, match="exists"):
+        run_search(whole.options, whole.study, Recorder())
+    with pytest.raises(StudyStateError, match="other options"):
+        run_search(small_options(slabs, batch_size=4), whole.study, Recorder(), resume=True)
+    assert without_times(whole.study.trials()) == whole.records
 
 
 def test_changed_weights_are_refused_on_resume(slabs: Path, tmp_path: Path) -> None:
@@ -181,7 +199,7 @@ def test_changed_weights_are_refused_on_resume(slabs: Path, tmp_path: Path) -> N
     manifest = found.study.manifest()
     found.study.write_manifest(manifest | {"weights_sha256": "0" * 64})
     with pytest.raises(StudyStateError, match="weights of study s have changed"):
-        run_search(found.options, found.study, Recorder())
+        run_search(found.options, found.study, Recorder(), resume=True)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""A finished training on disk, so that nothing that fails after it costs it again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.files import replacing
+from models.recipe import Epoch, Outcome
+
+
+def save_outcome(path: Path, outcome: Outcome, key: dict[str, Any]) -> None:
+    """Writes curve, best epoch and the weights of every stage as one `.npz` file.
+
+    Args:
+        path: The file.
+        outcome: From `recipe.train` with `keep_weights`.
+        key: What the training depended on, as plain JSON types.
+    """
+    facts = {"key": key, "best_epoch": outcome.best_epoch, "curve": outcome.curve}
+    arrays: dict[str, Any] = {
+        f"{stage}/{layer}/{number}": array
+        for stage, weights in outcome.stages.items()
+        for layer, pair in weights.items()
+        for number, array in enumerate(pair)
+    }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
+
+
+def load_outcome(path: Path, key: dict[str, Any]) -> Outcome | None:
+    """Reads what `save_outcome` wrote; None if there is nothing for this key."""
+    if not path.exists():
+        return None
+    with np.load(path) as stored:
+        facts = json.loads(str(stored["facts"]))
+        if facts["key"] != key:
+            return None
+        outcome = Outcome([Epoch(*epoch) for epoch in facts["curve"]], facts["best_epoch"], {})
+        for name in stored.files:
+            if name != "facts":
+                stage, layer, _ = name.split("/")
+                outcome.stages.setdefault(stage, {}).setdefault(layer, []).append(stored[name])
+    return outcome

@@ -1,0 +1,45 @@
+"""What the network computes on, set up so that the same seed gives the same answer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+from datasets.errors import ResourceError
+
+
+def prepare_devices() -> str:
+    """Makes GPUs, where there are any, exact, repeatable and shareable; returns their names.
+
+    Call it before anything is computed. On processors nothing is to be done: TensorFlow's
+    kernels there give the same sums every time.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "processor"
+    # float32 means float32: TF32 would round products to 10 bits.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    tf.config.experimental.enable_op_determinism()
+    for gpu in gpus:
+        # Otherwise this process holds the whole device and no second one can check an export.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    return ", ".join(detail.get("device_name", "GPU") for detail in details)
+
+
+def device_kind() -> str:
+    """`GPU` or `processor`: their sums differ in the last digits."""
+    return "GPU" if tf.config.list_physical_devices("GPU") else "processor"
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turns a device's lack of memory into an error that a user can act on."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise ResourceError(
+            "no memory left on the device.",
+            f"Expected room for a batch; received: {str(error.message).splitlines()[0]}",
+            "a smaller --batch-size or --image-size, in a new study.",
+        ) from error

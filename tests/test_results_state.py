@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from datasets.errors import StudyStateError
+from results.folder import StudyFolder
+from results.state import require_free
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyFolder:
+    return StudyFolder(tmp_path / "first")
+
+
+def test_a_study_that_exists_is_begun_anew_only_if_it_is_said_how(study: StudyFolder) -> None:
+    study.write_manifest({})
+    with pytest.raises(StudyStateError, match="study first exists") as caught:
+        require_free(study, resume=False, overwrite=False)
+    assert "Try: --resume to go on with it, --overwrite to replace it" in str(caught.value)
+    require_free(study, resume=True, overwrite=False)
+    require_free(study, resume=False, overwrite=True)
+
+
+def test_only_a_study_that_exists_is_resumed(study: StudyFolder) -> None:
+    with pytest.raises(StudyStateError, match="no study first to resume"):
+        require_free(study, resume=True, overwrite=False)
+    require_free(study, resume=False, overwrite=False)
+    require_free(study, resume=False, overwrite=True)
+
+
+def test_a_folder_with_only_a_lock_is_free(study: StudyFolder) -> None:
+    with study.lock():
+        require_free(study, resume=False, overwrite=False)
