@@ -2,8 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from datasets import batches
 from datasets.augmentation import apply_transforms, view_transforms
 from datasets.batches import Subset, image_batches, subset_of
 from datasets.decoding import decode_image
@@ -26,20 +28,20 @@ def subset(tmp_path: Path) -> Subset:
 
 
 def test_batches_keep_the_order_and_the_last_may_be_smaller(subset: Subset) -> None:
-    batches = list(image_batches(subset, size=SIZE, batch_size=4))
-    assert [images.shape for images, _ in batches] == [(n, SIZE, SIZE, 3) for n in (4, 4, 3)]
-    shades = np.concatenate([images.numpy()[:, 0, 0, 0] for images, _ in batches])
+    found = list(image_batches(subset, size=SIZE, batch_size=4))
+    assert [images.shape for images, _ in found] == [(n, SIZE, SIZE, 3) for n in (4, 4, 3)]
+    shades = np.concatenate([images.numpy()[:, 0, 0, 0] for images, _ in found])
     assert shades.tolist() == [20.0 * n for n in range(11)]
-    assert np.concatenate([labels for _, labels in batches]).tolist() == subset.labels.tolist()
-    assert all(images.dtype == "float32" for images, _ in batches)
+    assert np.concatenate([labels for _, labels in found]).tolist() == subset.labels.tolist()
+    assert all(images.dtype == "float32" for images, _ in found)
 
 
 @pytest.mark.parametrize("view", [0, 3])
 def test_labels_and_images_follow_a_given_order(subset: Subset, view: int) -> None:
     order = np.random.default_rng(1).permutation(11)
-    batches = list(image_batches(subset, size=SIZE, batch_size=3, order=order, view=view))
-    shades = np.concatenate([images.numpy()[:, 5, 5, 0] for images, _ in batches])
-    labels = np.concatenate([labels for _, labels in batches])
+    found = list(image_batches(subset, size=SIZE, batch_size=3, order=order, view=view))
+    shades = np.concatenate([images.numpy()[:, 5, 5, 0] for images, _ in found])
+    labels = np.concatenate([labels for _, labels in found])
     assert np.allclose(shades, 20.0 * order, atol=1e-3)
     assert labels.tolist() == (order % 2).tolist()
 
@@ -92,6 +94,17 @@ def test_a_file_that_went_bad_meanwhile_is_named_by_its_reason(subset: Subset, d
     assert reason[damage] in message
     assert path.name in message
     assert len(message.splitlines()) == 3
+
+
+def test_what_is_no_fault_of_an_image_is_not_blamed_on_one(
+    subset: Subset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(path: Path, size: int) -> None:
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(batches, "decode_image", decode)
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="9 GiB"):
+        list(image_batches(subset, size=SIZE, batch_size=2))
 
 
 def test_a_subset_has_the_images_of_its_name_with_the_classes_numbers(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 import io
 import random
+import struct
 import subprocess
 import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
 from datasets.decoding import UnreadableImageError, decode_image
 
@@ -26,6 +30,13 @@ def halves(left: tuple[int, ...], right: tuple[int, ...], mode: str = "RGB") -> 
 def saved(image: Image.Image, path: Path, kind: str, **options: Any) -> Path:
     image.save(path, format=kind, **options)
     return path
+
+
+def raising(error: Exception) -> Callable[[Image.Image], NoReturn]:
+    def act(image: Image.Image) -> NoReturn:
+        raise error
+
+    return act
 
 
 def near(pixel: NDArray[np.uint8], colour: tuple[int, ...], tolerance: int) -> bool:
@@ -69,9 +80,6 @@ def test_16_bit_grayscale_is_scaled_not_clipped(tmp_path: Path) -> None:
 
 def test_16_bit_colour_keeps_its_high_bytes(tmp_path: Path) -> None:
     # Pillow writes no such file: one row of two pixels, by hand.
-    import struct
-    import zlib
-
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + checksum
@@ -107,6 +115,48 @@ def test_a_photograph_is_upright_whatever_its_exif_orientation(
     exif[0x0112] = orientation
     path = saved(stored, tmp_path / "a.png", "PNG", exif=exif)
     assert np.array_equal(decode_image(path), np.asarray(upright))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+# In a PNG, Pillow raises struct.error for the first, SyntaxError for the next two.
+@pytest.mark.parametrize("exif", [b"MM\0*", b"\xff" * 40, b"MM", b""])
+def test_damaged_exif_does_not_cost_the_pixels(exif: bytes, kind: str, tmp_path: Path) -> None:
+    plain = decode_image(saved(halves(RED, BLUE), tmp_path / "a.any", kind))
+    path = saved(halves(RED, BLUE), tmp_path / "b.any", kind, exif=b"Exif\0\0" + exif)
+    assert np.array_equal(decode_image(path), plain)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_an_orientation_counts_although_another_tag_is_damaged(kind: str, tmp_path: Path) -> None:
+    # ImageLength as the text "abc": ImageOps.exif_transpose writes it anew, with struct.error.
+    text = b"\x01\x01\0\2\0\0\0\4abc\0"
+    orientation_6 = b"\x01\x12\0\3\0\0\0\1\0\6\0\0"
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\2" + text + orientation_6 + bytes(4)
+    plain = decode_image(saved(halves(RED, BLUE), tmp_path / "a.any", kind))
+    path = saved(halves(RED, BLUE), tmp_path / "b.any", kind, exif=exif)
+    with Image.open(path) as file, pytest.raises(struct.error):
+        ImageOps.exif_transpose(file)
+    assert np.array_equal(decode_image(path), np.rot90(plain, -1))
+
+
+@pytest.mark.parametrize("error", [struct.error, IndexError, KeyError, zlib.error, TypeError])
+def test_whatever_a_parser_raises_means_a_damaged_image(
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(halves(RED, BLUE), tmp_path / "a.png", "PNG")
+    monkeypatch.setattr(PngImageFile, "load", raising(error("odd bytes")))
+    with pytest.raises(UnreadableImageError, match=r"damaged: .*odd bytes"):
+        decode_image(path)
+
+
+def test_a_machine_without_memory_does_not_make_an_image_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(halves(RED, BLUE), tmp_path / "a.png", "PNG")
+    monkeypatch.setattr(PngImageFile, "load", raising(MemoryError()))
+    with pytest.raises(MemoryError):
+        decode_image(path)
 
 
 def test_an_animated_png_gives_its_first_frame(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from datasets.errors import DataError
-from datasets.folders import class_folders, read_folder
+from datasets.folders import class_folders, loose_images, read_folder
 
 
 def image(path: Path, shade: int = 0) -> Path:
@@ -207,4 +207,40 @@ def test_a_class_with_nothing_but_faults_is_named_with_one_of_its_own(tmp_path: 
     image(tmp_path / "Pos-2" / "good.png")
     (tmp_path / "Pos-2" / "bad.png").touch()
     with pytest.raises(DataError, match=r"class Pos can be read\.\n.*Pos/a\.png: not a JPEG"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "test"), ("Train", "VAL", "testing"), ("training", "valid"), ("train",)]
+)
+def test_a_ready_made_split_is_not_taken_for_classes(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    for number, name in enumerate(names):
+        image(tmp_path / name / "Positive" / "a.png", number)
+        image(tmp_path / name / "Negative" / "a.png", 100 + number)
+    with pytest.raises(DataError, match="looks like a ready-made split") as caught:
+        read_folder(tmp_path)
+    message = str(caught.value)
+    assert "Expected one sub-folder per class" in message
+    assert all(f"{name}/" in message for name in names)
+    assert f"--data {tmp_path / sorted(names)[0]}" in message
+
+
+def test_a_class_may_be_called_train_beside_another(tmp_path: Path) -> None:
+    image(tmp_path / "train" / "a.png", 1)
+    image(tmp_path / "tram" / "a.png", 2)
+    assert read_folder(tmp_path).classes == ["train", "tram"]
+
+
+def test_images_without_a_class_folder_are_told_to_be_moved(tmp_path: Path) -> None:
+    assert loose_images(tmp_path / "nowhere") == []
+    image(tmp_path / "a.png")
+    image(tmp_path / "B.JPG")
+    image(tmp_path / ".hidden.png")
+    (tmp_path / "notes.txt").touch()
+    assert [path.name for path in loose_images(tmp_path)] == ["B.JPG", "a.png"]
+    with pytest.raises(
+        DataError, match=r"no class folders in .*\n.*\nTry: move the images into one"
+    ):
         read_folder(tmp_path)

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from datasets import sample
-from datasets.sample import draw_concrete, make_sample, sample_folder
+from datasets.sample import draw_concrete, make_sample, sample_folder, sample_path
 
 COLOUR_BINS = 16
 
@@ -132,7 +132,9 @@ def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_second_call_reuses_the_sample(small_cached_sample: Path) -> None:
+    assert not sample_path().exists()
     folder = sample_folder()
+    assert folder == sample_path()
     assert folder.parent == small_cached_sample
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/*.jpg")}
     assert len(before) == 4

@@ -149,7 +149,14 @@ def test_shares_sum_to_one(text: str) -> None:
 
 
 def test_a_split_is_read_as_it_was_written(tmp_path: Path) -> None:
-    names = ["a,b.jpg", 'say "x".jpg', "line\nbreak.jpg", "tab\t.jpg", "Riß 橋.jpg"]
+    names = [
+        "a,b.jpg",
+        'say "x".jpg',
+        "line\nbreak.jpg",
+        "bare\rreturn.jpg",
+        "tab\t.jpg",
+        "Riß 橋.jpg",
+    ]
     rows = split_images([labelled("A", name, name) for name in names] + single("B", 3), seed=1)
     path = tmp_path / "split.csv"
     write_split(path, rows)

@@ -111,6 +111,27 @@ def test_the_lock_has_every_dependency_and_no_package_of_our_names() -> None:
     assert not locked().keys() & set(PACKAGES)
 
 
+def imported() -> set[str]:
+    """The top-level modules that the five packages import."""
+    lines = "\n".join(
+        path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py")
+    )
+    return set(re.findall(r"^\s*(?:import|from) (\w+)", lines, flags=re.MULTILINE))
+
+
+def test_every_dependency_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[<>=\[ ]", requirement)[0] for requirement in project["dependencies"]}
+    modules = {"scikit-learn": "sklearn", "pillow": "PIL", "keras-tuner": "keras_tuner"}
+    unused = {name for name in names if modules.get(name, name) not in imported()}
+    assert unused == {"tensorboard"}  # Keras Tuner imports it
+
+
+def test_mypy_is_told_only_of_packages_that_are_imported() -> None:
+    (override,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
+    assert {module.removesuffix(".*") for module in override["module"]} <= imported()
+
+
 @pytest.mark.skipif(which("git") is None, reason="git is not installed")
 def test_git_ignores_images_and_studies_but_no_package(tmp_path: Path) -> None:
     run("git", "init", "--quiet", folder=tmp_path)

@@ -121,6 +121,9 @@ def test_an_unknown_command_is_a_usage_error() -> None:
         ),
         (OSError(errno.ENOSPC, "No space left", "x.npy"), ExitCode.RESOURCES, "x.npy"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), ExitCode.RESOURCES, "quota"),
+        (OSError(errno.EACCES, "Permission denied", "runs/.a.x"), ExitCode.RESOURCES, "runs/.a.x"),
+        (OSError(errno.EPERM, "Not permitted", b"runs/a"), ExitCode.RESOURCES, "runs/a is refused"),
+        (OSError(errno.EROFS, "Read-only file system", "runs/a"), ExitCode.RESOURCES, "Try: "),
         (MemoryError("Unable to allocate 9 GiB"), ExitCode.RESOURCES, "9 GiB"),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, "Interrupted"),
     ],
@@ -139,7 +142,43 @@ def test_what_a_user_can_mend_ends_with_a_message_and_a_code(
     assert printed.out == ""
 
 
-@pytest.mark.parametrize("error", [ValueError("ours"), PermissionError(errno.EACCES, "no")])
+@pytest.mark.parametrize(
+    ("place", "dead_link"),
+    [("runs", False), ("runs", True), ("runs/first", False), ("runs/first/trials", False)],
+)
+def test_a_file_where_a_folder_must_be_is_named(
+    place: str,
+    dead_link: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "runs"
+    if dead_link:
+        file.symlink_to("nowhere")
+    else:
+        file.touch()
+
+    def act() -> None:
+        (tmp_path / place).mkdir(exist_ok=True)
+
+    monkeypatch.setattr(study.app, "build_app", command_that(act))
+    assert run(["act"]) == ExitCode.RESOURCES
+    problem, expected, hint = capsys.readouterr().err.splitlines()
+    assert problem.startswith(f"Error: {file} is in the way: ")
+    assert expected == f"Expected a folder at {file}, or none yet; found a file."
+    assert hint.startswith("Try: move that file away")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("ours"),
+        PermissionError(errno.EACCES, "no"),  # of what?
+        FileExistsError(errno.EEXIST, "File exists", str(ROOT)),  # a folder, as it must be
+        FileNotFoundError(errno.ENOENT, "No such file", "a"),
+    ],
+)
 def test_a_fault_of_ours_keeps_its_traceback(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +245,17 @@ def test_the_exit_codes_of_the_documentation_are_those_of_the_program() -> None:
     assert [(int(value), name) for value, name in rows] == [
         (code.value, code.name) for code in ExitCode
     ]
+
+
+def test_what_the_documentation_says_of_messages_holds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = " ".join((ROOT / "docs/exit-codes.md").read_text().split())
+    monkeypatch.setattr(study.app, "build_app", command_that(raising(KeyboardInterrupt())))
+    assert run(["act"]) == ExitCode.INTERRUPTED
+    assert f"Code 130 says `{capsys.readouterr().err.strip()}`" in page
+    assert "by `study search --name NAME --resume`" in page
+    assert "the same command goes on" not in page
 
 
 def test_every_command_is_registered() -> None:
