@@ -72,21 +72,9 @@ def image_batches(
         tf.errors.OpError: If TensorFlow fails by itself, e.g. for want of memory.
     """
     order = np.arange(len(subset)) if order is None else order
-    transforms = view_transforms([subset.digests[i] for i in order], view, size)
-    paths = [str(subset.paths[i]) for i in order]
-    data = (
-        tf.data.Dataset.from_tensor_slices((paths, transforms))
-        .map(
-            lambda path, transform: (_decoded(path, size), transform),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        .batch(batch_size)
-        .map(apply_transforms if view else lambda images, _: tf.cast(images, tf.float32))
-        .prefetch(2)
-    )
     start = 0
     try:
-        for images in data:
+        for images in _prepared(subset, order, view=view, size=size, batch_size=batch_size):
             stop = start + len(images)
             yield images, subset.labels[order[start:stop]]
             start = stop
@@ -98,6 +86,24 @@ def image_batches(
             f"Expected the files of split.csv; received: {reason}.",
             "put the file back, or start a new study.",
         ) from error
+
+
+def _prepared(
+    subset: Subset, order: NDArray[np.int64], *, view: int, size: int, batch_size: int
+) -> tf.data.Dataset:
+    """Batches of float32 images, decoded in parallel and transformed a batch at a time."""
+    transforms = view_transforms([subset.digests[i] for i in order], view, size)
+    paths = [str(subset.paths[i]) for i in order]
+    return (
+        tf.data.Dataset.from_tensor_slices((paths, transforms))
+        .map(
+            lambda path, transform: (_decoded(path, size), transform),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .batch(batch_size)
+        .map(apply_transforms if view else lambda images, _: tf.cast(images, tf.float32))
+        .prefetch(2)
+    )
 
 
 def _decoded(path: tf.Tensor, size: int) -> tf.Tensor:

@@ -90,7 +90,7 @@ def train(
     configuration: Configuration,
     *,
     epochs: int,
-    train: Source,
+    training: Source,
     validation: Source,
     seed: int,
     objective: Objective = "val_loss",
@@ -104,7 +104,7 @@ def train(
         network: Shared by all trials; its convolutions are restored first.
         configuration: What to train.
         epochs: Of both phases together, at least 1.
-        train: Training batches.
+        training: Training batches.
         validation: Validation batches, always of the plain images.
         seed: Decides the head's first weights, the order of images, and dropout.
         objective: What the best epoch is best at.
@@ -118,32 +118,31 @@ def train(
     network.restore()
     curve: list[Epoch] = []
     stages: dict[str, Weights] = {}
-    best: Weights = {}
-    phases = plan_phases(configuration, epochs)
     units = configuration.head_units
     first = network.learner(units, 0)
     first.head.start(seed)
     if keep_weights:
         stages["before_training"] = first.weights()
-    for phase in phases:
+    for phase in plan_phases(configuration, epochs):
         learner = network.learner(units, phase.unfreeze_depth)
         learner.start(phase.learning_rate)
-        for _ in range(phase.epochs):
-            number = len(curve) + 1
-            loss, accuracy = _train_epoch(
-                learner, train, number, seed=seed, rate=configuration.dropout, size=batch_size
+        for number in range(len(curve) + 1, len(curve) + 1 + phase.epochs):
+            losses = _train_epoch(
+                learner, training, number, seed=seed, rate=configuration.dropout, size=batch_size
             )
-            scores = _validate(learner, validation, batch_size)
-            curve.append(Epoch(number, phase.number, loss, accuracy, *scores))
-            if not (math.isfinite(loss + scores[0]) and learner.is_finite()):
-                raise DivergedError(f"training diverged in epoch {number}", curve[:-1])
-            on_epoch(curve[-1])
+            epoch = Epoch(
+                number, phase.number, *losses, *_validate(learner, validation, batch_size)
+            )
+            if not (math.isfinite(epoch.loss + epoch.val_loss) and learner.is_finite()):
+                raise DivergedError(f"training diverged in epoch {number}", curve)
+            curve.append(epoch)
+            on_epoch(epoch)
             if keep_weights and best_epoch(curve, objective) == number:
-                best = learner.weights()
+                stages["kept"] = learner.weights()
         if keep_weights:
             stages[f"after_phase_{phase.number}"] = learner.weights()
     if keep_weights:
-        stages["kept"] = best
+        stages["kept"] = stages.pop("kept")  # last, as it is the one that counts
     return Outcome(curve, best_epoch(curve, objective), stages)
 
 

@@ -136,7 +136,7 @@ class _Retraining:
                     self.network,
                     self.configuration,
                     epochs=self.epochs,
-                    train=CountedSource(source, done),
+                    training=CountedSource(source, done),
                     validation=validation,
                     seed=self.options.seed,
                     objective=self.options.objective,

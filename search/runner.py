@@ -201,7 +201,7 @@ class _Run:
                 self.network,
                 configuration_of(asked.settings),
                 epochs=asked.epochs,
-                train=train_source,
+                training=train_source,
                 validation=validation,
                 seed=self.options.seed,
                 objective=self.options.objective,

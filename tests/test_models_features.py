@@ -82,7 +82,7 @@ def test_training_on_features_is_training_on_images_of_the_same_views(
     cached = [FeatureSource(store, views=2) for store in stores]
     live = [ImageSource(network, subsets[name], views=2) for name in ("train", "validation")]
     curves = [
-        train(network, configuration, epochs=4, train=pair[0], validation=pair[1], seed=1).curve
+        train(network, configuration, epochs=4, training=pair[0], validation=pair[1], seed=1).curve
         for pair in (cached, live)
     ]
     for one, other in zip(*curves, strict=True):
