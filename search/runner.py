@@ -14,13 +14,7 @@ from datasets.augmentation import AUGMENTATION
 from datasets.errors import SearchError
 from models.base import BaseWeights, load_weights
 from models.devices import memory_errors, prepare_devices
-from models.features import (
-    GIGABYTE,
-    FeaturePlan,
-    FeatureStore,
-    feature_folder,
-    plan_features,
-)
+from models.features import GIGABYTE, FeaturePlan, FeatureStore, feature_folder, plan_features
 from models.learner import Network
 from models.network import cut_below
 from models.precision import choose_precision

@@ -1,0 +1,133 @@
+"""`study best` on a small real study: trained, tested once, exported, and never half done."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from small_study import Recorder, Search
+
+from datasets.batches import image_batches
+from datasets.errors import DataError, ExitCode, StudyStateError
+from results.evaluation import evaluate, read_predictions
+from results.folder import StudyFolder
+from search.data import reopen_data
+from search.retraining import CHECKPOINT, retrain
+from study.app import run
+
+FILES = {
+    "metrics.json",
+    "predictions.csv",
+    "model.keras",
+    "saved_model",
+    "model-card.md",
+    "curves.png",
+    "confusion-matrix.png",
+    "summary.txt",
+}
+
+
+@pytest.fixture
+def study(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
+    """A copy of the small study as `runs/small`, with nothing retrained yet."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(whole.study.path, Path("runs/small"))
+    return StudyFolder(Path("runs/small"))
+
+
+def test_the_best_trial_is_retrained_tested_once_and_exported(
+    study: StudyFolder, whole: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["best", "--export"]) == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert "Test accuracy" in out
+    assert "kept epoch" in out
+    assert "phase 1 epoch" in err
+    assert {path.name for path in study.best_path.iterdir()} == FILES
+
+    metrics = study.metrics()
+    assert metrics is not None
+    assert metrics["trial"] == whole.best.trial
+    assert metrics["test"] == evaluate(
+        read_predictions(study.predictions_path), ["Negative", "Positive"]
+    )
+    assert len(study.manifest()["test_opened"]) == 1
+    assert max(metrics["exports"].values()) < 1e-4
+    assert metrics["parameters"]["base"] == 14_714_688
+    answers_again(study)
+
+    assert run(["best", "small"]) == ExitCode.OK
+    shown, note = capsys.readouterr()
+    assert shown == out
+    assert "stored result" in note
+    assert run(["best", "small", "--epochs", "2"]) == ExitCode.USAGE
+    assert "--retrain" in capsys.readouterr().err
+    assert len(study.manifest()["test_opened"]) == 1
+
+
+def answers_again(study: StudyFolder) -> None:
+    """The exported model gives the stored predictions of the kept epoch."""
+    manifest = study.manifest()
+    test = reopen_data(study, Path(manifest["data"]), manifest["classes"]).subset("test")
+    images, _ = next(image_batches(test, size=32, batch_size=len(test)))
+    model = keras.models.load_model(study.best_path / "model.keras")
+    table = read_predictions(study.predictions_path)
+    kept = table[table["stage"] == "kept"][["p_Negative", "p_Positive"]].to_numpy()
+    np.testing.assert_allclose(model(images, training=False).numpy(), kept, atol=1e-5)
+
+
+def test_retraining_anew_opens_the_test_split_again_and_says_so(
+    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["--fast"], ["--fast", "--retrain", "--epochs", "2"]):
+        assert run(["best", "small", *arguments]) == ExitCode.OK
+    assert "opened 2 times" in capsys.readouterr().out
+    metrics = study.metrics()
+    assert metrics is not None
+    assert (metrics["epochs"], metrics["trained_on"]) == (2, "stored views")
+
+
+class Interrupted(Recorder):
+    """Stops the program when the test begins, as a cluster does at the end of its time."""
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        with super().counting(what, total) as done:
+            if what == "testing":
+                raise KeyboardInterrupt
+            yield done
+
+
+def test_a_training_that_was_finished_is_not_done_again(study: StudyFolder) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        retrain(study, Interrupted(), fast=True)
+    assert not study.best_path.exists()
+    assert (study.path / CHECKPOINT).exists()
+    told = Recorder()
+    metrics = retrain(study, told, fast=True)
+    assert told.epochs == []
+    assert len(metrics["test_opened"]) == 2
+    assert study.metrics() == json.loads(json.dumps(metrics))
+    assert not (study.path / CHECKPOINT).exists()
+
+
+def test_a_search_that_has_not_finished_is_refused(study: StudyFolder) -> None:
+    study.write_manifest(study.manifest() | {"state": "interrupted"})
+    with pytest.raises(StudyStateError, match="not finished"):
+        retrain(study, Recorder())
+
+
+def test_images_that_have_changed_are_refused(study: StudyFolder, tmp_path: Path) -> None:
+    manifest = study.manifest()
+    copy = tmp_path / "copy"
+    shutil.copytree(manifest["data"], copy)
+    next((copy / "Positive").iterdir()).unlink()
+    study.write_manifest(manifest | {"data": str(copy)})
+    with pytest.raises(DataError, match="have changed"):
+        retrain(study, Recorder())
+    assert study.metrics() is None
+    assert study.manifest()["test_opened"] == []
