@@ -4,13 +4,15 @@ import csv
 import hashlib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from datasets.errors import DataError, StudyStateError, UsageError
 from datasets.files import write_text
 from datasets.folders import LabelledImage
+from datasets.groups import group_images
 
 SUBSETS = ("train", "validation", "test")
 DEFAULT_SHARES = (0.70, 0.15, 0.15)
@@ -51,44 +53,64 @@ def split_images(
     images: Sequence[LabelledImage],
     *,
     seed: int,
+    groups: Mapping[str, str] | None = None,
     shares: tuple[float, float, float] = DEFAULT_SHARES,
+    earlier: Mapping[str, str] = MappingProxyType({}),
 ) -> list[SplitRow]:
-    """Splits images by class, never putting byte-identical files on two sides.
+    """Splits images by class, never putting one group on two sides.
 
-    The order in which groups are dealt comes from a hash of their content and the seed,
-    so the same images and seed give the same split on every machine, whatever the files'
-    order, dates or place.
+    Large groups are dealt first, as small ones can still even out the subsets; among equals
+    a hash of their content and the seed decides. So the same images and seed give the same
+    split on every machine, whatever the files' order, dates or place.
 
     Args:
         images: All images of all classes.
         seed: Any integer.
+        groups: Each image's group by SHA-256, from `group_images`; None puts together only what
+            is byte-identical.
         shares: Parts of train, validation and test, positive, sum 1.
+        earlier: Subsets by SHA-256 from an earlier split of the same folder. They stay, and
+            only images that are new to it are dealt. If a new image shows that two groups
+            are one, its images go where most of them were.
 
     Returns:
         One row per image, sorted by file.
 
     Raises:
-        DataError: If a class has too few different images for three subsets.
+        DataError: If a class has too few groups for three subsets.
     """
-    groups: dict[str, list[LabelledImage]] = defaultdict(list)
+    groups = group_images(images) if groups is None else groups
+    members: dict[str, list[LabelledImage]] = defaultdict(list)
     for image in images:
-        groups[image.sha256].append(image)
-    _require_three(groups)
+        members[groups[image.sha256]].append(image)
+    _require_three(members)
     totals = Counter(image.label for image in images)
     due = {label: _quotas(total, shares) for label, total in totals.items()}
     filled: dict[str, Counter[str]] = {subset: Counter() for subset in SUBSETS}
     rows = []
-    for group in sorted(groups, key=lambda content: _deal_order(content, seed)):
-        members = groups[group]
-        subset = _emptiest(members, filled, due)
-        for image in members:
+
+    def deal(group: str, subset: str) -> None:
+        for image in members[group]:
             filled[subset][image.label] += 1
-            rows.append(SplitRow(image.file, image.label, subset, group[:16], image.sha256))
+            rows.append(SplitRow(image.file, image.label, subset, group, image.sha256))
+
+    kept = {group: subset for group in members if (subset := _kept(members[group], earlier))}
+    for group, subset in kept.items():
+        deal(group, subset)
+    new = [group for group in members if group not in kept]
+    for group in sorted(new, key=lambda g: (-len(members[g]), _deal_order(g, seed))):
+        deal(group, _emptiest(members[group], filled, due))
     return sorted(rows)
 
 
-def _deal_order(content: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed} {content}".encode()).hexdigest()
+def _kept(members: Sequence[LabelledImage], earlier: Mapping[str, str]) -> str | None:
+    """Where most of a group's images were before; None if they are all new."""
+    places = Counter(earlier[i.sha256] for i in members if i.sha256 in earlier)
+    return max(SUBSETS, key=lambda subset: places[subset]) if places else None
+
+
+def _deal_order(group: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed} {group}".encode()).hexdigest()
 
 
 def _quotas(total: int, shares: tuple[float, float, float]) -> dict[str, int]:
@@ -114,14 +136,15 @@ def _emptiest(
     return min(SUBSETS, key=fullness)
 
 
-def _require_three(groups: dict[str, list[LabelledImage]]) -> None:
-    different = Counter(label for g in groups.values() for label in {i.label for i in g})
+def _require_three(members: Mapping[str, Sequence[LabelledImage]]) -> None:
+    different = Counter(label for group in members.values() for label in {i.label for i in group})
     for label, count in sorted(different.items()):
         if count < 3:
-            noun = "image" if count == 1 else "different images"
+            noun = "group" if count == 1 else "groups"
             raise DataError(
-                f"class {label} has {count} {noun}.",
-                "Expected at least 3 per class, one each to train, validate and test.",
+                f"class {label} has {count} {noun} of images.",
+                "Expected at least 3 per class, one each to train, validate and test; copies "
+                "of one picture are one group.",
                 f"add images to the folder {label}.",
             )
 

@@ -1,11 +1,10 @@
 """From a study's options to its images: folder or sample, split, and what had to be left out."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets.batches import Subset, subset_of
-from datasets.errors import DataError, StudyStateError
+from datasets.errors import DataError, StudyError, StudyStateError
 from datasets.files import file_sha256
 from datasets.folders import (
     ImageFolder,
@@ -16,12 +15,12 @@ from datasets.folders import (
 )
 from datasets.sample import sample_folder, sample_path
 from datasets.splits import SplitRow, parse_shares, read_split, split_images, write_split
-from results.folder import StudyFolder
+from results.folder import StudyFolder, list_studies
+from search.grouping import group_folder, note_first
 from search.options import SearchOptions
 from search.progress import Progress
 
 DEFAULT_FOLDER = Path("datasets")
-LONGEST_LIST = 10  # notes of one kind; a count stands for the rest
 
 
 class StudyData(NamedTuple):
@@ -29,6 +28,7 @@ class StudyData(NamedTuple):
 
     folder: ImageFolder
     rows: list[SplitRow]
+    conflicts: list[list[LabelledImage]]  # one picture, several labels: left out of all subsets
 
     def subset(self, name: str) -> Subset:
         """The images of train, validation or test."""
@@ -47,8 +47,8 @@ def find_data(asked: Path | None) -> Path | None:
     return DEFAULT_FOLDER.resolve() if filled else None
 
 
-def load_data(options: SearchOptions, progress: Progress) -> StudyData:
-    """Reads the images and splits them.
+def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) -> StudyData:
+    """Reads the images, finds out which belong together, and splits them.
 
     Raises:
         DataError: If they cannot be studied.
@@ -63,33 +63,35 @@ def load_data(options: SearchOptions, progress: Progress) -> StudyData:
     root = sample_folder() if options.data is None else Path(options.data)
     with progress.counting("reading images", 0) as done:
         folder = read_folder(root, on_image=lambda: done(1))
-    _note_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
-    pairs = [f"{one.file} and {other.file}" for one, other in contradictions(folder.images)]
-    _note_first(progress, "the same picture under two labels", pairs)
-    rows = split_images(folder.images, seed=options.seed, shares=parse_shares(options.split))
-    return StudyData(folder, rows)
+    note_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
+    grouping = group_folder(folder, options, progress)
+    left_out = {image for conflict in grouping.conflicts for image in conflict}
+    rows = split_images(
+        [image for image in folder.images if image not in left_out],
+        seed=options.seed,
+        groups=grouping.groups,
+        shares=parse_shares(options.split),
+        earlier=_earlier_places(options, study),
+    )
+    return StudyData(folder, rows, grouping.conflicts)
 
 
-def contradictions(
-    images: Sequence[LabelledImage],
-) -> Iterator[tuple[LabelledImage, LabelledImage]]:
-    """Pairs of byte-identical files with different labels, one of which must be wrong.
+def _earlier_places(options: SearchOptions, study: StudyFolder) -> dict[str, str]:
+    """Subsets by SHA-256 from this study, if it was begun before, or the last one like it.
 
-    A file is paired with the first of its content alone: thousands of copies give no millions
-    of pairs.
+    A folder that has grown since then keeps its images where they were, so that no study
+    tests on what another one on the same folder trained on.
     """
-    first: dict[str, LabelledImage] = {}
-    for image in images:
-        known = first.setdefault(image.sha256, image)
-        if known.label != image.label:
-            yield known, image
-
-
-def _note_first(progress: Progress, what: str, lines: Sequence[str]) -> None:
-    for line in lines[:LONGEST_LIST]:
-        progress.note(f"{what}: {line}")
-    if len(lines) > LONGEST_LIST:
-        progress.note(f"{what}: {len(lines) - LONGEST_LIST} more")
+    decisive = ("data", "seed", "split", "groups", "split_by", "keep_conflicts")
+    wanted = options.to_json()
+    for other in (study, *reversed(list_studies(study.path.parent))):
+        try:
+            stored = other.manifest()["options"]
+            if all(stored.get(name) == wanted[name] for name in decisive):
+                return {row.sha256: row.subset for row in read_split(other.split_path)}
+        except (StudyError, OSError):
+            continue  # not begun yet, or damaged: it has no split to keep to
+    return {}
 
 
 def store_split(study: StudyFolder, data: StudyData) -> None:
@@ -125,4 +127,4 @@ def reopen_data(study: StudyFolder, root: Path, classes: list[str]) -> StudyData
                 f"Expected {path} as {study.split_path} has it; found {found}.",
                 "put the images back, or start a new study.",
             )
-    return StudyData(ImageFolder(root, classes, [], []), rows)
+    return StudyData(ImageFolder(root, classes, [], []), rows, [])

@@ -101,6 +101,8 @@ def _new_content(
         "classes": data.folder.classes,
         "images": {name: len(data.subset(name)) for name in SUBSETS},
         "faults": [fault._asdict() for fault in data.folder.faults],
+        "groups": len({row.group for row in data.rows}),
+        "conflicts": [[image.file for image in conflict] for conflict in data.conflicts],
         "fingerprint": data.folder.fingerprint,
         "weights_sha256": weights.sha256,
         "seeds": {"study": options.seed, "oracle": options.oracle_seed},

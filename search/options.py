@@ -39,6 +39,9 @@ class SearchOptions:
     precision: str = "auto"
     weights: str = "bundled"
     split: str = "70/15/15"
+    groups: bool = True  # whether near-duplicates stay on one side of the split
+    split_by: str | None = None  # `prefix`, or the absolute path of a CSV file
+    keep_conflicts: bool = False  # whether one picture may have two labels
     seed: int = 1
     space: Space = field(default_factory=lambda: dict(DEFAULT_SPACE))
 

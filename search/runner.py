@@ -61,7 +61,7 @@ def run_search(
     devices = prepare_devices()
     with study.lock(), memory_errors(), _removed_if_nothing_began(study):
         require_free(study, resume=resume, overwrite=overwrite)
-        data = load_data(options, progress)
+        data = load_data(options, study, progress)
         weights = load_weights(options.weights, seed=options.seed)
         if overwrite:
             study.clear()
@@ -130,7 +130,7 @@ class _Run:
             train=len(train_set),
             validation=len(validation_set),
             size=self.options.image_size,
-            views=self.options.views,
+            views=min(self.options.views, self.options.max_epochs),
             budget_gb=self.options.cache_gb,
         )
         self.manifest.save(features=plan._asdict() | {"augmentation": AUGMENTATION})

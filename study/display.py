@@ -131,7 +131,9 @@ class Display:
 
         yield count
         seconds = monotonic() - start
-        self.note(f"{what}: {done[0]} images in {seconds:.1f} s ({done[0] / seconds:.1f} a second)")
+        if done[0]:
+            speed = f"{done[0] / seconds:.1f} a second"
+            self.note(f"{what}: {done[0]} images in {seconds:.1f} s ({speed})")
 
     def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
         """What the search runs in all; the bars begin where an earlier run ended."""

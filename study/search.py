@@ -50,6 +50,15 @@ def search_command(
         str, typer.Option(help="bundled, keras, none, or a .weights.h5 file.")
     ] = "bundled",
     split: Annotated[str, typer.Option(help="Train/validation/test in percent.")] = "70/15/15",
+    groups: Annotated[
+        bool, typer.Option("--groups/--no-groups", help="Keep copies of a picture together.")
+    ] = True,
+    split_by: Annotated[
+        str | None, typer.Option(help="More groups: prefix (of names), or a CSV: file, group.")
+    ] = None,
+    keep_conflicts: Annotated[
+        bool, typer.Option("--keep-conflicts", help="Keep pictures that have two labels.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the split, the search and training.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study --name.")] = False,
     overwrite: Annotated[
@@ -86,6 +95,8 @@ def search_command(
     given["space"] = read_space(space)
     if weights not in NAMED_WEIGHTS:
         given["weights"] = str(Path(weights).resolve())
+    if split_by and split_by != "prefix":
+        given["split_by"] = str(Path(split_by).resolve())
     given["data"] = None if (found := find_data(data)) is None else str(found)
     options = _resumed(context, study, given) if resume else SearchOptions(**given)
     _run(options, study, resume=resume, overwrite=overwrite)

@@ -1,0 +1,104 @@
+"""Groups: images that must stay together when a folder is split, and why they belong together."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from datasets.errors import DataError, UsageError
+from datasets.folders import LabelledImage
+
+BY_PREFIX = "prefix"
+
+
+def group_images(
+    images: Sequence[LabelledImage], links: Iterable[Sequence[str]] = ()
+) -> dict[str, str]:
+    """Puts images of the same content, or that are linked, into one group.
+
+    Args:
+        images: All images.
+        links: Contents (SHA-256) that belong together, such as near-duplicates.
+
+    Returns:
+        By SHA-256, the group: the first 16 digits of its smallest SHA-256.
+    """
+    digests = sorted({image.sha256 for image in images})
+    number = {digest: index for index, digest in enumerate(digests)}
+    known = ([number[d] for d in link if d in number] for link in links)
+    edges = np.array([(c[0], other) for c in known for other in c[1:]], np.int64).reshape(-1, 2)
+    ones = np.ones(len(edges), np.int8)
+    graph = coo_array((ones, (edges[:, 0], edges[:, 1])), shape=(len(digests), len(digests)))
+    _, labels = connected_components(graph, directed=False)
+    smallest: dict[int, str] = {}
+    for digest, label in zip(digests, labels, strict=True):
+        smallest.setdefault(int(label), digest[:16])
+    return {d: smallest[int(label)] for d, label in zip(digests, labels, strict=True)}
+
+
+def conflicting_groups(
+    images: Sequence[LabelledImage], groups: dict[str, str]
+) -> dict[str, list[LabelledImage]]:
+    """Groups whose images have several labels, of which at most one can be right."""
+    members: dict[str, list[LabelledImage]] = defaultdict(list)
+    for image in images:
+        members[groups[image.sha256]].append(image)
+    return {g: m for g, m in sorted(members.items()) if len({image.label for image in m}) > 1}
+
+
+def links_by_name(images: Sequence[LabelledImage], split_by: str) -> list[list[str]]:
+    """Contents that belong together by their files' names or by a list of the user's.
+
+    Args:
+        images: All images.
+        split_by: `prefix`, the part of a file's name before its first dash (in SDNET2018 the
+            source photograph), or a CSV file with the columns `file` and `group`.
+
+    Returns:
+        One list of SHA-256 per group.
+
+    Raises:
+        UsageError: If the CSV file cannot be read or lacks a column, or no name has a dash.
+        DataError: If the CSV file does not name every image.
+    """
+    by_prefix = split_by == BY_PREFIX
+    group_of = _prefixes(images) if by_prefix else _read_groups(Path(split_by), images)
+    links: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        links[group_of[image.file]].append(image.sha256)
+    return list(links.values())
+
+
+def _prefixes(images: Sequence[LabelledImage]) -> Mapping[str, str]:
+    parts = {image.file: PurePosixPath(image.file).name.partition("-") for image in images}
+    if any(dash for _, dash, _ in parts.values()):
+        return {file: prefix for file, (prefix, _, _) in parts.items()}
+    raise UsageError(
+        "--split-by prefix finds no prefix.",
+        f"Expected names such as 7001-12.jpg; received e.g. {images[0].file}.",
+        "--split-by FILE.csv with the columns file and group.",
+    )
+
+
+def _read_groups(path: Path, images: Sequence[LabelledImage]) -> Mapping[str, str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            group_of = {row["file"]: row["group"] for row in csv.DictReader(file)}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise UsageError(
+            f"--split-by {path} cannot be used.",
+            f"Expected a CSV file with the columns file and group; received {error!r}.",
+            f"--split-by {BY_PREFIX}, or a file with one line per image.",
+        ) from error
+    missing = [image.file for image in images if image.file not in group_of]
+    if missing:
+        raise DataError(
+            f"{path} does not name {len(missing)} of {len(images)} images.",
+            f"Expected every image's file, relative to the data folder; missing: {missing[0]}.",
+            "add them, each with a group of its own if it stands alone.",
+        )
+    return group_of

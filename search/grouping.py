@@ -1,0 +1,69 @@
+"""Which of a study's images must stay on one side of its split, and what is said about it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from datasets.duplicates import find_pairs
+from datasets.folders import ImageFolder, LabelledImage
+from datasets.groups import conflicting_groups, group_images, links_by_name
+from search.options import SearchOptions
+from search.progress import Progress
+
+LONGEST_LIST = 10  # notes of one kind; a count stands for the rest
+
+
+class Grouping(NamedTuple):
+    """Groups by SHA-256, and the pictures that have several labels."""
+
+    groups: dict[str, str]
+    conflicts: list[list[LabelledImage]]  # empty if they are to be kept
+
+
+def group_folder(folder: ImageFolder, options: SearchOptions, progress: Progress) -> Grouping:
+    """Groups images that show the same picture, and those that a user's rule puts together.
+
+    Raises:
+        DataError: If an image can no longer be read.
+        UsageError: If `--split-by` cannot be followed.
+    """
+    links: list[Sequence[str]] = []
+    if options.groups:
+        with progress.counting("looking for copies", 0) as done:
+            found = find_pairs(folder.root, folder.images, on_image=lambda: done(1))
+        links += [(pair.first, pair.second) for pair in found]
+    pictures = group_images(folder.images, links)
+    _note_copies(folder, pictures, options, progress)
+    conflicts = list(conflicting_groups(folder.images, pictures).values())
+    note_first(
+        progress,
+        "the same picture under two labels" + ("" if options.keep_conflicts else ", left out"),
+        [" and ".join(image.file for image in conflict) for conflict in conflicts],
+    )
+    if options.split_by:
+        links += links_by_name(folder.images, options.split_by)
+    groups = group_images(folder.images, links)
+    return Grouping(groups, [] if options.keep_conflicts else conflicts)
+
+
+def note_first(progress: Progress, what: str, lines: Sequence[str]) -> None:
+    """Says the first few lines one by one, and how many more there are."""
+    for line in lines[:LONGEST_LIST]:
+        progress.note(f"{what}: {line}")
+    if len(lines) > LONGEST_LIST:
+        progress.note(f"{what}: {len(lines) - LONGEST_LIST} more")
+
+
+def _note_copies(
+    folder: ImageFolder, pictures: dict[str, str], options: SearchOptions, progress: Progress
+) -> None:
+    images, different = len(folder.images), len(set(pictures.values()))
+    if not options.groups:
+        progress.note(
+            "--no-groups: copies of one picture may be trained on and tested on; only "
+            "byte-identical files stay together."
+        )
+    elif different < images:
+        progress.note(
+            f"{images} images show {different} different pictures; copies stay on one side of "
+            "the split."
+        )
