@@ -42,12 +42,12 @@ def group_images(
 
 def conflicting_groups(
     images: Sequence[LabelledImage], groups: dict[str, str]
-) -> dict[str, list[LabelledImage]]:
-    """Groups whose images have several labels, of which at most one can be right."""
+) -> list[list[LabelledImage]]:
+    """Groups whose images have several labels, of which at most one can be right, by file."""
     members: dict[str, list[LabelledImage]] = defaultdict(list)
     for image in images:
         members[groups[image.sha256]].append(image)
-    return {g: m for g, m in sorted(members.items()) if len({image.label for image in m}) > 1}
+    return sorted(m for m in members.values() if len({image.label for image in m}) > 1)
 
 
 def links_by_name(images: Sequence[LabelledImage], split_by: str) -> list[list[str]]:
@@ -87,11 +87,15 @@ def _prefixes(images: Sequence[LabelledImage]) -> Mapping[str, str]:
 def _read_groups(path: Path, images: Sequence[LabelledImage]) -> Mapping[str, str]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            group_of = {row["file"]: row["group"] for row in csv.DictReader(file)}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+            lines = csv.DictReader(file)
+            columns = lines.fieldnames or []
+            if not {"file", "group"} <= set(columns):
+                raise ValueError(f"the columns {', '.join(columns) or '(none)'}")
+            group_of = {row["file"]: row["group"] for row in lines}
+    except (OSError, ValueError, csv.Error) as error:
         raise UsageError(
             f"--split-by {path} cannot be used.",
-            f"Expected a CSV file with the columns file and group; received {error!r}.",
+            f"Expected a CSV file with the columns file and group; received: {error}.",
             f"--split-by {BY_PREFIX}, or a file with one line per image.",
         ) from error
     missing = [image.file for image in images if image.file not in group_of]

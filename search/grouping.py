@@ -33,7 +33,7 @@ def group_folder(folder: ImageFolder, options: SearchOptions, progress: Progress
         links += [(pair.first, pair.second) for pair in found]
     pictures = group_images(folder.images, links)
     _note_copies(folder, pictures, options, progress)
-    conflicts = list(conflicting_groups(folder.images, pictures).values())
+    conflicts = conflicting_groups(folder.images, pictures)
     note_first(
         progress,
         "the same picture under two labels" + ("" if options.keep_conflicts else ", left out"),

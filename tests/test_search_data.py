@@ -1,6 +1,8 @@
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -8,9 +10,13 @@ from small_study import Recorder, draw_images, small_options
 
 from datasets import sample
 from datasets.errors import DataError
-from datasets.folders import LabelledImage, read_folder
-from search.data import contradictions, find_data, load_data
+from datasets.folders import read_folder
+from datasets.splits import DEFAULT_SHARES as SHARES
+from datasets.splits import SUBSETS, write_split
+from results.folder import StudyFolder
+from search.data import StudyData, find_data, load_data
 from search.environment import git_commit, processor, versions
+from search.manifest import now
 
 
 @pytest.fixture
@@ -27,10 +33,15 @@ def images(tmp_path: Path) -> Path:
     return draw_images(tmp_path / "images")
 
 
-def noted(images: Path | None) -> list[str]:
+def loaded(images: Path | None, runs: Path, **options: Any) -> tuple[StudyData, list[str]]:
+    """What a study that has not begun yet would be given, and what is said of it."""
+    asked = small_options(images or Path(), **({} if images else {"data": None}), **options)
     told = Recorder()
-    load_data(small_options(images or Path(), **({} if images else {"data": None})), told)
-    return told.notes
+    return load_data(asked, StudyFolder(runs / "new"), told), told.notes
+
+
+def places(data: StudyData) -> dict[str, str]:
+    return {row.file: row.subset for row in data.rows}
 
 
 def test_what_is_asked_for_comes_before_datasets_and_that_before_the_sample(here: Path) -> None:
@@ -56,34 +67,81 @@ def test_images_without_class_folders_are_an_error_and_not_the_sample(here: Path
         read_folder(found)
 
 
-def test_the_same_bytes_under_two_labels_are_noted_by_pair(images: Path) -> None:
-    assert noted(images) == []
+def test_one_picture_under_two_labels_is_named_and_left_out(images: Path, tmp_path: Path) -> None:
+    assert loaded(images, tmp_path)[1] == []
     for number in (3, 5):
         copied = images / "Positive" / f"copy {number}.jpg"
         copied.write_bytes((images / "Negative" / f"{number:04}.jpg").read_bytes())
     (images / "Negative" / "again.jpg").write_bytes((images / "Negative" / "0000.jpg").read_bytes())
-    assert noted(images) == [
-        "the same picture under two labels: Negative/0003.jpg and Positive/copy 3.jpg",
-        "the same picture under two labels: Negative/0005.jpg and Positive/copy 5.jpg",
+    data, notes = loaded(images, tmp_path)
+    assert notes == [
+        "31 images show 28 different pictures; copies stay on one side of the split.",
+        "the same picture under two labels, left out: Negative/0003.jpg and Positive/copy 3.jpg",
+        "the same picture under two labels, left out: Negative/0005.jpg and Positive/copy 5.jpg",
     ]
+    out = {"Negative/0003.jpg", "Positive/copy 3.jpg", "Negative/0005.jpg", "Positive/copy 5.jpg"}
+    assert {image.file for conflict in data.conflicts for image in conflict} == out
+    assert out.isdisjoint(places(data))
+    assert len(data.rows) == 27
+
+    kept, notes = loaded(images, tmp_path, keep_conflicts=True)
+    assert len(kept.rows) == 31
+    assert kept.conflicts == []
+    assert places(kept)["Negative/0003.jpg"] == places(kept)["Positive/copy 3.jpg"]
+    assert "left out" not in "".join(notes)
 
 
-def test_after_ten_notes_of_a_kind_comes_a_count(images: Path) -> None:
-    for number in range(12):
+def test_after_ten_notes_of_a_kind_comes_a_count(images: Path, tmp_path: Path) -> None:
+    for number in range(11):
         copied = images / "Positive" / f"copy {number:02}.jpg"
         copied.write_bytes((images / "Negative" / f"{number:04}.jpg").read_bytes())
         (images / "Positive" / f"empty {number:02}.jpg").touch()
-    notes = noted(images)
-    assert len(notes) == 22
-    assert notes[10] == "left out: 2 more"
-    assert notes[20].endswith("Negative/0009.jpg and Positive/copy 09.jpg")
-    assert notes[21] == "the same picture under two labels: 2 more"
+    _, notes = loaded(images, tmp_path)
+    assert len(notes) == 23
+    assert notes[10] == "left out: 1 more"
+    assert notes[21].endswith("Negative/0009.jpg and Positive/copy 09.jpg")
+    assert notes[22] == "the same picture under two labels, left out: 1 more"
 
 
-def test_copies_are_paired_with_the_first_alone() -> None:
-    labels = ["A", "A", "B", "B", "C"]
-    found = contradictions([LabelledImage(f"{n}", label, "x") for n, label in enumerate(labels)])
-    assert [(one.file, other.file) for one, other in found] == [("0", "2"), ("0", "3"), ("0", "4")]
+def test_a_turned_copy_stays_on_the_side_of_its_picture(images: Path, tmp_path: Path) -> None:
+    for label in ("Negative", "Positive"):
+        for number in range(5):
+            with Image.open(images / label / f"{number:04}.jpg") as image:
+                turned = image.transpose(Image.Transpose.ROTATE_90)
+                turned.save(images / label / f"turned {number}.jpg", quality=90)
+    grouped = loaded(images, tmp_path)[0]
+    for label in ("Negative", "Positive"):
+        for number in range(5):
+            first = places(grouped)[f"{label}/{number:04}.jpg"]
+            assert places(grouped)[f"{label}/turned {number}.jpg"] == first
+    loose, notes = loaded(images, tmp_path, groups=False)
+    assert len({row.group for row in grouped.rows}) == 28
+    assert len({row.group for row in loose.rows}) == 38
+    assert notes == [
+        "--no-groups: copies of one picture may be trained on and tested on; only "
+        "byte-identical files stay together."
+    ]
+
+
+def test_a_folder_that_grows_keeps_its_images_where_an_earlier_study_put_them(
+    images: Path, tmp_path: Path
+) -> None:
+    first, _ = loaded(images, tmp_path)
+    study = StudyFolder(tmp_path / "first")
+    write_split(study.split_path, first.rows)
+    options = small_options(images).to_json()
+    study.write_manifest({"created": now(), "state": "finished", "options": options})
+    more = draw_images(tmp_path / "more", seed=2)
+    for label in ("Negative", "Positive"):
+        for path in (more / label).iterdir():
+            shutil.copy(path, images / label / f"new {path.name}")
+    grown, _ = loaded(images, tmp_path)
+    assert len(grown.rows) == 56
+    assert places(first).items() <= places(grown).items()
+    counts = Counter(row.subset for row in grown.rows)
+    assert all(abs(counts[s] / 56 - share) < 0.04 for s, share in zip(SUBSETS, SHARES, strict=True))
+    other, _ = loaded(images, tmp_path, seed=7)
+    assert not places(first).items() <= places(other).items()
 
 
 def test_the_sample_is_said_to_be_drawn_only_when_it_is(
@@ -94,7 +152,7 @@ def test_the_sample_is_said_to_be_drawn_only_when_it_is(
 
     monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(sample, "make_sample", make_small)
-    (first,), (second,) = noted(None), noted(None)
+    (first,), (second,) = (loaded(None, tmp_path)[1] for _ in range(2))
     assert "built-in sample of 240 synthetic photographs (drawn at first use" in first
     assert "built-in sample of 240 synthetic photographs.\n" in second
     assert "drawn" not in second

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from datasets.errors import DataError, UsageError
+from datasets.folders import LabelledImage
+from datasets.groups import conflicting_groups, group_images, links_by_name
+
+IMAGES = [
+    LabelledImage(file, file[0], f"{number}" * 64)
+    for number, file in enumerate(("A/7-1.jpg", "A/8-1.jpg", "B/7-2.jpg", "B/9-1-2.jpg"))
+]
+
+
+def grouped(split_by: str) -> list[set[str]]:
+    groups = group_images(IMAGES, links_by_name(IMAGES, split_by))
+    return sorted({i.file for i in IMAGES if groups[i.sha256] == g} for g in set(groups.values()))
+
+
+def listed(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "groups.csv"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_the_part_of_a_name_before_its_first_dash_is_a_group_across_classes() -> None:
+    found = grouped("prefix")
+    assert {"A/7-1.jpg", "B/7-2.jpg"} in found
+    assert len(found) == 3
+
+
+def test_a_list_of_groups_is_followed(tmp_path: Path) -> None:
+    lines = ["group,note,file", "x,,A/7-1.jpg", "x,,A/8-1.jpg", "y,,B/7-2.jpg", "z,,B/9-1-2.jpg"]
+    found = grouped(listed(tmp_path, "\n".join(lines)))
+    assert {"A/7-1.jpg", "A/8-1.jpg"} in found
+    assert len(found) == 3
+
+
+def test_a_list_that_lacks_an_image_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"does not name 2 of 4.*\n.*missing: B/7-2\.jpg"):
+        grouped(listed(tmp_path, "file,group\nA/7-1.jpg,x\nA/8-1.jpg,x\n"))
+
+
+@pytest.mark.parametrize("text", ["", "file,other\nA/7-1.jpg,x\n"])
+def test_a_list_without_its_columns_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="columns file and group"):
+        grouped(listed(tmp_path, text))
+
+
+def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be used"):
+        grouped(str(tmp_path / "none.csv"))
+
+
+def test_names_without_a_dash_have_no_prefix() -> None:
+    images = [LabelledImage("A/0.jpg", "A", "0"), LabelledImage("B/1.jpg", "B", "1")]
+    with pytest.raises(UsageError, match=r"finds no prefix.\n.*A/0\.jpg"):
+        links_by_name(images, "prefix")
+
+
+def test_one_picture_under_two_labels_is_a_conflict_and_its_copies_with_it() -> None:
+    groups = group_images(IMAGES, [("0" * 64, "2" * 64)])
+    assert conflicting_groups(IMAGES, groups) == [[IMAGES[0], IMAGES[2]]]
+    assert conflicting_groups(IMAGES, group_images(IMAGES)) == []
