@@ -52,12 +52,13 @@ def noise(
     return centred
 
 
-def surface(random: np.random.Generator, size: int) -> Field:
+def surface(random: np.random.Generator, size: int, *, roughness: float = 1) -> Field:
     """Unmarked concrete of a random tone, grain and trowel direction, with pores, evenly lit.
 
     Args:
         random: Source of every choice.
         size: Side in pixels.
+        roughness: Factor of the relief, above 0.
 
     Returns:
         float64 RGB array (size, size, 3), reflectance mostly in 0.2..0.95.
@@ -70,7 +71,7 @@ def surface(random: np.random.Generator, size: int) -> Field:
         relief += amount * noise(random, size, grain * scale, stretch=stretch, angle=angle)
     # Lit from one side, each bump has a bright flank and a dark one.
     flank = ndimage.sobel(relief, axis=0) * 0.5 + ndimage.sobel(relief, axis=1)
-    roughness = random.lognormal(np.log(0.011), 0.5)
+    roughness *= random.lognormal(np.log(0.011), 0.5)
     blotches = noise(random, size, random.uniform(6, 25) * scale, stretch=stretch, angle=angle)
     brightness = (
         1 + roughness * (relief + flank / flank.std()) + random.uniform(0.005, 0.03) * blotches
@@ -188,18 +189,21 @@ def ramp(random: np.random.Generator, size: int) -> Field:
     return plane
 
 
-def photograph(random: np.random.Generator, picture: Field) -> NDArray[np.uint8]:
+def photograph(
+    random: np.random.Generator, picture: Field, *, slope: float = 0.1
+) -> NDArray[np.uint8]:
     """Uneven light, focus and sensor noise; then 8 bits.
 
     Args:
         random: Source of the light's direction, the blur and the noise.
         picture: RGB reflectance (size, size, 3).
+        slope: Most that the light falls off from the middle to a side, in 0..1.
 
     Returns:
         uint8 RGB array of the same shape.
     """
     size = len(picture)
-    light = 1 + random.uniform(0, 0.1) * ramp(random, size)
+    light = 1 + random.uniform(0, slope) * ramp(random, size)
     blur = random.uniform(0.2, 0.8) * unit(size)
     sharp = ndimage.gaussian_filter(picture * light[..., None], (blur, blur, 0))
     grain = random.uniform(0.002, 0.012) * random.standard_normal((size, size, 1))

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,6 @@ from sklearn.neighbors import NearestNeighbors
 from datasets.decoding import UnreadableImageError, decode_image
 from datasets.errors import DataError
 from datasets.files import cache_folder, write_json
-from datasets.folders import LabelledImage
 from datasets.similarity import SIDE, Matcher, describe
 
 # Raise when other pairs would be found in the same images.
@@ -43,17 +42,13 @@ class Pair(NamedTuple):
 
 
 def find_pairs(
-    root: Path,
-    images: Sequence[LabelledImage],
-    *,
-    on_image: Callable[[], None] = lambda: None,
+    files: Mapping[str, Path], *, on_image: Callable[[], None] = lambda: None
 ) -> list[Pair]:
     """Finds near-duplicates among images of different content.
 
     Args:
-        root: Where the images' files are.
-        images: Byte-identical ones are looked at once.
-        on_image: Called after each different image that was compared; not if all were before.
+        files: One file of each content, by SHA-256.
+        on_image: Called after each image that was compared; never if they all were before.
 
     Returns:
         Pairs sorted by content, from the cache if these images were compared before.
@@ -61,7 +56,6 @@ def find_pairs(
     Raises:
         DataError: If an image can no longer be read.
     """
-    files = {image.sha256: root / image.file for image in images}
     digests = sorted(files)
     key = hashlib.sha256("\n".join([str(DUPLICATES_VERSION), *digests]).encode()).hexdigest()
     stored = cache_folder() / "duplicates" / f"{key[:32]}.json"

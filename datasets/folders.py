@@ -42,6 +42,10 @@ class ImageFolder(NamedTuple):
     images: list[LabelledImage]
     faults: list[Fault]
 
+    def files(self) -> dict[str, Path]:
+        """One file of each content, by SHA-256."""
+        return {image.sha256: self.root / image.file for image in self.images}
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 over every image's name and content: the same data, the same fingerprint."""

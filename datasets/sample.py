@@ -18,19 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import signal
 
-from datasets.concrete import (
-    Field,
-    Stroke,
-    carve,
-    fray,
-    holes,
-    photograph,
-    rasterise,
-    shade,
-    soil,
-    surface,
-    unit,
-)
+from datasets.concrete import Field, Stroke, carve, fray, photograph, rasterise, surface, unit
+from datasets.decoys import DECOY_RATE, DECOYS, DISTRACTORS
+from datasets.domains import DOMAINS, Domain
 from datasets.files import cache_folder
 
 VERSION = 1  # a new drawing gets a new folder, so that studies never mix two samples
@@ -60,7 +50,14 @@ def sample_folder() -> Path:
     return folder
 
 
-def make_sample(folder: Path, *, images: int = 240, size: int = 227, seed: int = 2019) -> None:
+def make_sample(
+    folder: Path,
+    *,
+    images: int = 240,
+    size: int = 227,
+    seed: int = 2019,
+    domain: Domain = DOMAINS["plain"],
+) -> None:
     """Writes the sample as `folder/Negative/0000.jpg` ... and `folder/Positive/0000.jpg` ...
 
     The folder appears whole or not at all: it is written beside its place and renamed.
@@ -70,6 +67,7 @@ def make_sample(folder: Path, *, images: int = 240, size: int = 227, seed: int =
         images: How many in both classes together, even, at least 2.
         size: Side in pixels, at least 32.
         seed: Source of every choice, at least 0; the same seed gives the same bytes.
+        domain: Where the slabs lie.
 
     Raises:
         ValueError: If `images`, `size` or `seed` is out of range.
@@ -85,20 +83,20 @@ def make_sample(folder: Path, *, images: int = 240, size: int = 227, seed: int =
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        write_images(temporary, images=images, size=size, seed=seed)
+        write_images(temporary, images=images, size=size, seed=seed, domain=domain)
         temporary.chmod(0o755)
         put_in_place(temporary, folder)
     finally:
         rmtree(temporary, ignore_errors=True)
 
 
-def write_images(folder: Path, *, images: int, size: int, seed: int) -> None:
+def write_images(folder: Path, *, images: int, size: int, seed: int, domain: Domain) -> None:
     """Draws both classes into `folder` and waits until they are on the disk."""
     for cracked, name in enumerate(("Negative", "Positive")):
         (folder / name).mkdir()
         for index in range(images // 2):
             random = np.random.default_rng([seed, cracked, index])
-            picture = draw_concrete(random, size=size, cracked=bool(cracked))
+            picture = draw_concrete(random, domain, size=size, cracked=bool(cracked))
             with (folder / name / f"{index:04d}.jpg").open("wb") as file:
                 Image.fromarray(picture).save(file, "JPEG", quality=QUALITY)
                 file.flush()
@@ -115,35 +113,38 @@ def put_in_place(temporary: Path, folder: Path) -> None:
         raise
 
 
-def draw_concrete(random: np.random.Generator, *, size: int, cracked: bool) -> NDArray[np.uint8]:
+def draw_concrete(
+    random: np.random.Generator, domain: Domain, *, size: int, cracked: bool
+) -> NDArray[np.uint8]:
     """One photograph of a concrete slab.
 
     Args:
         random: Source of every choice.
+        domain: Where the slab lies.
         size: Side in pixels; what is drawn scales with it.
         cracked: Whether it has a crack.
 
     Returns:
         uint8 RGB array (size, size, 3).
     """
-    picture = surface(random, size)
+    picture = surface(random, size, roughness=domain.roughness) * domain.exposure
     for distract, rate in DISTRACTORS.items():
         if random.random() < rate:
             picture = distract(random, picture)
     if cracked:
-        picture = add_crack(random, picture)
+        picture = add_crack(random, picture, domain)
     elif random.random() < DECOY_RATE:
         decoys, shares = list(DECOYS), list(DECOYS.values())
         picture = decoys[random.choice(len(decoys), p=shares)](random, picture)
-    return photograph(random, picture)
+    return photograph(random, picture, slope=domain.slope)
 
 
-def add_crack(random: np.random.Generator, picture: Field) -> Field:
+def add_crack(random: np.random.Generator, picture: Field, domain: Domain) -> Field:
     """A branching crack across the picture, from hairline to 12 pixels wide."""
     size = len(picture)
-    width = np.exp(random.uniform(np.log(2.5), np.log(11))) * unit(size)
+    width = np.exp(random.uniform(*np.log(domain.crack_widths))) * unit(size)
     mask = fray(random, rasterise(list(crack(random, size, width)), size), 0.7 * unit(size))
-    return carve(random, picture, mask, darkness=random.uniform(0.45, 0.85))
+    return carve(random, picture, mask, darkness=random.uniform(*domain.crack_darkness))
 
 
 def crack(random: np.random.Generator, size: int, width: float) -> Iterator[Stroke]:
@@ -182,66 +183,3 @@ def swelling(random: np.random.Generator, count: int) -> Field:
     smooth: Field = np.convolve(rough, np.ones(9) / 3, mode="valid")
     factors: Field = np.exp(0.28 * smooth)
     return factors
-
-
-def line(random: np.random.Generator, size: int, *, bend: float) -> Field:
-    """Points (40, 2) of a smooth line through the picture, straight if `bend` is 0."""
-    angle = random.uniform(0, np.pi)
-    towards = np.array([np.cos(angle), np.sin(angle)]) * size
-    beside = np.array([-towards[1], towards[0]])
-    along = np.linspace(-0.8, 0.8, 40)[:, None]
-    offset = random.uniform(-0.3, 0.3)
-    curve = bend * random.uniform(-1, 1) * (along**2 - 0.2) + bend * random.normal() * along**3
-    points: Field = size / 2 + along * towards + (offset + curve) * beside
-    return points
-
-
-def add_joint(random: np.random.Generator, picture: Field) -> Field:
-    """One straight gap between two slabs, or two that meet at a right angle."""
-    size = len(picture)
-    width = np.exp(random.uniform(np.log(3), np.log(9))) * unit(size)
-    points = line(random, size, bend=0)
-    strokes = [(points, np.full(len(points), width))]
-    if random.random() < 0.2:
-        turned = (points - points[20]) @ np.array([[0, 1], [-1, 0]]) + points[20]
-        strokes.append((turned[20:], np.full(20, width)))
-    mask = fray(random, rasterise(strokes, size), random.uniform(0, 0.25) * unit(size))
-    return carve(random, picture, mask, darkness=random.uniform(0.45, 0.85))
-
-
-def add_hair(random: np.random.Generator, picture: Field) -> Field:
-    """One to three hairs or fibres: thin, smooth, bent and equally wide throughout."""
-    size = len(picture)
-    strokes = []
-    for _ in range(random.integers(1, 4)):
-        points = line(random, size, bend=0.6)[random.integers(0, 14) : random.integers(26, 40)]
-        strokes.append((points, np.full(len(points), random.uniform(1, 3) * unit(size))))
-    loss = random.uniform(0.4, 0.85) * rasterise(strokes, size)
-    return picture * (1 - loss[..., None])
-
-
-def add_scratches(random: np.random.Generator, picture: Field) -> Field:
-    """A bundle of thin straight scratches, some of them pale, some dark with dirt."""
-    size = len(picture)
-    for _ in range(random.integers(2, 7)):
-        points = line(random, size, bend=0.05)[random.integers(0, 20) : random.integers(22, 40)]
-        widths = random.uniform(0.6, 2) * np.sin(np.linspace(0.1, np.pi, len(points)))
-        change = random.choice([0.2, -0.5]) * random.uniform(0.4, 1)
-        mask = rasterise([(points, widths * unit(size))], size)
-        picture = picture * (1 + change * mask[..., None])
-    return picture
-
-
-def add_pits(random: np.random.Generator, picture: Field) -> Field:
-    """Large dark holes where gravel has broken out."""
-    size = len(picture)
-    mask = holes(random, size, count=int(random.integers(4, 20)), radius=5)
-    return carve(random, picture, mask, darkness=random.uniform(0.35, 0.75))
-
-
-# Both classes have these, equally often.
-DISTRACTORS = {soil: 0.25, shade: 0.15, add_scratches: 0.1, add_hair: 0.1, add_joint: 0.05}
-
-# Most sound slabs have one of these in the crack's stead; shares of one.
-DECOYS = {add_joint: 0.5, add_hair: 0.15, add_scratches: 0.1, add_pits: 0.25}
-DECOY_RATE = 0.85

@@ -38,6 +38,31 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return table
 
 
+def prediction_rows(
+    files: Sequence[str],
+    truth: Sequence[str],
+    classes: Sequence[str],
+    stages: Mapping[str, NDArray[np.floating]],
+) -> pd.DataFrame:
+    """The table that `evaluate` reads.
+
+    Args:
+        files: Each image's file.
+        truth: Each image's class.
+        classes: The names of the classes, in the model's order.
+        stages: By stage, probabilities of shape (images, classes).
+    """
+    columns = [f"p_{name}" for name in classes]
+    return pd.concat(
+        [
+            pd.DataFrame({"file": files, "class": truth, "stage": stage}).join(
+                pd.DataFrame(probabilities, columns=columns)
+            )
+            for stage, probabilities in stages.items()
+        ]
+    )
+
+
 def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
     """Every number of the test report, recomputable from predictions.csv.
 

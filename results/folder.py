@@ -75,6 +75,19 @@ class StudyFolder:
         """The probabilities of every test image, from which the metrics follow."""
         return self.best_path / "predictions.csv"
 
+    @property
+    def evaluations_path(self) -> Path:
+        """What the retrained model showed on other folders, one folder each."""
+        return self.path / "evaluations"
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The metrics of every other folder that was tested, by name.
+
+        Raises:
+            StudyStateError: If a file is damaged; the message names it.
+        """
+        return [read_json(p) for p in sorted(self.evaluations_path.glob("*/metrics.json"))]
+
     def manifest(self) -> dict[str, Any]:
         """The content of study.json.
 

@@ -1,12 +1,14 @@
 """How sure a result is: intervals of the numbers that are reported."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from scipy.stats import binomtest
+import numpy as np
+from scipy.stats import binomtest, sem, t
 
 
 class Interval(NamedTuple):
-    """A confidence interval, 0 <= low <= high <= 1."""
+    """A confidence interval, low <= high."""
 
     low: float
     high: float
@@ -37,3 +39,18 @@ def wilson_interval(correct: int, total: int, *, level: float = 0.95) -> Interva
         raise ValueError(f"The level must lie between 0 and 1; received {level}.")
     interval = binomtest(correct, total).proportion_ci(confidence_level=level, method="wilson")
     return Interval(float(interval.low), float(interval.high))
+
+
+def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
+    """Confidence interval of a mean by Student's t; the mean itself if all values are equal.
+
+    Raises:
+        ValueError: If there are fewer than 2 values.
+    """
+    if len(values) < 2:
+        raise ValueError(f"An interval needs at least 2 values; received {len(values)}.")
+    mean, error = float(np.mean(values)), float(sem(values))
+    if error == 0:
+        return Interval(mean, mean)
+    low, high = t.interval(level, len(values) - 1, loc=mean, scale=error)
+    return Interval(float(low), float(high))

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -70,12 +71,15 @@ def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     epochs (the rungs of all completed trials added up), seconds (wall time of the search),
     objective, score, rung, trial and settings of the trial that `study best` retrained, or
     would; test_images, test_accuracy with its 95 % interval, test_loss and test_macro_f1,
-    which are blank until `study best` was run.
+    which are blank until `study best` was run; and for every other folder that one of them
+    was tested on by `study evaluate`, on_<folder> (accuracy) with its interval.
 
     Raises:
         StudyStateError: If a study's files are damaged.
     """
-    return _frame([_row(study) for study in studies], _COMPARISON)
+    rows = [_row(study) | _elsewhere(study) for study in studies]
+    others = sorted({name for row in rows for name in row if name.startswith("on_")})
+    return _frame(rows, [*_COMPARISON, *others])
 
 
 def differences(studies: Sequence[StudyFolder]) -> list[str]:
@@ -233,6 +237,16 @@ def _row(study: StudyFolder) -> dict[str, Any]:
         "test_loss": test.get("loss"),
         "test_macro_f1": test.get("macro_f1"),
     }
+
+
+def _elsewhere(study: StudyFolder) -> dict[str, float]:
+    """Accuracies on other folders, by the folder's name and the first digits of its content."""
+    row: dict[str, float] = {}
+    for metrics in study.evaluations():
+        name = f"on_{PurePath(metrics['data']).name}_{metrics['fingerprint'][:4]}"
+        low, high = metrics["test"]["accuracy_interval"]
+        row |= {name: metrics["test"]["accuracy"], f"{name}_low": low, f"{name}_high": high}
+    return row
 
 
 def _chosen(

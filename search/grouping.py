@@ -29,7 +29,7 @@ def group_folder(folder: ImageFolder, options: SearchOptions, progress: Progress
     links: list[Sequence[str]] = []
     if options.groups:
         with progress.counting("looking for copies", 0) as done:
-            found = find_pairs(folder.root, folder.images, on_image=lambda: done(1))
+            found = find_pairs(folder.files(), on_image=lambda: done(1))
         links += [(pair.first, pair.second) for pair in found]
     pictures = group_images(folder.images, links)
     _note_copies(folder, pictures, options, progress)

@@ -25,7 +25,7 @@ from models.precision import Precision, choose_precision
 from models.recipe import DivergedError, Outcome, train
 from models.sources import CountedSource, FeatureSource, ImageSource, Source
 from models.stages import predict_stages
-from results.evaluation import evaluate, read_predictions
+from results.evaluation import evaluate, prediction_rows, read_predictions
 from results.folder import StudyFolder
 from results.trials import best_trial
 from search.data import reopen_data
@@ -212,15 +212,7 @@ class _Retraining:
                 on_images=done,
             )
         truth = [self.classes[label] for label in test.labels]
-        columns = [f"p_{name}" for name in self.classes]
-        return pd.concat(
-            [
-                pd.DataFrame({"file": files, "class": truth, "stage": stage}).join(
-                    pd.DataFrame(probabilities, columns=columns)
-                )
-                for stage, probabilities in answers.items()
-            ]
-        )
+        return prediction_rows(files, truth, self.classes, answers)
 
 
 def _require_finished(study: StudyFolder, manifest: dict[str, Any]) -> None:

@@ -74,6 +74,8 @@ def build_app() -> typer.Typer:
     """The commands in the order of the help; their modules import nothing heavy."""
     from study.best import best_command
     from study.compare import compare_command
+    from study.data import build_data_app
+    from study.evaluate import evaluate_command
     from study.list import list_command
     from study.search import search_command
     from study.show import show_command
@@ -85,9 +87,11 @@ def build_app() -> typer.Typer:
     app.callback(invoke_without_command=True)(_study)
     app.command("search")(search_command)
     app.command("best")(best_command)
+    app.command("evaluate")(evaluate_command)
     app.command("list")(list_command)
     app.command("show")(show_command)
     app.command("compare")(compare_command)
+    app.add_typer(build_data_app(), name="data")
     return app
 
 

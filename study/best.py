@@ -61,20 +61,13 @@ def best_command(
 
 
 def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
-    from results.evaluation import STAGE_NAMES, readable_report
     from study.display import describe
+    from study.scores import print_scores
 
-    test = metrics["test"]
-    low, high = test["accuracy_interval"]
     typer.echo(f"Study {study.name}, trial {metrics['trial']}: {describe(metrics['settings'])}")
     typer.echo(f"Trained {metrics['epochs']} epochs on {metrics['trained_on']}; ", nl=False)
     typer.echo(f"kept epoch {metrics['selected_epoch']}.\n")
-    typer.echo(f"{'test images':<18}{'loss':>10}{'accuracy':>10}")
-    for stage, scores in test["stages"].items():
-        typer.echo(f"{STAGE_NAMES[stage]:<18}{scores['loss']:>10.4f}{scores['accuracy']:>10.4f}")
-    typer.echo(f"\nTest accuracy {test['accuracy']:.4f} ", nl=False)
-    typer.echo(f"({test['interval']} interval {low:.4f} to {high:.4f}, {test['images']} images)\n")
-    typer.echo(readable_report(test))
+    print_scores(metrics["test"])
     opened = len(metrics["test_opened"])
     if opened > 1:
         typer.echo(f"The test split was opened {opened} times: {', '.join(metrics['test_opened'])}")

@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from datasets import sample
+from datasets.domains import DOMAINS, Domain
 from datasets.sample import draw_concrete, make_sample, sample_folder, sample_path
 
 COLOUR_BINS = 16
@@ -92,7 +94,7 @@ def test_another_seed_gives_other_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cracked", [False, True])
 @pytest.mark.parametrize("size", [32, 65, 227])
 def test_drawing_fills_the_size_asked_for(size: int, cracked: bool) -> None:
-    picture = draw_concrete(np.random.default_rng(0), size=size, cracked=cracked)
+    picture = draw_concrete(np.random.default_rng(0), DOMAINS["plain"], size=size, cracked=cracked)
     assert picture.shape == (size, size, 3)
     assert picture.dtype == np.uint8
     assert picture.std() > 1
@@ -112,11 +114,11 @@ def test_an_interrupted_write_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def draw_until_cracked(
-        random: np.random.Generator, *, size: int, cracked: bool
+        random: np.random.Generator, domain: Domain, *, size: int, cracked: bool
     ) -> NDArray[np.uint8]:
         if cracked:
             raise KeyboardInterrupt
-        return draw_concrete(random, size=size, cracked=cracked)
+        return draw_concrete(random, domain, size=size, cracked=cracked)
 
     monkeypatch.setattr(sample, "draw_concrete", draw_until_cracked)
     with pytest.raises(KeyboardInterrupt):
@@ -149,11 +151,26 @@ def test_of_two_processes_the_first_ones_sample_is_used(
     make_sample(theirs, images=4, size=40, seed=1)
     write_images = sample.write_images
 
-    def write_while_another_finishes(folder: Path, *, images: int, size: int, seed: int) -> None:
-        write_images(folder, images=images, size=size, seed=seed)
+    def write_while_another_finishes(folder: Path, **drawing: Any) -> None:
+        write_images(folder, **drawing)
         shutil.copytree(theirs, small_cached_sample / f"sample-{sample.VERSION}")
 
     monkeypatch.setattr(sample, "write_images", write_while_another_finishes)
     folder = sample_folder()
     assert content(folder) == content(theirs)
     assert list(small_cached_sample.iterdir()) == [folder]
+
+
+def test_a_finer_domain_has_darker_slabs_and_finer_cracks_and_none_in_common(
+    tmp_path: Path,
+) -> None:
+    brightness, crack = {}, {}
+    for name, domain in DOMAINS.items():
+        make_sample(tmp_path / name, images=12, seed=domain.seed, domain=domain)
+        images = [np.asarray(Image.open(p).convert("L")) for p in tmp_path.glob(f"{name}/*/*.jpg")]
+        brightness[name] = float(np.mean(images))
+        crack[name] = domain.crack_widths[1]
+    assert brightness["fine"] < 0.85 * brightness["plain"]
+    assert crack["fine"] < 0.5 * crack["plain"]
+    contents = [{p.read_bytes() for p in tmp_path.glob(f"{name}/*/*.jpg")} for name in DOMAINS]
+    assert contents[0].isdisjoint(contents[1])

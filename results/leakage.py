@@ -1,0 +1,59 @@
+"""What a random split hides, as one table."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import pandas as pd
+
+from results.statistics import mean_interval
+
+
+class ProbeResult(Protocol):
+    """One probe's test; `search.leakage.ProbeRun` is one."""
+
+    @property
+    def split(self) -> str:
+        """Which kind of split."""
+
+    @property
+    def seed(self) -> int:
+        """Of the split."""
+
+    @property
+    def test_images(self) -> int:
+        """How many were tested."""
+
+    @property
+    def with_copy(self) -> int:
+        """Test images that have a copy among the training images."""
+
+    @property
+    def errors(self) -> int:
+        """Test images classified wrongly."""
+
+
+def leakage_table(runs: Sequence[ProbeResult]) -> pd.DataFrame:
+    """One row per kind of split, in the order of their first run.
+
+    Columns: split, seeds (how many), test_images (mean), with_copy and error (shares in
+    [0, 1], means over the seeds), error_low and error_high (95 % interval of the mean error
+    over seeds; the seeds share images, so it tells how much the split matters, not how much
+    other photographs would).
+    """
+    rows = []
+    for split in dict.fromkeys(run.split for run in runs):
+        chosen = [run for run in runs if run.split == split]
+        errors = [run.errors / run.test_images for run in chosen]
+        interval = mean_interval(errors)
+        rows.append(
+            {
+                "split": split,
+                "seeds": len(chosen),
+                "test_images": round(sum(run.test_images for run in chosen) / len(chosen)),
+                "with_copy": sum(run.with_copy / run.test_images for run in chosen) / len(chosen),
+                "error": sum(errors) / len(errors),
+                "error_low": max(interval.low, 0.0),
+                "error_high": min(interval.high, 1.0),
+            }
+        )
+    return pd.DataFrame(rows)

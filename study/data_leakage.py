@@ -1,0 +1,39 @@
+"""`study data leakage`: what a split that takes no notice of copies would hide."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from study.tables import Format, FormatOption, print_frame
+
+
+def leakage_command(
+    folder: Annotated[Path, typer.Argument(help="One sub-folder per class.")],
+    seeds: Annotated[int, typer.Option(min=2, help="Splits of each kind.")] = 5,
+    image_size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 224,
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Compare a random split with one that keeps copies of a picture together.
+
+    The same probe, a logistic regression on frozen VGG16 features, is trained and tested on
+    both. What it gains on the random split, it owes to pictures that it was trained on.
+
+    Example: study data leakage photographs --seeds 10
+    """
+    from study.quiet import import_tensorflow
+
+    import_tensorflow()
+
+    from models.base import load_weights
+    from results.leakage import leakage_table
+    from search.leakage import probe_leakage
+    from search.options import SearchOptions
+    from study.display import Display
+
+    options = SearchOptions(data=str(folder), image_size=image_size, precision=precision)
+    with Display() as display:
+        weights = load_weights(options.weights, seed=options.seed)
+        runs = probe_leakage(options, weights, range(1, seeds + 1), display)
+    print_frame(leakage_table(runs), format, f"Errors of a linear probe on {folder}")

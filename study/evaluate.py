@@ -1,0 +1,48 @@
+"""`study evaluate`: the retrained model on another folder of photographs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate_command(
+    data: Annotated[Path, typer.Option(help="Folder with one sub-folder per class.")],
+    name: Annotated[
+        str | None, typer.Argument(help="The study.", show_default="the latest")
+    ] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="FOLDER=CLASS where a class is called otherwise; repeatable."),
+    ] = None,
+) -> None:
+    """Test a retrained model on photographs from elsewhere.
+
+    Pictures that the study trained or validated on, and copies of them, are left out.
+
+    Example: study evaluate first --data bridges --map Cracked=Positive --map Sound=Negative
+    """
+    from datasets.errors import UsageError
+    from results.folder import RUNS, latest_study, open_study
+    from study.display import Display
+    from study.quiet import import_tensorflow
+    from study.scores import print_scores
+
+    names = dict(pair.split("=", 1) for pair in mapping or () if "=" in pair)
+    if len(names) < len(mapping or ()):
+        raise UsageError(
+            f"--map {' --map '.join(mapping or ())} cannot be used.",
+            "Expected FOLDER=CLASS, each folder once.",
+            "--map Cracked=Positive",
+        )
+    study = open_study(RUNS, name) if name else latest_study(RUNS)
+    import_tensorflow()
+
+    from search.transfer import evaluate_elsewhere
+
+    with Display() as display:
+        metrics = evaluate_elsewhere(study, data, names, display)
+    typer.echo(f"Study {study.name} on {data}\n")
+    print_scores(metrics["test"])
+    typer.echo(f"Everything is in {study.evaluations_path}/")
+    typer.echo(f"Next: study compare {study.name} ANOTHER")

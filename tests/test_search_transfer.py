@@ -1,0 +1,131 @@
+"""`study evaluate`: another folder, other names of classes, and nothing that was trained on."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+from small_study import Recorder, Search, draw_images
+
+from datasets.errors import DataError, ExitCode, StudyStateError, UsageError
+from datasets.splits import read_split
+from results.evaluation import evaluate, read_predictions
+from results.folder import StudyFolder
+from results.tables import comparison
+from search.retraining import retrain
+from search.transfer import evaluate_elsewhere
+from study.app import run
+
+
+@pytest.fixture(scope="module")
+def retrained(whole: Search, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small study, retrained."""
+    runs = tmp_path_factory.mktemp("elsewhere") / "runs"
+    shutil.copytree(whole.study.path, runs / "small")
+    retrain(StudyFolder(runs / "small"), Recorder(), fast=True)
+    return runs / "small"
+
+
+@pytest.fixture
+def study(retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(retrained, Path("runs/small"))
+    return StudyFolder(Path("runs/small"))
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """28 slabs that the study has never seen, under other names of the classes."""
+    folder = draw_images(tmp_path / "other slabs", seed=9)
+    (folder / "Negative").rename(folder / "Sound")
+    (folder / "Positive").rename(folder / "Cracked")
+    return folder
+
+
+MAPPED = {"Sound": "Negative", "Cracked": "Positive"}
+
+
+def test_another_folder_gets_the_tables_of_best_and_a_row_in_compare(
+    study: StudyFolder, other: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mapped = [f"--map={old}={new}" for old, new in MAPPED.items()]
+    assert run(["evaluate", "small", "--data", str(other), *mapped]) == ExitCode.OK
+    out, _ = capsys.readouterr()
+    assert "Test accuracy" in out
+    assert "true Positive" in out
+    (metrics,) = study.evaluations()
+    assert metrics["test"]["images"] == 28
+    assert metrics["left_out"] == 0
+    (predictions,) = study.evaluations_path.glob("other-slabs-*/predictions.csv")
+    stored = read_predictions(predictions)
+    assert metrics["test"] == evaluate(stored, ["Negative", "Positive"])
+    assert stored["file"].iloc[0].startswith("Cracked/")
+    row = comparison([study]).iloc[0]
+    column = f"on_other slabs_{metrics['fingerprint'][:4]}"
+    assert row[column] == metrics["test"]["accuracy"]
+    assert row[f"{column}_low"] <= row[column] <= row[f"{column}_high"]
+    assert run(["compare", "small", "--format", "json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)[0][column] == row[column]
+
+
+def test_the_study_s_own_test_images_get_the_scores_of_best_again(
+    study: StudyFolder, whole: Search
+) -> None:
+    told = Recorder()
+    images = Path(study.manifest()["data"])
+    metrics = evaluate_elsewhere(study, images, {}, told)
+    rows = read_split(study.split_path)
+    assert metrics["left_out"] == sum(row.subset != "test" for row in rows)
+    assert metrics["test"]["images"] == sum(row.subset == "test" for row in rows)
+    best = study.metrics()
+    assert best is not None
+    assert metrics["test"]["accuracy"] == best["test"]["accuracy"]
+    assert metrics["test"]["loss"] == pytest.approx(best["test"]["loss"], rel=1e-4)
+    assert "are left out: the study trained or validated" in told.notes[-1]
+
+
+def test_a_turned_copy_of_a_training_image_is_not_tested(study: StudyFolder, other: Path) -> None:
+    trained = next(row for row in read_split(study.split_path) if row.subset == "train")
+    image = Image.open(Path(study.manifest()["data"]) / trained.file)
+    image.transpose(Image.Transpose.ROTATE_90).save(other / "Sound" / "turned.png")
+    metrics = evaluate_elsewhere(study, other, MAPPED, Recorder())
+    assert metrics["left_out"] == 1
+    assert metrics["test"]["images"] == 28
+    (predictions,) = study.evaluations_path.glob("*/predictions.csv")
+    assert "Sound/turned.png" not in pd.read_csv(predictions)["file"].tolist()
+
+
+def test_a_folder_with_nothing_new_is_refused(study: StudyFolder, tmp_path: Path) -> None:
+    for row in read_split(study.split_path):
+        if row.subset == "train":
+            (tmp_path / "old" / row.label).mkdir(parents=True, exist_ok=True)
+            shutil.copy(Path(study.manifest()["data"]) / row.file, tmp_path / "old" / row.file)
+    with pytest.raises(DataError, match=r"nothing in .* is new to study small"):
+        evaluate_elsewhere(study, tmp_path / "old", {}, Recorder())
+    assert study.evaluations() == []
+
+
+@pytest.mark.parametrize("names", [{}, {"Sound": "Negative"}, MAPPED | {"Rusty": "Positive"}])
+def test_classes_that_the_study_does_not_know_are_refused(
+    names: dict[str, str], study: StudyFolder, other: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"does not fit\.\nExpected the study's classes Negative"):
+        evaluate_elsewhere(study, other, names, Recorder())
+
+
+def test_a_study_without_a_retrained_model_names_the_command(
+    whole: Search, other: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(StudyStateError, match="study best whole"):
+        evaluate_elsewhere(whole.study, other, MAPPED, Recorder())
+
+
+@pytest.mark.parametrize("typed", [["Cracked"], ["A=B", "A=C"]])
+def test_a_map_that_is_none_is_refused(
+    typed: list[str], study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [part for one in typed for part in ("--map", one)]
+    assert run(["evaluate", "small", "--data", ".", *arguments]) == ExitCode.USAGE
+    assert "Expected FOLDER=CLASS" in capsys.readouterr().err
