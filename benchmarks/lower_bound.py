@@ -37,7 +37,7 @@ def time_bare_loops(study: StudyFolder) -> dict[str, float]:
     """Seconds of all passes and of all steps that the study's trials cannot do without."""
     manifest = study.manifest()
     options = SearchOptions.from_json(manifest["options"])
-    data = reopen_data(study, Path(manifest["data"]), manifest["classes"])
+    data = reopen_data(study, manifest)
     network = Network(
         load_weights(options.weights, seed=options.seed),
         size=options.image_size,

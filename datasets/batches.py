@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from datasets.augmentation import apply_transforms, view_transforms
 from datasets.decoding import UnreadableImageError, decode_image
 from datasets.errors import DataError
+from datasets.folders import Roots, locate
 from datasets.splits import SplitRow
 
 
@@ -34,13 +35,13 @@ class Subset:
         )
 
 
-def subset_of(root: Path, rows: Sequence[SplitRow], name: str, classes: Sequence[str]) -> Subset:
+def subset_of(roots: Roots, rows: Sequence[SplitRow], name: str, classes: Sequence[str]) -> Subset:
     """Collects one subset of a split; `classes` gives the labels their numbers."""
     chosen = [row for row in rows if row.subset == name]
     place = {label: number for number, label in enumerate(classes)}
     return Subset(
         name,
-        [root / row.file for row in chosen],
+        [locate(roots, row.file) for row in chosen],
         np.array([place[row.label] for row in chosen], np.int32),
         [row.sha256 for row in chosen],
         list(classes),

@@ -3,10 +3,10 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from datasets.decoding import UnreadableImageError, decode_image
 from datasets.errors import DataError
@@ -17,6 +17,18 @@ OTHER_IMAGES = frozenset({".gif", ".webp", ".tif", ".tiff", ".heic", ".avif"})
 SPLIT_NAMES = frozenset(
     {"train", "training", "val", "valid", "validation", "test", "testing"}
 )  # of the parts of a ready-made split; a class of that name beside others is a class
+
+
+Roots: TypeAlias = Mapping[str, Path]
+"""Folders by the name of the source that files begin with; one alone has the name ""."""
+
+
+def locate(roots: Roots, file: str) -> Path:
+    """Where a file is, on this machine."""
+    if "" in roots:
+        return roots[""] / file
+    source, _, rest = file.partition("/")
+    return roots[source] / rest
 
 
 class LabelledImage(NamedTuple):
@@ -37,14 +49,14 @@ class Fault(NamedTuple):
 class ImageFolder(NamedTuple):
     """What is in a folder of class folders: classes, images and faults, each sorted by name."""
 
-    root: Path
+    roots: Roots
     classes: list[str]
     images: list[LabelledImage]
     faults: list[Fault]
 
     def files(self) -> dict[str, Path]:
         """One file of each content, by SHA-256."""
-        return {image.sha256: self.root / image.file for image in self.images}
+        return {image.sha256: locate(self.roots, image.file) for image in self.images}
 
     @property
     def fingerprint(self) -> str:
@@ -109,7 +121,7 @@ def read_folder(root: Path, *, on_image: Callable[[], None] = lambda: None) -> I
             (images if isinstance(result, LabelledImage) else faults).append(result)  # type: ignore[arg-type]
             on_image()
     _require_classes(folders, images, faults)
-    return ImageFolder(root, [folder.name for folder in folders], images, faults)
+    return ImageFolder({"": root}, [folder.name for folder in folders], images, faults)
 
 
 def _refuse_split(root: Path, folders: Sequence[Path]) -> None:

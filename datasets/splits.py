@@ -15,6 +15,7 @@ from datasets.folders import LabelledImage
 from datasets.groups import group_images
 
 SUBSETS = ("train", "validation", "test")
+HELD_OUT = "held-out"  # other folders' images: tested on apart, never trained on
 DEFAULT_SHARES = (0.70, 0.15, 0.15)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from results.evaluation import STAGE_NAMES
-from results.tables import duration, is_sample, markdown_table
+from results.formats import duration, markdown_table
+from results.tables import is_sample
 
 _REPORT = ("precision", "recall", "f1-score")
 

@@ -81,11 +81,7 @@ class StudyFolder:
         return self.path / "evaluations"
 
     def evaluations(self) -> list[dict[str, Any]]:
-        """The metrics of every other folder that was tested, by name.
-
-        Raises:
-            StudyStateError: If a file is damaged; the message names it.
-        """
+        """The metrics of every other folder that was tested, by name."""
         return [read_json(p) for p in sorted(self.evaluations_path.glob("*/metrics.json"))]
 
     def manifest(self) -> dict[str, Any]:
@@ -101,7 +97,7 @@ class StudyFolder:
         return manifest
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Replaces study.json, the whole file or nothing."""
+        """Replaces study.json."""
         write_json(self.manifest_path, manifest)
 
     def trials(self) -> list[TrialRecord]:

@@ -1,7 +1,6 @@
-"""Studies as tables, one row each, and any table as text."""
+"""Studies as tables, one row each."""
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import PurePath
@@ -9,12 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from datasets.errors import StudyStateError, UsageError
+from datasets.errors import StudyStateError
 from results.folder import StudyFolder
 from results.records import SETTINGS, TrialRecord
 from results.trials import rank, with_whole_numbers
-
-FORMATS = ("csv", "json", "markdown", "latex")
 
 _COUNTS = ("trials", "planned_trials", "failed_trials", "epochs", "rung", "test_images")
 _STUDIES = (
@@ -114,92 +111,9 @@ def differences(studies: Sequence[StudyFolder]) -> list[str]:
     return sentences
 
 
-def render(frame: pd.DataFrame, style: str, *, transposed: bool = False) -> str:
-    """A table as text that ends with a line break.
-
-    CSV and JSON keep every digit, one row per study or trial; Markdown and LaTeX are rounded
-    for reading.
-
-    Args:
-        frame: Any table of this package.
-        style: One of `FORMATS`.
-        transposed: In Markdown and LaTeX, print the rows as columns.
-
-    Raises:
-        UsageError: If the format is unknown.
-    """
-    if style == "csv":
-        return frame.to_csv(index=False, lineterminator="\n")
-    if style == "json":
-        plain = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
-        return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    if style == "markdown":
-        shown = readable(frame, transposed=transposed)
-        return markdown_table(list(shown.columns), shown.to_numpy().tolist())
-    if style == "latex":
-        latex = readable(frame, transposed=transposed).to_latex(index=False, escape=True)
-        return latex.replace("→", r"$\rightarrow$")
-    raise UsageError(f"No format {style!r}.", f"Expected one of {', '.join(FORMATS)}.")
-
-
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in GitHub's Markdown; a bar inside a cell is escaped."""
-    cells = [[str(cell).replace("|", r"\|") for cell in row] for row in (head, *rows)]
-    cells.insert(1, ["---"] * len(head))
-    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
-
-
-def readable(frame: pd.DataFrame, *, transposed: bool = False) -> pd.DataFrame:
-    """The same table as text for people: rounded numbers, headings in words, blanks empty.
-
-    Args:
-        frame: Any table of this package.
-        transposed: Turn rows into columns, headed by the first column.
-    """
-    columns = {
-        _heading(str(name)): [_cell(str(name), value) for value in frame[name]]
-        for name in frame.columns
-    }
-    shown = pd.DataFrame(columns, dtype=object)
-    if not transposed:
-        return shown
-    first = shown.columns[0]
-    return shown.set_index(first).T.reset_index(names=first)
-
-
-def duration(seconds: float) -> str:
-    """A time in words, e.g. "45 s", "2 min 05 s" or "3 h 07 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def is_sample(manifest: Mapping[str, Any]) -> bool:
     """Whether a study is one of the built-in sample, not of a folder of images."""
-    return manifest["options"].get("data", "") is None
-
-
-def _heading(column: str) -> str:
-    # "seconds" would be wrong above "4 min 47 s".
-    return "time" if column == "seconds" else column.replace("_", " ").replace(" f1", " F1")
-
-
-def _cell(column: str, value: Any) -> str:
-    if pd.isna(value):
-        return ""
-    if column == "seconds":
-        return duration(value)
-    if column == "created":
-        return str(value)[:16].replace("T", " ")
-    if not isinstance(value, float):
-        return str(value)
-    if column.endswith("learning_rate"):
-        return f"{value:.1e}".replace("e-0", "e-")
-    return f"{value:.2f}" if column == "dropout" else f"{value:.4f}"
+    return list(manifest["options"].get("data", "?")) == []
 
 
 def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
@@ -215,7 +129,7 @@ def _row(study: StudyFolder) -> dict[str, Any]:
         "study": study.name,
         "state": study.state(),
         "created": manifest["created"],
-        "data": options.get("data"),
+        "data": ", ".join(options.get("data") or ()) or None,
         "algorithm": options.get("algorithm"),
         "trials": len(records),
         "planned_trials": manifest.get("planned_trials"),

@@ -1,7 +1,8 @@
-"""From a study's options to its images: folder or sample, split, and what had to be left out."""
+"""From a study's options to its images: folders or sample, split, and what had to be left out."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from datasets.batches import Subset, subset_of
 from datasets.errors import DataError, StudyError, StudyStateError
@@ -9,13 +10,25 @@ from datasets.files import file_sha256
 from datasets.folders import (
     ImageFolder,
     LabelledImage,
+    Roots,
     class_folders,
+    locate,
     loose_images,
     read_folder,
 )
 from datasets.sample import sample_folder, sample_path
-from datasets.splits import SplitRow, parse_shares, read_split, split_images, write_split
+from datasets.sources import join_folders, name_sources
+from datasets.splits import (
+    HELD_OUT,
+    SUBSETS,
+    SplitRow,
+    parse_shares,
+    read_split,
+    split_images,
+    write_split,
+)
 from results.folder import StudyFolder, list_studies
+from search.elsewhere import place_elsewhere
 from search.grouping import group_folder, note_first
 from search.options import SearchOptions
 from search.progress import Progress
@@ -31,20 +44,26 @@ class StudyData(NamedTuple):
     conflicts: list[list[LabelledImage]]  # one picture, several labels: left out of all subsets
 
     def subset(self, name: str) -> Subset:
-        """The images of train, validation or test."""
-        return subset_of(self.folder.root, self.rows, name, self.folder.classes)
+        """The images of train, validation, test or held-out."""
+        return subset_of(self.folder.roots, self.rows, name, self.folder.classes)
+
+    def counts(self) -> dict[str, int]:
+        """How many images each subset has; held-out only where there are any."""
+        counts = {name: sum(row.subset == name for row in self.rows) for name in SUBSETS}
+        held_out = sum(row.subset == HELD_OUT for row in self.rows)
+        return counts | ({HELD_OUT: held_out} if held_out else {})
 
 
-def find_data(asked: Path | None) -> Path | None:
-    """The folder to study: the one asked for, `datasets/`, or None for the sample.
+def find_data(asked: Sequence[Path]) -> list[Path]:
+    """The folders to study: those asked for, else `datasets/`, or none for the sample.
 
     Images that lie in `datasets/` without class folders are a user's too: `read_folder` then says
     what is missing, where the sample would be studied in their stead.
     """
-    if asked is not None:
-        return asked.resolve()
+    if asked:
+        return [path.resolve() for path in asked]
     filled = class_folders(DEFAULT_FOLDER) or loose_images(DEFAULT_FOLDER)
-    return DEFAULT_FOLDER.resolve() if filled else None
+    return [DEFAULT_FOLDER.resolve()] if filled else []
 
 
 def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) -> StudyData:
@@ -53,27 +72,49 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
     Raises:
         DataError: If they cannot be studied.
     """
-    if options.data is None:
+    sources = _sources(options, progress)
+    with progress.counting("reading images", 0) as done:
+        folders = {
+            name: read_folder(root, on_image=lambda: done(1)) for name, root in sources.items()
+        }
+    folder = join_folders(folders)
+    note_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
+    grouping = group_folder(folder, options, progress)
+    conflicting = {image for conflict in grouping.conflicts for image in conflict}
+    images = [image for image in folder.images if image not in conflicting]
+    away = [i for i in images if _root(folder, i) in (*options.hold_out, options.validate_on)]
+    rows = split_images(
+        [image for image in images if image not in set(away)],
+        seed=options.seed,
+        groups=grouping.groups,
+        shares=parse_shares(options.split),
+        earlier=_earlier_places(options, study),
+    )
+    if away:
+        validating = [i for i in away if _root(folder, i) == options.validate_on]
+        held_out = [i for i in away if i not in set(validating)]
+        rows = place_elsewhere(rows, validating, held_out, grouping.groups, progress)
+    return StudyData(folder, rows, grouping.conflicts)
+
+
+def _sources(options: SearchOptions, progress: Progress) -> dict[str, Path]:
+    if not options.data:
         drawing = "" if sample_path().is_dir() else " (drawn at first use, half a minute)"
         progress.note(
             "No images in datasets/: using the built-in sample of 240 synthetic photographs"
             f"{drawing}.\n"
             "Your own: study search --data PATH, one sub-folder per class."
         )
-    root = sample_folder() if options.data is None else Path(options.data)
-    with progress.counting("reading images", 0) as done:
-        folder = read_folder(root, on_image=lambda: done(1))
-    note_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
-    grouping = group_folder(folder, options, progress)
-    left_out = {image for conflict in grouping.conflicts for image in conflict}
-    rows = split_images(
-        [image for image in folder.images if image not in left_out],
-        seed=options.seed,
-        groups=grouping.groups,
-        shares=parse_shares(options.split),
-        earlier=_earlier_places(options, study),
-    )
-    return StudyData(folder, rows, grouping.conflicts)
+    own = [Path(path) for path in options.data] or [sample_folder()]
+    validating = [Path(options.validate_on)] if options.validate_on else []
+    return name_sources([*own, *validating, *map(Path, options.hold_out)])
+
+
+def _root(folder: ImageFolder, image: LabelledImage) -> str:
+    """The folder that an image came from, as the options have it."""
+    if "" in folder.roots:
+        return str(folder.roots[""])
+    return str(folder.roots[image.file.partition("/")[0]])
 
 
 def _earlier_places(options: SearchOptions, study: StudyFolder) -> dict[str, str]:
@@ -82,12 +123,11 @@ def _earlier_places(options: SearchOptions, study: StudyFolder) -> dict[str, str
     A folder that has grown since then keeps its images where they were, so that no study
     tests on what another one on the same folder trained on.
     """
-    decisive = ("data", "seed", "split", "groups", "split_by", "keep_conflicts")
-    wanted = options.to_json()
+    decisive = ("data", "seed", "split", "groups", "split_by", "keep_conflicts", "validate_on")
     for other in (study, *reversed(list_studies(study.path.parent))):
         try:
-            stored = other.manifest()["options"]
-            if all(stored.get(name) == wanted[name] for name in decisive):
+            stored = SearchOptions.from_json(other.manifest()["options"])
+            if all(getattr(stored, name) == getattr(options, name) for name in decisive):
                 return {row.sha256: row.subset for row in read_split(other.split_path)}
         except (StudyError, OSError):
             continue  # not begun yet, or damaged: it has no split to keep to
@@ -103,23 +143,29 @@ def store_split(study: StudyFolder, data: StudyData) -> None:
     if not study.manifest_path.exists():
         write_split(study.split_path, data.rows)
     elif read_split(study.split_path) != data.rows:
+        folders = " and ".join(str(root) for root in data.folder.roots.values())
         raise StudyStateError(
             f"the images of study {study.name} have changed.",
-            f"Expected those of {study.split_path} in {data.folder.root}.",
+            f"Expected those of {study.split_path} in {folders}.",
             "put the images back, or --overwrite to start again.",
         )
 
 
-def reopen_data(study: StudyFolder, root: Path, classes: list[str]) -> StudyData:
+def stored_roots(manifest: Mapping[str, Any]) -> Roots:
+    """The folders of a study's images, by source."""
+    return {name: Path(root) for name, root in manifest["data"].items()}
+
+
+def reopen_data(study: StudyFolder, manifest: Mapping[str, Any]) -> StudyData:
     """The images of a stored split, each file's content checked.
 
     Raises:
         DataError: If a file is missing or has changed: a score on other images, or on images
             that have moved between subsets, would not be this study's.
     """
-    rows = read_split(study.split_path)
+    rows, roots = read_split(study.split_path), stored_roots(manifest)
     for row in rows:
-        path = root / row.file
+        path = locate(roots, row.file)
         if not path.is_file() or file_sha256(path) != row.sha256:
             found = "other content" if path.is_file() else "no file"
             raise DataError(
@@ -127,4 +173,4 @@ def reopen_data(study: StudyFolder, root: Path, classes: list[str]) -> StudyData
                 f"Expected {path} as {study.split_path} has it; found {found}.",
                 "put the images back, or start a new study.",
             )
-    return StudyData(ImageFolder(root, classes, [], []), rows, [])
+    return StudyData(ImageFolder(roots, manifest["classes"], [], []), rows, [])

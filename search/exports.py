@@ -62,7 +62,7 @@ def _checked_images(
     study: StudyFolder, manifest: dict[str, Any]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Some test images of all classes, and what the trained model answered to them."""
-    data = reopen_data(study, Path(manifest["data"]), manifest["classes"])
+    data = reopen_data(study, manifest)
     test = data.subset("test")
     spread = np.unique(np.linspace(0, len(test) - 1, CHECKED_IMAGES).astype(np.int64))
     size = manifest["options"]["image_size"]

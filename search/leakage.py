@@ -45,7 +45,7 @@ def probe_leakage(
     scikit-learn's or Keras' splitting does. Both train on 70 % of the images and test on 15 %.
 
     Args:
-        options: `data` (a folder), image size and precision.
+        options: `data` (one folder), image size and precision.
         weights: The base's.
         seeds: One split of each kind for each.
         progress: Told of the passes over the images.
@@ -55,7 +55,7 @@ def probe_leakage(
     """
     prepare_devices()
     with progress.counting("reading images", 0) as done:
-        folder = read_folder(Path(options.data or ""), on_image=lambda: done(1))
+        folder = read_folder(Path(options.data[0]), on_image=lambda: done(1))
     grouping = group_folder(folder, options, progress)
     left_out = {image for conflict in grouping.conflicts for image in conflict}
     images = [image for image in folder.images if image not in left_out]
@@ -92,7 +92,7 @@ def _pooled(
         classes=len(folder.classes),
         precision=choose_precision(options.precision),
     )
-    subset = subset_of(folder.root, rows, "all", folder.classes)
+    subset = subset_of(folder.roots, rows, "all", folder.classes)
     store = FeatureStore(network, subset, ("pooled",))
     with memory_errors():
         store.compute_all(1, progress.counting)

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from datasets.errors import StudyStateError
-from datasets.splits import SUBSETS
 from models.base import BaseWeights
 from results.folder import StudyFolder
 from search.data import StudyData
@@ -97,9 +96,9 @@ def _new_content(
         "options": options.to_json(),
         "schedule": [r._asdict() for r in schedule],
         "planned_trials": total_trials(schedule),
-        "data": str(data.folder.root),
+        "data": {name: str(root) for name, root in data.folder.roots.items()},
         "classes": data.folder.classes,
-        "images": {name: len(data.subset(name)) for name in SUBSETS},
+        "images": data.counts(),
         "faults": [fault._asdict() for fault in data.folder.faults],
         "groups": len({row.group for row in data.rows}),
         "conflicts": [[image.file for image in conflict] for conflict in data.conflicts],

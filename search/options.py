@@ -25,7 +25,9 @@ class SearchOptions:
         UsageError: If an option is out of its range, or does not go with another.
     """
 
-    data: str | None = None  # absolute path; None is the built-in sample
+    data: tuple[str, ...] = ()  # absolute paths, studied as one; none is the built-in sample
+    hold_out: tuple[str, ...] = ()  # other folders, on which only the retrained model is tested
+    validate_on: str | None = None  # another folder, which decides between configurations
     algorithm: str = "hyperband"
     max_epochs: int = 10
     factor: int = 3
@@ -60,6 +62,12 @@ class SearchOptions:
         if self.seed > LARGEST_SEED:
             raise UsageError(f"--seed {self.seed} is too large.", f"Expected up to {LARGEST_SEED}.")
         parse_shares(self.split)
+        away = {*self.hold_out, *filter(None, [self.validate_on])}
+        if shared := away & set(self.data) or set(self.hold_out) & {self.validate_on}:
+            raise UsageError(
+                f"{min(map(str, shared))} has two parts to play.",
+                "Expected each folder once among --data, --hold-out and --validate-on.",
+            )
         self._check_algorithm()
 
     def _check_algorithm(self) -> None:
@@ -121,7 +129,8 @@ class SearchOptions:
                 name: Dimension(**{**d, "choices": tuple(d["choices"])})
                 for name, d in content["space"].items()
             }
-            return cls(**{**content, "space": space})
+            folders = {name: tuple(content.get(name, ())) for name in ("data", "hold_out")}
+            return cls(**{**content, **folders, "space": space})
         except (AttributeError, KeyError, TypeError) as error:
             raise StudyStateError(
                 "the study's options cannot be read.",

@@ -8,12 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from datasets.augmentation import AUGMENTATION
 from datasets.batches import Subset
 from datasets.errors import SearchError, StudyStateError
 from datasets.files import write_json, write_text
+from datasets.splits import HELD_OUT
 from models.base import load_weights
 from models.checkpoint import load_outcome, save_outcome
 from models.devices import memory_errors, prepare_devices
@@ -24,8 +23,7 @@ from models.network import cut_below
 from models.precision import Precision, choose_precision
 from models.recipe import DivergedError, Outcome, train
 from models.sources import CountedSource, FeatureSource, ImageSource, Source
-from models.stages import predict_stages
-from results.evaluation import evaluate, prediction_rows, read_predictions
+from results.evaluation import evaluate, read_predictions
 from results.folder import StudyFolder
 from results.trials import best_trial
 from search.data import reopen_data
@@ -35,6 +33,7 @@ from search.options import SearchOptions
 from search.progress import Progress
 from search.runner import record_epoch
 from search.space import configuration_of
+from search.testing import predict_subset, scores_by_source
 
 CHECKPOINT = ".training.npz"  # a finished training until its test has been written
 FRESH_VIEWS, STORED_VIEWS = "images, augmented anew every epoch", "stored views"
@@ -111,7 +110,7 @@ class _Retraining:
                 f"Expected {AUGMENTATION}; an older version of this project made its views.",
                 f"study best {study.name}, without --fast.",
             )
-        self.data = reopen_data(study, Path(manifest["data"]), self.classes)
+        self.data = reopen_data(study, manifest)
         self.weights = load_weights(self.options.weights, seed=self.options.seed)
         begun_with = manifest.get("weights_sha256", self.weights.sha256)
         require_same_weights(study, begun_with, self.weights)
@@ -165,7 +164,9 @@ class _Retraining:
         self.manifest["test_opened"].append(now())
         self.study.write_manifest(self.manifest)
         predictions = folder / "predictions.csv"
-        write_text(predictions, self._predict(outcome).to_csv(index=False))
+        self._test(outcome, "test", predictions)
+        if HELD_OUT in self.manifest["images"]:
+            self._test(outcome, HELD_OUT, folder / "held-out.csv")
         metrics = {
             "study": self.study.name,
             "trial": self.trial.trial,
@@ -177,12 +178,26 @@ class _Retraining:
             "curve": [asdict(record_epoch(epoch)) for epoch in outcome.curve],
             "parameters": parameters,
             "test": evaluate(read_predictions(predictions), self.classes),
+            **scores_by_source(folder, self.data.folder),
             "test_opened": self.manifest["test_opened"],
             "commit": git_commit(),
             "versions": versions(),
             "seconds": round(time.monotonic() - start, 1),
         }
         write_json(folder / "metrics.json", metrics)
+
+    def _test(self, outcome: Outcome, subset: str, path: Path) -> None:
+        """Writes the predictions of every stage, in float32 as the exported model's."""
+        table = predict_subset(
+            self._network(Precision("float32", "as the exported model")),
+            self.configuration,
+            outcome.stages,
+            self.data,
+            subset,
+            batch_size=self.options.batch_size,
+            progress=self.progress,
+        )
+        write_text(path, table.to_csv(index=False))
 
     def _write_model(self, outcome: Outcome, folder: Path) -> dict[str, Any]:
         """Writes the float32 model and its summary; returns its parameter counts."""
@@ -197,22 +212,6 @@ class _Retraining:
         model.save(folder / KERAS_FILE)
         write_text(folder / "summary.txt", summary_text(model))
         return counts | {"base": self.network.base.count_params()}
-
-    def _predict(self, outcome: Outcome) -> pd.DataFrame:
-        """Predictions of every stage on the test images, in float32 as the export's."""
-        test = self.data.subset("test")
-        files = [row.file for row in self.data.rows if row.subset == "test"]
-        with self.progress.counting("testing", len(test)) as done:
-            answers = predict_stages(
-                self._network(Precision("float32", "as the exported model")),
-                self.configuration,
-                outcome.stages,
-                test,
-                batch_size=self.options.batch_size,
-                on_images=done,
-            )
-        truth = [self.classes[label] for label in test.labels]
-        return prediction_rows(files, truth, self.classes, answers)
 
 
 def _require_finished(study: StudyFolder, manifest: dict[str, Any]) -> None:

@@ -9,13 +9,14 @@ from datasets.batches import subset_of
 from datasets.duplicates import find_pairs
 from datasets.errors import DataError, StudyStateError, UsageError
 from datasets.files import write_json, write_text
-from datasets.folders import ImageFolder, LabelledImage, read_folder
+from datasets.folders import ImageFolder, LabelledImage, Roots, locate, read_folder
 from datasets.groups import group_images
 from datasets.splits import SplitRow, read_split
 from models.devices import memory_errors, prepare_devices
 from models.export import KERAS_FILE, predict_exported
 from results.evaluation import evaluate, prediction_rows, read_predictions
 from results.folder import StudyFolder
+from search.data import stored_roots
 from search.environment import git_commit, versions
 from search.grouping import note_first
 from search.manifest import now
@@ -58,13 +59,13 @@ def evaluate_elsewhere(
         folder = read_folder(root, on_image=lambda: done(1))
     note_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
     images = _renamed(folder, names, classes)
-    unseen = _unseen(study, Path(manifest["data"]), folder, images, progress)
+    unseen = _unseen(study, stored_roots(manifest), folder, images, progress)
     rows = [SplitRow(i.file, i.label, ELSEWHERE, "", i.sha256) for i in unseen]
     options = manifest["options"]
     with memory_errors(), progress.counting("testing", len(rows)) as done:
         probabilities = predict_exported(
             model,
-            subset_of(folder.root, rows, ELSEWHERE, classes),
+            subset_of(folder.roots, rows, ELSEWHERE, classes),
             size=options["image_size"],
             batch_size=options["batch_size"],
             on_images=done,
@@ -110,13 +111,13 @@ def _renamed(
 
 def _unseen(
     study: StudyFolder,
-    root: Path,
+    roots: Roots,
     folder: ImageFolder,
     images: list[LabelledImage],
     progress: Progress,
 ) -> list[LabelledImage]:
     """The images that are no copies of what the study trained or validated on."""
-    known = {row.sha256: root / row.file for row in read_split(study.split_path)}
+    known = {row.sha256: locate(roots, row.file) for row in read_split(study.split_path)}
     seen = {row.sha256 for row in read_split(study.split_path) if row.subset != "test"}
     here = {digest: path for digest, path in known.items() if path.is_file()}
     with progress.counting("looking for copies", 0) as done:
@@ -134,7 +135,7 @@ def _unseen(
         )
     if not unseen:
         raise DataError(
-            f"nothing in {folder.root} is new to study {study.name}.",
+            f"nothing in {folder.roots['']} is new to study {study.name}.",
             "Expected images that it neither trained nor validated on.",
             "--data of another folder; the study's own test is in study best.",
         )

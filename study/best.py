@@ -62,12 +62,13 @@ def best_command(
 
 def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
     from study.display import describe
-    from study.scores import print_scores
+    from study.scores import print_scores, print_sources
 
     typer.echo(f"Study {study.name}, trial {metrics['trial']}: {describe(metrics['settings'])}")
     typer.echo(f"Trained {metrics['epochs']} epochs on {metrics['trained_on']}; ", nl=False)
     typer.echo(f"kept epoch {metrics['selected_epoch']}.\n")
     print_scores(metrics["test"])
+    print_sources(metrics.get("by_source", []))
     opened = len(metrics["test_opened"])
     if opened > 1:
         typer.echo(f"The test split was opened {opened} times: {', '.join(metrics['test_opened'])}")

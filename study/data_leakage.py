@@ -32,7 +32,7 @@ def leakage_command(
     from search.options import SearchOptions
     from study.display import Display
 
-    options = SearchOptions(data=str(folder), image_size=image_size, precision=precision)
+    options = SearchOptions(data=(str(folder),), image_size=image_size, precision=precision)
     with Display() as display:
         weights = load_weights(options.weights, seed=options.seed)
         runs = probe_leakage(options, weights, range(1, seeds + 1), display)

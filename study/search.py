@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def search_command(
     context: typer.Context,
     data: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            help="Folder with one sub-folder per class.",
+            help="Folder with one sub-folder per class; several are studied as one.",
             show_default="datasets/, else the built-in sample",
         ),
     ] = None,
@@ -59,6 +59,12 @@ def search_command(
     keep_conflicts: Annotated[
         bool, typer.Option("--keep-conflicts", help="Keep pictures that have two labels.")
     ] = False,
+    hold_out: Annotated[
+        list[Path] | None, typer.Option(help="Other folder, to test the retrained model on.")
+    ] = None,
+    validate_on: Annotated[
+        Path | None, typer.Option(help="Other folder, to choose hyperparameters by.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the split, the search and training.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study --name.")] = False,
     overwrite: Annotated[
@@ -97,7 +103,9 @@ def search_command(
         given["weights"] = str(Path(weights).resolve())
     if split_by and split_by != "prefix":
         given["split_by"] = str(Path(split_by).resolve())
-    given["data"] = None if (found := find_data(data)) is None else str(found)
+    given["data"] = tuple(str(path) for path in find_data(data or ()))
+    given["hold_out"] = tuple(str(path.resolve()) for path in hold_out or ())
+    given["validate_on"] = str(validate_on.resolve()) if validate_on else None
     options = _resumed(context, study, given) if resume else SearchOptions(**given)
     _run(options, study, resume=resume, overwrite=overwrite)
 

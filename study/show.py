@@ -49,13 +49,15 @@ def show_command(
 
 
 def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]:
-    from results.tables import duration, is_sample
+    from results.formats import duration
+    from results.tables import is_sample
 
     manifest = study.manifest()
     options, images = manifest["options"], manifest.get("images") or {}
     counts = ", ".join(f"{count} {subset}" for subset, count in images.items())
     planned = manifest.get("planned_trials")
-    data = "built-in sample" if is_sample(manifest) else options.get("data") or "unknown"
+    folders = ", ".join(options.get("data") or ()) or "unknown"
+    data = "built-in sample" if is_sample(manifest) else folders
     failed = sum(record.status == "failed" for record in records)
     metrics = study.metrics() or {}
     lines = {

@@ -59,7 +59,7 @@ def print_frame(
         apart: A column of the drawn table whose groups of equal values stand apart.
         transposed: Print rows as columns where people read, for few rows of many values.
     """
-    from results.tables import readable, render
+    from results.formats import readable, render
 
     if format is not Format.TABLE:
         print(render(frame, format.value, transposed=transposed), end="")

@@ -33,7 +33,7 @@ def draw_images(folder: Path, *, seed: int = 3) -> Path:
 def small_options(images: Path, **changes: Any) -> SearchOptions:
     """The options of a small search; the command line's `SMALL` says the same."""
     given: dict[str, Any] = {
-        "data": str(images),
+        "data": (str(images),),
         "max_epochs": 3,
         "image_size": 32,
         "views": 2,

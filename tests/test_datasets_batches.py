@@ -116,7 +116,8 @@ def test_a_subset_has_the_images_of_its_name_with_the_classes_numbers(tmp_path: 
     folder = read_folder(tmp_path)
     rows = split_images(folder.images, seed=1)
     parts = [
-        subset_of(tmp_path, rows, name, folder.classes) for name in ("train", "validation", "test")
+        subset_of({"": tmp_path}, rows, name, folder.classes)
+        for name in ("train", "validation", "test")
     ]
     assert sum(len(part) for part in parts) == 15
     for part in parts:

@@ -30,7 +30,7 @@ def subsets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Subset]:
     folder = read_folder(root)
     rows = split_images(folder.images, seed=1)
     names = ("train", "validation", "test")
-    return {name: subset_of(root, rows, name, folder.classes) for name in names}
+    return {name: subset_of({"": root}, rows, name, folder.classes) for name in names}
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ MANIFEST: dict[str, Any] = {
     "seconds": 287.4,
     "planned_trials": 30,
     "options": {
-        "data": "datasets",
+        "data": ["datasets"],
         "algorithm": "hyperband",
         "max_epochs": 10,
         "objective": "val_loss",
@@ -84,7 +84,7 @@ def test_a_manifest_with_the_bare_minimum_renders() -> None:
 
 
 def test_a_study_of_the_built_in_sample_says_so_and_what_that_is_worth() -> None:
-    options = {**MANIFEST["options"], "data": None}
+    options = {**MANIFEST["options"], "data": []}
     card = model_card({**MANIFEST, "options": options}, metrics(2))
     assert "| data | the built-in sample of synthetic photographs |" in card
     assert "says nothing\n  about real concrete" in card[card.index("## Limits") :]

@@ -123,7 +123,7 @@ def test_show_of_an_unfinished_study_suggests_to_resume_it(
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"data": None}, "built-in sample"), ({"data": "/photographs"}, "/photographs")],
+    [({"data": []}, "built-in sample"), ({"data": ["/photographs"]}, "/photographs")],
 )
 def test_show_names_the_data(capsys: Captured, options: dict[str, Any], told: str) -> None:
     more = {"options": {"objective": "val_loss", **options}, "images": {"train": 7}}

@@ -10,17 +10,9 @@ import pytest
 from datasets.errors import StudyStateError, UsageError
 from datasets.files import write_json, write_text
 from results.folder import StudyFolder
+from results.formats import FORMATS, duration, markdown_table, readable, render
 from results.records import TrialRecord
-from results.tables import (
-    FORMATS,
-    comparison,
-    differences,
-    duration,
-    markdown_table,
-    readable,
-    render,
-    studies_table,
-)
+from results.tables import comparison, differences, studies_table
 
 TEST = {
     "images": 150,
@@ -39,7 +31,12 @@ def make_study(runs: Path, name: str, trials: int = 3, **options: Any) -> StudyF
             "created": "2026-11-23T10:00:00+00:00",
             "seconds": 125.0,
             "state": "finished",
-            "options": {"algorithm": "hyperband", "objective": "val_loss", "data": "d", **options},
+            "options": {
+                "algorithm": "hyperband",
+                "objective": "val_loss",
+                "data": ["d"],
+                **options,
+            },
             "planned_trials": 30,
         }
     )

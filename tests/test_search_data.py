@@ -35,7 +35,7 @@ def images(tmp_path: Path) -> Path:
 
 def loaded(images: Path | None, runs: Path, **options: Any) -> tuple[StudyData, list[str]]:
     """What a study that has not begun yet would be given, and what is said of it."""
-    asked = small_options(images or Path(), **({} if images else {"data": None}), **options)
+    asked = small_options(images or Path(), **({} if images else {"data": ()}), **options)
     told = Recorder()
     return load_data(asked, StudyFolder(runs / "new"), told), told.notes
 
@@ -45,23 +45,23 @@ def places(data: StudyData) -> dict[str, str]:
 
 
 def test_what_is_asked_for_comes_before_datasets_and_that_before_the_sample(here: Path) -> None:
-    assert find_data(None) is None
-    assert find_data(Path("mine")) == here / "mine"
+    assert find_data([]) == []
+    assert find_data([Path("mine")]) == [here / "mine"]
     for label in "AB":
         (here / "datasets" / label).mkdir()
         Image.new("RGB", (8, 8)).save(here / "datasets" / label / "0.png")
-    assert find_data(None) == here / "datasets"
-    assert find_data(Path("mine")) == here / "mine"
+    assert find_data([]) == [here / "datasets"]
+    assert find_data([Path("mine")]) == [here / "mine"]
 
 
 def test_no_datasets_folder_at_all_means_the_sample(here: Path) -> None:
     shutil.rmtree(here / "datasets")
-    assert find_data(None) is None
+    assert find_data([]) == []
 
 
 def test_images_without_class_folders_are_an_error_and_not_the_sample(here: Path) -> None:
     Image.new("RGB", (8, 8)).save(here / "datasets" / "0.png")
-    found = find_data(None)
+    (found,) = find_data([])
     assert found == here / "datasets"
     with pytest.raises(DataError, match="no class folders"):
         read_folder(found)

@@ -55,7 +55,7 @@ def test_a_bad_option_is_one_error_that_names_it_and_what_was_expected(
     [
         {},
         {"algorithm": "random", "trials": 12, "seed": 0, "cache_gb": 0},
-        {"data": "/somewhere/ß", "space": discrete(23), "objective": "val_macro_f1"},
+        {"data": ("/somewhere/ß",), "space": discrete(23), "objective": "val_macro_f1"},
     ],
 )
 def test_options_come_back_from_json_as_they_were(given: dict[str, Any]) -> None:

@@ -204,10 +204,10 @@ def test_changed_weights_are_refused_on_resume(slabs: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("change", "error"),
-    [({"data": "/nowhere"}, DataError), ({"weights": "/nowhere.weights.h5"}, UsageError)],
+    [({"data": ("/nowhere",)}, DataError), ({"weights": "/nowhere.weights.h5"}, UsageError)],
 )
 def test_overwriting_removes_nothing_before_images_and_weights_are_read(
-    change: dict[str, str], error: type[Exception], slabs: Path, tmp_path: Path
+    change: dict[str, Any], error: type[Exception], slabs: Path, tmp_path: Path
 ) -> None:
     study = StudyFolder(tmp_path / "s")
     study.write_manifest({"created": "", "state": "finished", "options": {}})

@@ -74,7 +74,7 @@ def test_the_study_s_own_test_images_get_the_scores_of_best_again(
     study: StudyFolder, whole: Search
 ) -> None:
     told = Recorder()
-    images = Path(study.manifest()["data"])
+    images = Path(study.manifest()["data"][""])
     metrics = evaluate_elsewhere(study, images, {}, told)
     rows = read_split(study.split_path)
     assert metrics["left_out"] == sum(row.subset != "test" for row in rows)
@@ -88,7 +88,7 @@ def test_the_study_s_own_test_images_get_the_scores_of_best_again(
 
 def test_a_turned_copy_of_a_training_image_is_not_tested(study: StudyFolder, other: Path) -> None:
     trained = next(row for row in read_split(study.split_path) if row.subset == "train")
-    image = Image.open(Path(study.manifest()["data"]) / trained.file)
+    image = Image.open(Path(study.manifest()["data"][""]) / trained.file)
     image.transpose(Image.Transpose.ROTATE_90).save(other / "Sound" / "turned.png")
     metrics = evaluate_elsewhere(study, other, MAPPED, Recorder())
     assert metrics["left_out"] == 1
@@ -101,7 +101,7 @@ def test_a_folder_with_nothing_new_is_refused(study: StudyFolder, tmp_path: Path
     for row in read_split(study.split_path):
         if row.subset == "train":
             (tmp_path / "old" / row.label).mkdir(parents=True, exist_ok=True)
-            shutil.copy(Path(study.manifest()["data"]) / row.file, tmp_path / "old" / row.file)
+            shutil.copy(Path(study.manifest()["data"][""]) / row.file, tmp_path / "old" / row.file)
     with pytest.raises(DataError, match=r"nothing in .* is new to study small"):
         evaluate_elsewhere(study, tmp_path / "old", {}, Recorder())
     assert study.evaluations() == []

@@ -72,7 +72,7 @@ def test_the_best_trial_is_retrained_tested_once_and_exported(
 def answers_again(study: StudyFolder) -> None:
     """The exported model gives the stored predictions of the kept epoch."""
     manifest = study.manifest()
-    test = reopen_data(study, Path(manifest["data"]), manifest["classes"]).subset("test")
+    test = reopen_data(study, manifest).subset("test")
     images, _ = next(image_batches(test, size=32, batch_size=len(test)))
     model = keras.models.load_model(study.best_path / "model.keras")
     table = read_predictions(study.predictions_path)
@@ -124,9 +124,9 @@ def test_a_search_that_has_not_finished_is_refused(study: StudyFolder) -> None:
 def test_images_that_have_changed_are_refused(study: StudyFolder, tmp_path: Path) -> None:
     manifest = study.manifest()
     copy = tmp_path / "copy"
-    shutil.copytree(manifest["data"], copy)
+    shutil.copytree(manifest["data"][""], copy)
     next((copy / "Positive").iterdir()).unlink()
-    study.write_manifest(manifest | {"data": str(copy)})
+    study.write_manifest(manifest | {"data": {"": str(copy)}})
     with pytest.raises(DataError, match="have changed"):
         retrain(study, Recorder())
     assert study.metrics() is None
