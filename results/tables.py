@@ -30,6 +30,7 @@ _STUDIES = (
 _COMPARISON = (
     "study",
     "state",
+    "split",
     "algorithm",
     "trials",
     "planned_trials",
@@ -64,9 +65,9 @@ def studies_table(studies: Sequence[StudyFolder]) -> pd.DataFrame:
 def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     """One row per study with its search, its best trial and its test result.
 
-    Columns: study, state, algorithm, trials (finished ones), planned_trials, failed_trials,
-    epochs (the rungs of all completed trials added up), seconds (wall time of the search),
-    objective, score, rung, trial and settings of the trial that `study best` retrained, or
+    Columns: study, state, split (see `split_kind`), algorithm, trials (finished ones),
+    planned_trials, failed_trials, epochs (the rungs of all completed trials added up),
+    seconds (wall time of the search), objective, score, rung, trial and settings of the trial that `study best` retrained, or
     would; test_images, test_accuracy with its 95 % interval, test_loss and test_macro_f1,
     which are blank until `study best` was run; and for every other folder that one of them
     was tested on by `study evaluate`, on_<folder> (accuracy) with its interval.
@@ -116,6 +117,11 @@ def is_sample(manifest: Mapping[str, Any]) -> bool:
     return list(manifest["options"].get("data", "?")) == []
 
 
+def split_kind(manifest: Mapping[str, Any]) -> str:
+    """`by picture` if copies of one were kept together, `by file` if they may straddle."""
+    return "by file" if manifest.get("groups") is None else "by picture"
+
+
 def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(columns))
     counts = [name for name in _COUNTS if name in columns]
@@ -130,6 +136,7 @@ def _row(study: StudyFolder) -> dict[str, Any]:
         "state": study.state(),
         "created": manifest["created"],
         "data": ", ".join(options.get("data") or ()) or None,
+        "split": split_kind(manifest),
         "algorithm": options.get("algorithm"),
         "trials": len(records),
         "planned_trials": manifest.get("planned_trials"),

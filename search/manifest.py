@@ -100,7 +100,7 @@ def _new_content(
         "classes": data.folder.classes,
         "images": data.counts(),
         "faults": [fault._asdict() for fault in data.folder.faults],
-        "groups": len({row.group for row in data.rows}),
+        "groups": len({row.group for row in data.rows}) if options.groups else None,
         "conflicts": [[image.file for image in conflict] for conflict in data.conflicts],
         "fingerprint": data.folder.fingerprint,
         "weights_sha256": weights.sha256,

@@ -69,6 +69,8 @@ def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
     typer.echo(f"kept epoch {metrics['selected_epoch']}.\n")
     print_scores(metrics["test"])
     print_sources(metrics.get("by_source", []))
+    if study.manifest().get("groups") is None:
+        typer.echo("Split by file: tested pictures may have a copy that was trained on.")
     opened = len(metrics["test_opened"])
     if opened > 1:
         typer.echo(f"The test split was opened {opened} times: {', '.join(metrics['test_opened'])}")

@@ -63,6 +63,7 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
     lines = {
         "Study": f"{study.name} ({study.state()})",
         "Data": f"{data}{f' ({counts})' if counts else ''}",
+        "Split": _split(manifest),
         "Classes": ", ".join(manifest.get("classes") or ()),
         "Search": f"{options.get('algorithm')}, up to {options.get('max_epochs')} epochs",
         "Trials": f"{len(records)}{f' of {planned}' if planned else ''}, {failed} failed",
@@ -70,6 +71,13 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
         "Test": _test_result(metrics["test"]) if "test" in metrics else "not opened yet",
     }
     return [f"{label + ':':<9}{value}" for label, value in lines.items() if value]
+
+
+def _split(manifest: "Mapping[str, Any]") -> str:
+    groups = manifest.get("groups")
+    if groups is None:
+        return "by file; copies of one picture may be trained on and tested on (--no-groups)"
+    return f"by picture; {groups} groups, none on two sides"
 
 
 def _test_result(test: "Mapping[str, Any]") -> str:

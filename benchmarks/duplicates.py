@@ -1,0 +1,109 @@
+"""Near-duplicates of METU: how many known ones are found, and what more images cost.
+
+    python benchmarks/duplicates.py --data METU --truth GROUPS.csv --sizes 1000 2000 4000 40000
+
+Beyond the images there are, sizes are made up of variations that are no copies: each takes a
+quarter of a picture, mixed with a quarter of another. One core: run it under `taskset -c 0`.
+"""
+
+import argparse
+import csv
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Mapping
+from itertools import combinations
+from os import environ
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from datasets.decoding import decode_image
+from datasets.duplicates import find_pairs
+from datasets.folders import LabelledImage, read_folder
+from datasets.groups import group_images
+
+
+def main() -> None:
+    """Prints one JSON line for the truth and one for each size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--truth", type=Path)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[])
+    arguments = parser.parse_args()
+    images = read_folder(arguments.data).images
+    with tempfile.TemporaryDirectory() as scratch:
+        environ["STUDY_CACHE_DIR"] = scratch
+        if arguments.truth:
+            print(json.dumps(compare_with_truth(arguments.data, images, arguments.truth)))
+        for size in arguments.sizes:
+            files = {
+                i.sha256: arguments.data / i.file for i in images[:: max(1, len(images) // size)]
+            }
+            if size > len(files):
+                files |= make_variations(list(files.values()), size - len(files), Path(scratch))
+            start, cpu = time.monotonic(), time.process_time()
+            pairs = find_pairs(dict(list(files.items())[:size]))
+            print(
+                json.dumps(
+                    {
+                        "images": min(size, len(files)),
+                        "pairs": len(pairs),
+                        "seconds": round(time.monotonic() - start, 1),
+                        "cpu_seconds": round(time.process_time() - cpu, 1),
+                        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                    }
+                ),
+                flush=True,
+            )
+
+
+def compare_with_truth(root: Path, images: list[LabelledImage], truth: Path) -> dict[str, object]:
+    """Pairs of one group, known and found."""
+    with truth.open(newline="") as file:
+        known = _pairs({row["sha256"]: row["group"] for row in csv.DictReader(file)})
+    found = find_pairs({image.sha256: root / image.file for image in images})
+    pairs = _pairs(group_images(images, [pair[:2] for pair in found]))
+    return {
+        "known_pairs": len(known),
+        "found_of_them": len(known & pairs),
+        "found_besides": len(pairs - known),
+        "least_correlation": min(pair.correlation for pair in found),
+    }
+
+
+def _pairs(groups: Mapping[str, str]) -> set[tuple[str, str]]:
+    members: dict[str, list[str]] = {}
+    for digest, group in sorted(groups.items()):
+        members.setdefault(group, []).append(digest)
+    return {pair for group in members.values() for pair in combinations(group, 2)}
+
+
+def make_variations(files: list[Path], count: int, folder: Path) -> dict[str, Path]:
+    """Pictures that look like concrete and are no copies of each other."""
+    dice = np.random.default_rng(1)
+    made = {}
+    for number in range(count):
+        parts = [_quarter(files[k], dice) for k in dice.choice(len(files), 2, replace=False)]
+        share = dice.uniform(0.35, 0.65)
+        mixed = (share * parts[0] + (1 - share) * parts[1]).round().astype(np.uint8)
+        path = folder / f"{number:06}.jpg"
+        Image.fromarray(mixed).save(path, quality=90)
+        made[f"{number:064x}"] = path
+    return made
+
+
+def _quarter(path: Path, dice: np.random.Generator) -> NDArray[np.float64]:
+    pixels = decode_image(path).astype(np.float64)
+    side = len(pixels) // 2
+    row, column = dice.integers(0, len(pixels) - side, 2)
+    part: NDArray[np.float64] = pixels[row : row + side, column : column + side]
+    turned = np.rot90(part, int(dice.integers(4)))
+    return np.fliplr(turned) if dice.random() < 0.5 else turned
+
+
+if __name__ == "__main__":
+    main()
