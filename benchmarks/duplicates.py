@@ -9,6 +9,7 @@ quarter of a picture, mixed with a quarter of another. One core: run it under `t
 import argparse
 import csv
 import json
+import random
 import resource
 import tempfile
 import time
@@ -18,6 +19,7 @@ from os import environ
 from pathlib import Path
 
 import numpy as np
+from copies import found_copies
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -32,13 +34,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--truth", type=Path)
+    parser.add_argument("--copies", type=int, default=0, help="photographs to make copies of")
+    parser.add_argument("--sheet", type=Path, help="picture of the pairs that TRUTH lacks")
     parser.add_argument("--sizes", type=int, nargs="*", default=[])
     arguments = parser.parse_args()
-    images = read_folder(arguments.data).images
+    folder = read_folder(arguments.data)
+    images = folder.images
     with tempfile.TemporaryDirectory() as scratch:
         environ["STUDY_CACHE_DIR"] = scratch
         if arguments.truth:
-            print(json.dumps(compare_with_truth(arguments.data, images, arguments.truth)))
+            known, found, least = compare_with_truth(arguments.data, images, arguments.truth)
+            print(
+                json.dumps(
+                    {
+                        "known_pairs": len(known),
+                        "found_of_them": len(known & found),
+                        "found_besides": len(found - known),
+                        "least_correlation": least,
+                    }
+                ),
+                flush=True,
+            )
+            if arguments.sheet:
+                paths = {image.sha256: arguments.data / image.file for image in images}
+                draw_sheet(
+                    [(paths[a], paths[b]) for a, b in sorted(found - known)], arguments.sheet
+                )
+        if arguments.copies:
+            different = group_images(images, [p[:2] for p in find_pairs(folder.files())])
+            first = {different[image.sha256]: image for image in images}
+            photographs = [arguments.data / image.file for image in first.values()]
+            chosen = random.Random(1).sample(photographs, arguments.copies)
+            for kind, part, wrong in found_copies(chosen, Path(scratch)):
+                print(json.dumps({"copies": kind, "found": part, "wrong": wrong}), flush=True)
         for size in arguments.sizes:
             files = {
                 i.sha256: arguments.data / i.file for i in images[:: max(1, len(images) // size)]
@@ -61,18 +89,29 @@ def main() -> None:
             )
 
 
-def compare_with_truth(root: Path, images: list[LabelledImage], truth: Path) -> dict[str, object]:
-    """Pairs of one group, known and found."""
+def compare_with_truth(
+    root: Path, images: list[LabelledImage], truth: Path
+) -> tuple[set[tuple[str, str]], set[tuple[str, str]], float]:
+    """Pairs of one group, known and found, and the least correlation of those found."""
     with truth.open(newline="") as file:
         known = _pairs({row["sha256"]: row["group"] for row in csv.DictReader(file)})
     found = find_pairs({image.sha256: root / image.file for image in images})
     pairs = _pairs(group_images(images, [pair[:2] for pair in found]))
-    return {
-        "known_pairs": len(known),
-        "found_of_them": len(known & pairs),
-        "found_besides": len(pairs - known),
-        "least_correlation": min(pair.correlation for pair in found),
-    }
+    return known, pairs, min(pair.correlation for pair in found)
+
+
+def draw_sheet(
+    pairs: list[tuple[Path, Path]], path: Path, *, side: int = 72, columns: int = 8
+) -> None:
+    """Draws pairs side by side, for a person to judge."""
+    rows = -(-len(pairs) // columns)
+    sheet = Image.new("RGB", (columns * (2 * side + 8), rows * (side + 8)), "white")
+    for number, pair in enumerate(pairs):
+        row, column = divmod(number, columns)
+        for place, file in enumerate(pair):
+            picture = Image.fromarray(decode_image(file, side))
+            sheet.paste(picture, (column * (2 * side + 8) + place * side, row * (side + 8)))
+    sheet.save(path, quality=85)
 
 
 def _pairs(groups: Mapping[str, str]) -> set[tuple[str, str]]:

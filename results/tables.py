@@ -67,10 +67,11 @@ def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
 
     Columns: study, state, split (see `split_kind`), algorithm, trials (finished ones),
     planned_trials, failed_trials, epochs (the rungs of all completed trials added up),
-    seconds (wall time of the search), objective, score, rung, trial and settings of the trial that `study best` retrained, or
-    would; test_images, test_accuracy with its 95 % interval, test_loss and test_macro_f1,
-    which are blank until `study best` was run; and for every other folder that one of them
-    was tested on by `study evaluate`, on_<folder> (accuracy) with its interval.
+    seconds (wall time of the search), objective, score, rung, trial and settings of the trial
+    that `study best` retrained, or would; test_images, test_accuracy with its 95 % interval,
+    test_loss and test_macro_f1, which are blank until `study best` was run; and for every other
+    folder that one of them was tested on by `study evaluate`, on_<folder> (accuracy) with its
+    interval.
 
     Raises:
         StudyStateError: If a study's files are damaged.
