@@ -4,20 +4,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from datasets.batches import Subset, image_batches
 from datasets.errors import ResourceError
 from models.base import BaseWeights
 from models.configuration import Configuration
-from models.learner import Weights, compiled
+from models.learner import Weights
 from models.network import build_model, set_trainable
 
 KERAS_FILE, SAVED_MODEL = "model.keras", "saved_model"
@@ -63,27 +61,6 @@ def export_saved_model(keras_file: Path, folder: Path) -> None:
     """Writes a SavedModel of a `.keras` file, for TensorFlow Serving."""
     model = keras.models.load_model(keras_file, compile=False)
     model.export(folder, format="tf_saved_model", verbose=False)
-
-
-def predict_exported(
-    keras_file: Path,
-    subset: Subset,
-    *,
-    size: int,
-    batch_size: int,
-    on_images: Callable[[int], None] = lambda count: None,
-) -> NDArray[np.float32]:
-    """Class probabilities (images, classes) of a `.keras` file, batch by batch."""
-    model = keras.models.load_model(keras_file, compile=False)
-    predict = compiled(
-        lambda images: model(images, training=False),
-        [tf.TensorSpec((None, size, size, 3), tf.float32)],
-    )
-    answers = []
-    for images, labels in image_batches(subset, size=size, batch_size=batch_size):
-        answers.append(predict(images).numpy())
-        on_images(len(labels))
-    return np.concatenate(answers)
 
 
 def check_exports(

@@ -100,6 +100,11 @@ class StudyFolder:
         """Replaces study.json."""
         write_json(self.manifest_path, manifest)
 
+    @property
+    def validation_path(self) -> Path:
+        """The kept epoch's probabilities of every validation image, to choose thresholds by."""
+        return self.best_path / "validation.csv"
+
     def trials(self) -> list[TrialRecord]:
         """All recorded trials by trial id; none for a study that has just begun.
 

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,7 @@ from models.checkpoint import load_outcome, save_outcome
 from models.devices import memory_errors, prepare_devices
 from models.export import KERAS_FILE, parameter_counts, summary_text, trained_model
 from models.features import FeatureStore
-from models.learner import Network
+from models.learner import Network, Weights
 from models.network import cut_below
 from models.precision import Precision, choose_precision
 from models.recipe import DivergedError, Outcome, train
@@ -160,13 +160,15 @@ class _Retraining:
     def write(self, outcome: Outcome, folder: Path, start: float) -> None:
         """Writes the model, opens the test split, and writes what it showed."""
         parameters = self._write_model(outcome, folder)
+        kept = {"kept": outcome.stages["kept"]}
+        self._test(kept, "validation", folder / "validation.csv")
         # Recorded before the first look, so that no later crash can hide it.
         self.manifest["test_opened"].append(now())
         self.study.write_manifest(self.manifest)
         predictions = folder / "predictions.csv"
-        self._test(outcome, "test", predictions)
+        self._test(outcome.stages, "test", predictions)
         if HELD_OUT in self.manifest["images"]:
-            self._test(outcome, HELD_OUT, folder / "held-out.csv")
+            self._test(outcome.stages, HELD_OUT, folder / "held-out.csv")
         metrics = {
             "study": self.study.name,
             "trial": self.trial.trial,
@@ -186,12 +188,12 @@ class _Retraining:
         }
         write_json(folder / "metrics.json", metrics)
 
-    def _test(self, outcome: Outcome, subset: str, path: Path) -> None:
-        """Writes the predictions of every stage, in float32 as the exported model's."""
+    def _test(self, stages: Mapping[str, Weights], subset: str, path: Path) -> None:
+        """Writes the predictions of each stage, in float32 as the exported model's."""
         table = predict_subset(
             self._network(Precision("float32", "as the exported model")),
             self.configuration,
-            outcome.stages,
+            stages,
             self.data,
             subset,
             batch_size=self.options.batch_size,

@@ -28,7 +28,7 @@ def predict_subset(
 ) -> pd.DataFrame:
     """What every stage answers on a subset, as `results.evaluation.evaluate` reads it."""
     images, classes = data.subset(subset), data.folder.classes
-    with progress.counting("testing", len(images)) as done:
+    with progress.counting(f"predicting {subset}", len(images)) as done:
         answers = predict_stages(
             network, configuration, stages, images, batch_size=batch_size, on_images=done
         )

@@ -12,8 +12,9 @@ from datasets.files import write_json, write_text
 from datasets.folders import ImageFolder, LabelledImage, Roots, locate, read_folder
 from datasets.groups import group_images
 from datasets.splits import SplitRow, read_split
+from models.classifier import Classifier, predict_images
 from models.devices import memory_errors, prepare_devices
-from models.export import KERAS_FILE, predict_exported
+from models.export import KERAS_FILE
 from results.evaluation import evaluate, prediction_rows, read_predictions
 from results.folder import StudyFolder
 from search.data import stored_roots
@@ -61,13 +62,11 @@ def evaluate_elsewhere(
     images = _renamed(folder, names, classes)
     unseen = _unseen(study, stored_roots(manifest), folder, images, progress)
     rows = [SplitRow(i.file, i.label, ELSEWHERE, "", i.sha256) for i in unseen]
-    options = manifest["options"]
     with memory_errors(), progress.counting("testing", len(rows)) as done:
-        probabilities = predict_exported(
-            model,
+        probabilities = predict_images(
+            Classifier(model),
             subset_of(folder.roots, rows, ELSEWHERE, classes),
-            size=options["image_size"],
-            batch_size=options["batch_size"],
+            batch_size=manifest["options"]["batch_size"],
             on_images=done,
         )
     truth = [row.label for row in rows]

@@ -76,7 +76,9 @@ def build_app() -> typer.Typer:
     from study.compare import compare_command
     from study.data import build_data_app
     from study.evaluate import evaluate_command
+    from study.explain import explain_command
     from study.list import list_command
+    from study.predict import predict_command
     from study.search import search_command
     from study.show import show_command
 
@@ -88,6 +90,8 @@ def build_app() -> typer.Typer:
     app.command("search")(search_command)
     app.command("best")(best_command)
     app.command("evaluate")(evaluate_command)
+    app.command("predict")(predict_command)
+    app.command("explain")(explain_command)
     app.command("list")(list_command)
     app.command("show")(show_command)
     app.command("compare")(compare_command)

@@ -22,6 +22,7 @@ from study.app import run
 FILES = {
     "metrics.json",
     "predictions.csv",
+    "validation.csv",
     "model.keras",
     "saved_model",
     "model-card.md",
@@ -97,7 +98,7 @@ class Interrupted(Recorder):
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
         with super().counting(what, total) as done:
-            if what == "testing":
+            if what == "predicting test":
                 raise KeyboardInterrupt
             yield done
 

@@ -1,0 +1,93 @@
+"""A trained network from its `.keras` file: what it answers, and where it looked."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from datasets.batches import Subset, image_batches
+from models.base import CONVOLUTIONS
+from models.learner import compiled
+
+LAST_CONVOLUTION = CONVOLUTIONS[-1]
+
+
+class Classifier:
+    """Answers in float32, as the exported model does.
+
+    Args:
+        keras_file: Written by `study best`.
+    """
+
+    def __init__(self, keras_file: Path) -> None:
+        self._model = keras.models.load_model(keras_file, compile=False)
+        self.size = int(self._model.input_shape[1])
+        images = tf.TensorSpec((None, self.size, self.size, 3), tf.float32)
+        self._answer = compiled(lambda batch: self._model(batch, training=False), [images])
+        self._looked = cache(self._build_looked)
+
+    def probabilities(self, images: NDArray[Any] | tf.Tensor) -> NDArray[np.float32]:
+        """Class probabilities (images, classes) of RGB images (images, size, size, 3), 0..255."""
+        answer: NDArray[np.float32] = self._answer(tf.cast(images, tf.float32)).numpy()
+        return answer
+
+    def attention(
+        self, image: NDArray[np.uint8], target: int, layer: str = LAST_CONVOLUTION
+    ) -> NDArray[np.float32]:
+        """Where on an image the evidence for a class lies, by Grad-CAM.
+
+        Source: Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via
+        gradient-based localization", ICCV 2017.
+
+        Args:
+            image: RGB, shape (size, size, 3), 0..255.
+            target: The class's place.
+            layer: A convolution of the base.
+
+        Returns:
+            Shape (height, width) of the layer's output, in 0..1; all 0 where nothing speaks
+            for the class.
+
+        Raises:
+            ValueError: If there is no such convolution.
+        """
+        if layer not in CONVOLUTIONS:
+            raise ValueError(f"No layer {layer}; expected one of {', '.join(CONVOLUTIONS)}.")
+        batch = tf.cast(image[None], tf.float32)
+        heat: NDArray[np.float32] = self._looked(layer)(batch, tf.constant(target)).numpy()
+        return heat / heat.max() if heat.max() > 0 else heat
+
+    def _build_looked(self, layer: str) -> Callable[..., tf.Tensor]:
+        last = self._model.layers[-1]
+        inner = keras.Model(self._model.input, [self._model.get_layer(layer).output, last.input])
+
+        def looked(batch: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                maps, x = inner(batch, training=False)
+                # The score before softmax, which would fade where the network is sure.
+                score = tf.gather(tf.matmul(x, last.kernel) + last.bias, target, axis=1)
+            weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
+            return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))[0]
+
+        signature = [tf.TensorSpec((1, self.size, self.size, 3)), tf.TensorSpec((), tf.int32)]
+        return compiled(looked, signature)
+
+
+def predict_images(
+    classifier: Classifier,
+    subset: Subset,
+    *,
+    batch_size: int,
+    on_images: Callable[[int], None] = lambda count: None,
+) -> NDArray[np.float32]:
+    """Class probabilities (images, classes) of a subset, batch by batch, in its own order."""
+    answers = []
+    for images, labels in image_batches(subset, size=classifier.size, batch_size=batch_size):
+        answers.append(classifier.probabilities(images))
+        on_images(len(labels))
+    return np.concatenate(answers)

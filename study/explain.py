@@ -1,0 +1,48 @@
+"""`study explain`: where the retrained model looked on one photograph."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def explain_command(
+    image: Annotated[Path, typer.Argument(help="The photograph.")],
+    study: Annotated[
+        str | None, typer.Option(help="Whose model.", show_default="the latest retrained")
+    ] = None,
+    layer: Annotated[str, typer.Option(help="A convolution of VGG16.")] = "block5_conv3",
+    to: Annotated[
+        Path | None, typer.Option(help="PNG to write.", show_default="IMAGE-LAYER.png, here")
+    ] = None,
+) -> None:
+    """Show by Grad-CAM which parts of a photograph speak for the class predicted.
+
+    Example: study explain wall.jpg --layer block4_conv3
+    """
+    from datasets.decoding import UnreadableImageError, decode_image
+    from datasets.errors import DataError, UsageError
+    from datasets.files import replacing
+    from study.model import open_model
+
+    found, classes = open_model(study)
+
+    from models.classifier import Classifier
+    from models.export import KERAS_FILE
+    from results.overlays import overlay
+
+    classifier = Classifier(found.best_path / KERAS_FILE)
+    try:
+        pixels = decode_image(image, classifier.size)
+    except (UnreadableImageError, FileNotFoundError) as error:
+        raise DataError(f"{image} cannot be explained: {error}.") from error
+    probabilities = classifier.probabilities(pixels[None])[0]
+    chosen = int(probabilities.argmax())
+    try:
+        heat = classifier.attention(pixels, chosen, layer)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    target = to or Path(f"{image.stem}-{layer}.png")
+    with replacing(target) as temporary:
+        overlay(pixels, heat).save(temporary, "PNG")
+    typer.echo(f"{classes[chosen]} ({probabilities[chosen]:.4f}); evidence drawn in {target}")

@@ -1,0 +1,35 @@
+"""The retrained model that `study predict` and `study explain` ask."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from results.folder import StudyFolder
+
+
+def open_model(name: str | None) -> "tuple[StudyFolder, list[str]]":
+    """A study with a retrained model, and its classes; loads TensorFlow.
+
+    Args:
+        name: The study's; None takes the latest that has been retrained.
+
+    Raises:
+        StudyStateError: If there is none.
+    """
+    from datasets.errors import StudyStateError
+    from results.folder import RUNS, latest_study, list_studies, open_study
+    from study.quiet import import_tensorflow
+
+    if name is None:
+        retrained = [study for study in list_studies(RUNS) if study.metrics_path.exists()]
+        study = retrained[-1] if retrained else latest_study(RUNS)
+    else:
+        study = open_study(RUNS, name)
+    metrics = study.metrics()
+    if metrics is None:
+        raise StudyStateError(
+            f"study {study.name} has no retrained model.",
+            f"Expected {study.metrics_path}.",
+            f"study best {study.name}",
+        )
+    import_tensorflow()
+    return study, list(metrics["test"]["classes"])
