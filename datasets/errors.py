@@ -8,6 +8,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     BUG = 1  # a traceback: our mistake
+    FAULTS = 1  # `study data check` found some
     USAGE = 2  # a wrong option or argument (also Click's own code)
     DATA = 3  # folders, images or splits that cannot be studied
     STUDY = 4  # an unknown, existing, locked or changed study

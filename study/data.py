@@ -5,11 +5,13 @@ import typer
 
 def build_data_app() -> typer.Typer:
     """The commands below `study data`, in the order of the help; nothing heavy is imported."""
+    from study.data_check import check_command
     from study.data_fetch import fetch_command
     from study.data_leakage import leakage_command
     from study.data_sample import sample_command
 
     app = typer.Typer(help="Check, fetch and draw images.", rich_markup_mode=None)
+    app.command("check")(check_command)
     app.command("leakage")(leakage_command)
     app.command("fetch")(fetch_command)
     app.command("sample")(sample_command)

@@ -48,11 +48,15 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 class SpeedColumn(ProgressColumn):
-    """Images per second."""
+    """Images, or another unit, per second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
 
     def render(self, task: Task) -> Text:
         """Blank until something was measured."""
-        return Text(f"{task.speed:.1f} images/s" if task.speed else "")
+        return Text(f"{task.speed:.1f} {self._unit}/s" if task.speed else "")
 
 
 class Display:
@@ -94,46 +98,48 @@ class Display:
         """One line that stays."""
         self.console.print(text, markup=False)
 
-    def counting(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    def counting(
+        self, what: str, total: int, unit: str = "images"
+    ) -> AbstractContextManager[Callable[[int], None]]:
         """A bar of its own while the block runs; without a terminal one line at its end."""
-        return self._bar(what, total) if self._live else self._silent(what, total)
+        return self._bar(what, total, unit) if self._live else self._silent(what, total, unit)
 
     @contextmanager
-    def _bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    def _bar(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            SpeedColumn(),
+            SpeedColumn(unit),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, speed_estimate_period=300) as progress:
             task = progress.add_task(what, total=total or None)
 
-            def count(images: int) -> None:
-                progress.advance(task, images)
+            def count(number: int) -> None:
+                progress.advance(task, number)
                 raise_if_interrupted()
 
             yield count
 
     @contextmanager
-    def _silent(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    def _silent(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         from time import monotonic
 
         done, start = [0], monotonic()
         if total:
-            self.note(f"{what}: {total} images ...")
+            self.note(f"{what}: {total} {unit} ...")
 
-        def count(images: int) -> None:
-            done[0] += images
+        def count(number: int) -> None:
+            done[0] += number
             raise_if_interrupted()
 
         yield count
         seconds = monotonic() - start
         if done[0]:
             speed = f"{done[0] / seconds:.1f} a second"
-            self.note(f"{what}: {done[0]} images in {seconds:.1f} s ({speed})")
+            self.note(f"{what}: {done[0]} {unit} in {seconds:.1f} s ({speed})")
 
     def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
         """What the search runs in all; the bars begin where an earlier run ended."""

@@ -1,0 +1,136 @@
+"""What a folder of images is like, in numbers, before anything is trained on it."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import laplace
+
+from datasets.decoding import decode_image
+from datasets.duplicates import Pair
+from datasets.folders import Fault, ImageFolder, LabelledImage, locate
+from datasets.groups import conflicting_groups, group_images
+
+_SIDE = 256  # sharpness is compared at one size
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow
+FARTHEST_SCORE = 3.5
+
+
+class Measured(NamedTuple):
+    """One image's size, mode and look."""
+
+    file: str
+    label: str
+    width: int  # pixels, as stored
+    height: int
+    mode: str  # Pillow's: RGB, L, CMYK, I;16, ...
+    brightness: float  # mean luminance, 0..255
+    sharpness: float  # variance of the Laplacian of the luminance, at least 0
+
+
+class Outlier(NamedTuple):
+    """An image that looks unlike the others of its class."""
+
+    file: str
+    what: str  # brightness or sharpness
+    value: float
+    typical: float  # the class's median
+    score: float  # modified z-score, beyond FARTHEST_SCORE either way
+
+
+class Audit(NamedTuple):
+    """Everything that was found; groups and conflicts are lists of files."""
+
+    images: list[Measured]
+    faults: list[Fault]
+    exact: list[list[str]]  # byte-identical files
+    near: list[list[str]]  # files that show the same picture, byte-identical ones among them
+    pairs: list[tuple[str, str, float]]  # two different files of one picture, and correlation
+    conflicts: list[list[str]]  # one picture under several classes
+    outliers: list[Outlier]
+
+    def counts(self) -> dict[str, int]:
+        """Images by class."""
+        return dict(sorted(Counter(image.label for image in self.images).items()))
+
+
+def audit_folder(
+    folder: ImageFolder, pairs: Sequence[Pair], *, on_image: Callable[[], None] = lambda: None
+) -> Audit:
+    """Measures every image, and sorts out copies, conflicts and outliers.
+
+    Args:
+        folder: From `read_folder`.
+        pairs: Its near-duplicates, from `find_pairs`.
+        on_image: Called after each image.
+
+    Raises:
+        DataError: If an image can no longer be read.
+    """
+    measured = []
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for one in pool.map(lambda image: _measure(folder, image), folder.images):
+            measured.append(one)
+            on_image()
+    pictures = group_images(folder.images, [pair[:2] for pair in pairs])
+    return Audit(
+        measured,
+        folder.faults,
+        _several(folder.images, {image.sha256: image.sha256 for image in folder.images}),
+        _several(folder.images, pictures),
+        _named(folder.images, pairs),
+        [[image.file for image in group] for group in conflicting_groups(folder.images, pictures)],
+        find_outliers(measured),
+    )
+
+
+def find_outliers(images: Sequence[Measured]) -> list[Outlier]:
+    """Images far from their class's median, the farthest first.
+
+    The modified z-score and its limit of 3.5 are Iglewicz and Hoaglin's, "How to detect and
+    handle outliers", 1993. Sharpness is taken as its logarithm, as it spans decades.
+    """
+    found = []
+    for label in {image.label for image in images}:
+        chosen = [image for image in images if image.label == label]
+        for what, scale in (("brightness", np.asarray), ("sharpness", np.log1p)):
+            values = np.array([getattr(image, what) for image in chosen])
+            away = scale(values) - np.median(scale(values))
+            spread = np.median(np.abs(away))
+            if spread == 0:
+                continue  # most are alike to the last digit: no scale to measure by
+            for image, score in zip(chosen, 0.6745 * away / spread, strict=True):
+                if abs(score) > FARTHEST_SCORE:
+                    value, typical = getattr(image, what), float(np.median(values))
+                    found.append(Outlier(image.file, what, value, typical, float(score)))
+    return sorted(found, key=lambda outlier: (-abs(outlier.score), outlier.file))
+
+
+def _measure(folder: ImageFolder, image: LabelledImage) -> Measured:
+    path = locate(folder.roots, image.file)
+    with Image.open(path) as stored:
+        (width, height), mode = stored.size, stored.mode
+    luminance = decode_image(path, _SIDE) @ _LUMINANCE
+    # Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
+    sharpness = float(laplace(luminance).var())
+    return Measured(
+        image.file, image.label, width, height, mode, float(luminance.mean()), sharpness
+    )
+
+
+def _several(images: Sequence[LabelledImage], groups: dict[str, str]) -> list[list[str]]:
+    members: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        members[groups[image.sha256]].append(image.file)
+    return sorted((m for m in members.values() if len(m) > 1), key=lambda m: (-len(m), m))
+
+
+def _named(images: Sequence[LabelledImage], pairs: Sequence[Pair]) -> list[tuple[str, str, float]]:
+    """Pairs by the first file of each content, the least alike first."""
+    file = {image.sha256: image.file for image in reversed(images)}
+    named = [(file[p.first], file[p.second], p.correlation) for p in pairs]
+    return sorted(named, key=lambda pair: pair[2])
