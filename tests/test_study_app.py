@@ -18,7 +18,9 @@ from study.app import build_app, run
 from study.packages import PACKAGES, ShadowedPackageError, check_packages
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["search", "best", "list", "show", "compare"]
+COMMANDS = ["search", "best", "evaluate", "predict", "explain", "list", "show", "compare"]
+DATA_COMMANDS = ["check", "leakage", "fetch", "sample"]
+ALL_COMMANDS = [[name] for name in COMMANDS] + [["data", name] for name in DATA_COMMANDS]
 HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "numpy", "matplotlib", "sklearn", "rich")
 
 
@@ -65,7 +67,7 @@ def test_help_takes_less_than_half_a_second_of_processor_time() -> None:
     assert min(times) < 0.5
 
 
-@pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
+@pytest.mark.parametrize("arguments", [[], ["data"], *ALL_COMMANDS])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; from study.app import run\n"
@@ -81,7 +83,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 def test_help_lists_the_commands_in_the_order_of_work(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == ExitCode.OK
     listed = capsys.readouterr().out.partition("Commands:")[2]
-    assert re.findall(r"^  (\w+) ", listed, flags=re.MULTILINE) == COMMANDS
+    assert re.findall(r"^  (\w+) ", listed, flags=re.MULTILINE) == [*COMMANDS, "data"]
 
 
 def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,14 +91,16 @@ def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None
     assert "Commands:" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(
-    command: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("command", ALL_COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_and_stands_in_the_readme(
+    command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run([command, "--help"]) == ExitCode.OK
+    assert run([*command, "--help"]) == ExitCode.OK
+    typed = " ".join(["study", *command])
     usage, _, rest = capsys.readouterr().out.partition("\n")
-    assert usage.startswith(f"Usage: study {command}")
-    assert re.search(rf"^ +(Example: +)?study {command}\b", rest, flags=re.MULTILINE), rest
+    assert usage.startswith(f"Usage: {typed}")
+    assert re.search(rf"^ +(Example: +)?{typed}\b", rest, flags=re.MULTILINE), rest
+    assert typed in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,4 +263,8 @@ def test_what_the_documentation_says_of_messages_holds(
 
 
 def test_every_command_is_registered() -> None:
-    assert [command.name for command in build_app().registered_commands] == COMMANDS
+    app = build_app()
+    assert [command.name for command in app.registered_commands] == COMMANDS
+    (data,) = app.registered_groups
+    assert data.typer_instance is not None
+    assert [c.name for c in data.typer_instance.registered_commands] == DATA_COMMANDS
