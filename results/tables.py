@@ -85,7 +85,7 @@ def differences(studies: Sequence[StudyFolder]) -> list[str]:
     """Why scores of these studies do not compare, one sentence each; empty if they do."""
     sentences = []
     for subset, scores in (("test", "test scores"), ("validation", "validation scores")):
-        images = {study.name: _images(study, subset) for study in studies}
+        images = {study.name: subset_images(study, subset) for study in studies}
         for first, second in combinations(images, 2):
             if images[first] != images[second]:
                 sentences.append(
@@ -179,7 +179,8 @@ def _chosen(
     return next(iter([*named, *ranked]), None)
 
 
-def _images(study: StudyFolder, subset: str) -> frozenset[str]:
+def subset_images(study: StudyFolder, subset: str) -> frozenset[str]:
+    """The images of a subset by SHA-256; none if the study has no split yet."""
     if not study.split_path.exists():
         return frozenset()
     with study.split_path.open(encoding="utf-8", newline="") as file:

@@ -1,0 +1,92 @@
+"""Paired tests: by number, on common test images only."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from datasets.errors import ExitCode
+from datasets.files import write_text
+from datasets.splits import SplitRow, write_split
+from results.evaluation import prediction_rows
+from results.folder import StudyFolder
+from results.paired import paired_table
+from study.app import run
+
+CLASSES = ["A", "B"]
+
+
+def study_of(name: str, right: list[bool], *, first: int = 0, prefix: str = "") -> StudyFolder:
+    """A study that classifies image n rightly if `right[n]`; truth alternates."""
+    study = StudyFolder(Path("runs") / name)
+    files = [f"{prefix}{CLASSES[n % 2]}/{n}.jpg" for n in range(len(right))]
+    truth = [CLASSES[n % 2] for n in range(len(right))]
+    rows = [
+        SplitRow(file, label, "test", f"{first + n}", f"{first + n:064}")
+        for n, (file, label) in enumerate(zip(files, truth, strict=True))
+    ]
+    write_split(study.split_path, rows)
+    p = np.array([[0.9, 0.1] if (n % 2 == 0) == r else [0.1, 0.9] for n, r in enumerate(right)])
+    table = prediction_rows(files, truth, CLASSES, {"before_training": 1 - p, "kept": p})
+    write_text(study.predictions_path, table.to_csv(index=False))
+    study.write_manifest(
+        {
+            "name": name,
+            "created": "2026-11-23T10:00:00+00:00",
+            "state": "finished",
+            "options": {"objective": "val_loss"},
+        }
+    )
+    return study
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_exact_test_and_the_interval_are_of_the_images_that_one_alone_has_right() -> None:
+    a = study_of("a", [True] * 40 + [False] * 2 + [True] * 8)
+    b = study_of("b", [True] * 40 + [True] * 2 + [False] * 8, prefix="elsewhere/")
+    (row,) = paired_table([a, b]).to_dict("records")
+    assert (row["first"], row["second"], row["images"]) == ("a", "b", 50)
+    assert (row["only_first_right"], row["only_second_right"]) == (8, 2)
+    assert row["difference"] == pytest.approx(6 / 50)
+    # Twice the probability of at most 2 heads in 10 throws: 2 (1 + 10 + 45) / 1024.
+    assert row["p_value"] == pytest.approx(112 / 1024)
+    assert row["difference_low"] < 6 / 50 < row["difference_high"]
+    assert row["difference_high"] - row["difference_low"] == pytest.approx(4 * 0.061, rel=0.15)
+    assert paired_table([a, b]).equals(paired_table([a, b]))
+
+
+def test_models_that_agree_on_every_image_do_not_differ() -> None:
+    rows = paired_table([study_of("a", [True, False] * 5), study_of("b", [True, False] * 5)])
+    (row,) = rows.to_dict("records")
+    assert row["p_value"] == 1
+    assert row["difference_low"] == row["difference"] == row["difference_high"] == 0
+
+
+def test_other_test_images_and_studies_without_a_test_get_no_p_value() -> None:
+    a, other = study_of("a", [True] * 6), study_of("other", [True] * 6, first=3)
+    untested = StudyFolder(Path("runs/untested"))
+    assert paired_table([a, other, untested]).empty
+    assert paired_table([a]).empty
+    assert paired_table([]).empty
+
+
+def test_compare_prints_pairs_below_its_table_or_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    study_of("a", [True] * 6)
+    study_of("b", [True] * 5 + [False])
+    assert run(["compare", "a", "b", "--only-changed"]) == ExitCode.OK
+    out, _ = capsys.readouterr()
+    assert "Paired tests on the same test images" in out
+    assert "val_loss" not in out
+    assert run(["compare", "a", "b", "--paired", "--format", "json"]) == ExitCode.OK
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["p_value"] == 1
+    assert run(["compare", "a", "b", "--only-changed", "-f", "json"]) == ExitCode.OK
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["study"] for row in rows] == ["a", "b"]
+    assert pd.DataFrame(rows).nunique(dropna=False).min() > 1
