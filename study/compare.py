@@ -44,6 +44,6 @@ def compare_command(
         print_frame(frame, format, "Comparison", transposed=True)
     if paired or (format is Format.TABLE and not pairs.empty):
         print()
-        print_frame(pairs, format, "Paired tests on the same test images", transposed=True)
+        print_frame(pairs, format, "Paired tests", transposed=True)
     for sentence in differences(studies):
         typer.echo(f"Warning: {sentence}", err=True)
