@@ -74,6 +74,15 @@ DEFAULT_SPACE: Space = {
     "fine_tune_learning_rate": Dimension(low=1e-6, high=1e-4, log=True),
 }
 
+# The seed's one recipe: no dense layer, Adam 5e-5, then block 5 unfrozen at RMSprop 1e-5.
+BASELINE_SPACE: Space = {
+    "head_units": Dimension((0,)),
+    "dropout": Dimension((0.3,)),
+    "unfreeze_depth": Dimension((3,)),
+    "head_learning_rate": Dimension((5e-5,)),
+    "fine_tune_learning_rate": Dimension((1e-5,)),
+}
+
 
 def read_space(path: Path | None) -> Space:
     """Reads a space file over the defaults.

@@ -72,6 +72,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def build_app() -> typer.Typer:
     """The commands in the order of the help; their modules import nothing heavy."""
+    from study.baseline import baseline_command
     from study.best import best_command
     from study.compare import compare_command
     from study.data import build_data_app
@@ -89,6 +90,7 @@ def build_app() -> typer.Typer:
     app.callback(invoke_without_command=True)(_study)
     app.command("search")(search_command)
     app.command("best")(best_command)
+    app.command("baseline")(baseline_command)
     app.command("evaluate")(evaluate_command)
     app.command("predict")(predict_command)
     app.command("explain")(explain_command)

@@ -107,7 +107,7 @@ def search_command(
     given["hold_out"] = tuple(str(path.resolve()) for path in hold_out or ())
     given["validate_on"] = str(validate_on.resolve()) if validate_on else None
     options = _resumed(context, study, given) if resume else SearchOptions(**given)
-    _run(options, study, resume=resume, overwrite=overwrite)
+    run_study(options, study, resume=resume, overwrite=overwrite)
 
 
 def _next_name(algorithm: str) -> str:
@@ -149,7 +149,14 @@ def _resumed(
     return stored
 
 
-def _run(options: "SearchOptions", study: "StudyFolder", *, resume: bool, overwrite: bool) -> None:
+def run_study(
+    options: "SearchOptions", study: "StudyFolder", *, resume: bool, overwrite: bool
+) -> None:
+    """Runs a search under the live display and prints where everything is.
+
+    Raises:
+        StudyError: If the data, the disk or the search itself forbids it.
+    """
     from search.runner import run_search
     from study.display import Display
 

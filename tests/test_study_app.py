@@ -18,7 +18,17 @@ from study.app import build_app, run
 from study.packages import PACKAGES, ShadowedPackageError, check_packages
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["search", "best", "evaluate", "predict", "explain", "list", "show", "compare"]
+COMMANDS = [
+    "search",
+    "best",
+    "baseline",
+    "evaluate",
+    "predict",
+    "explain",
+    "list",
+    "show",
+    "compare",
+]
 DATA_COMMANDS = ["check", "leakage", "fetch", "sample"]
 ALL_COMMANDS = [[name] for name in COMMANDS] + [["data", name] for name in DATA_COMMANDS]
 HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "numpy", "matplotlib", "sklearn", "rich")

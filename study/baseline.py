@@ -1,0 +1,66 @@
+"""`study baseline`: one fixed recipe on a study's images, to tell what the search was worth."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from search.options import SearchOptions
+
+EPOCHS = 10  # 5 + 5, as the seed trained
+
+
+def baseline_command(
+    like: Annotated[
+        str | None,
+        typer.Argument(help="The study whose images it takes.", show_default="the latest"),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The new study's name.", show_default="LIKE-baseline")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="none trains from scratch.", show_default="those of the study"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study --name.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the study --name.")
+    ] = False,
+) -> None:
+    """Train the fixed recipe that searches are to beat, as a study of one trial.
+
+    No dense layer, dropout 0.3, five epochs of Adam at 5e-5, then block 5 unfrozen for five of
+    RMSprop at 1e-5; images, split, views and seed are those of the other study.
+
+    Example: study baseline first, then: study best first-baseline
+    """
+    from results.folder import RUNS, StudyFolder, check_name, latest_study, open_study
+    from results.state import require_free
+    from study.quiet import import_tensorflow
+    from study.search import run_study
+
+    model = open_study(RUNS, like) if like else latest_study(RUNS)
+    scratch = "-scratch" if weights == "none" else ""
+    study = StudyFolder(RUNS / check_name(name or f"{model.name}-baseline{scratch}"))
+    require_free(study, resume=resume, overwrite=overwrite)
+    import_tensorflow()
+
+    from search.options import SearchOptions
+
+    options = _baseline(SearchOptions.from_json(model.manifest()["options"]), weights)
+    run_study(options, study, resume=resume, overwrite=overwrite)
+
+
+def _baseline(options: "SearchOptions", weights: str | None) -> "SearchOptions":
+    from dataclasses import replace
+
+    from search.space import BASELINE_SPACE
+
+    return replace(
+        options,
+        algorithm="grid",  # of one point
+        trials=None,
+        max_epochs=EPOCHS,
+        space=dict(BASELINE_SPACE),
+        weights=weights or options.weights,
+    )
