@@ -28,8 +28,8 @@ from datasets.splits import (
     write_split,
 )
 from results.folder import StudyFolder, list_studies
-from search.elsewhere import place_elsewhere
 from search.grouping import group_folder, note_first
+from search.holdout import place_others
 from search.options import SearchOptions
 from search.progress import Progress
 
@@ -93,7 +93,7 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
     if away:
         validating = [i for i in away if _root(folder, i) == options.validate_on]
         held_out = [i for i in away if i not in set(validating)]
-        rows = place_elsewhere(rows, validating, held_out, grouping.groups, progress)
+        rows = place_others(rows, validating, held_out, grouping.groups, progress)
     return StudyData(folder, rows, grouping.conflicts)
 
 

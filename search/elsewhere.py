@@ -1,68 +1,145 @@
-"""Folders that are not searched on: they choose between configurations, or only test the best."""
+"""A retrained model on other photographs: what its score is worth where it was not trained."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from datasets.errors import DataError
-from datasets.folders import LabelledImage
-from datasets.splits import HELD_OUT, SplitRow
+from datasets.batches import subset_of
+from datasets.duplicates import find_pairs
+from datasets.errors import DataError, StudyStateError, UsageError
+from datasets.files import write_json, write_text
+from datasets.folders import ImageFolder, LabelledImage, Roots, locate, read_folder
+from datasets.groups import group_images
+from datasets.splits import SplitRow, read_split
+from models.classifier import Classifier, predict_images
+from models.devices import memory_errors, prepare_devices
+from models.export import KERAS_FILE
+from results.evaluation import evaluate, prediction_rows, read_predictions
+from results.folder import StudyFolder
+from search.data import stored_roots
+from search.environment import git_commit, versions
+from search.grouping import note_first
+from search.manifest import now
 from search.progress import Progress
 
+ELSEWHERE = "elsewhere"  # the only subset of a folder that is evaluated
 
-def place_elsewhere(
-    rows: Sequence[SplitRow],
-    validating: Sequence[LabelledImage],
-    held_out: Sequence[LabelledImage],
-    groups: Mapping[str, str],
-    progress: Progress,
-) -> list[SplitRow]:
-    """Adds the images of other folders to a split, unless the study knows their pictures.
+
+def evaluate_elsewhere(
+    study: StudyFolder, root: Path, names: Mapping[str, str], progress: Progress
+) -> dict[str, Any]:
+    """Tests a study's retrained model on another folder.
+
+    Pictures that the study trained or validated on, and copies of them, are left out.
 
     Args:
-        rows: The split of the study's own images.
-        validating: Images that take the place of the validation subset, whose own images
-            are trained on instead; none leaves it as it is.
-        held_out: Images that only the retrained model is tested on.
-        groups: Each image's group by SHA-256.
-        progress: Told what is left out.
+        study: One that `study best` has retrained.
+        root: Folder with one sub-folder per class.
+        names: The study's class by the folder's, where they are called otherwise.
+        progress: Told of the passes over the images.
 
     Returns:
-        One row per image, sorted by file.
+        The content of `evaluations/<folder>-<fingerprint>/metrics.json`.
 
     Raises:
-        DataError: If a class has no image to validate on.
+        StudyStateError: If the study has no retrained model.
+        UsageError: If `names` maps from or to an unknown class.
+        DataError: If the folder cannot be read, or no image of it is left.
     """
-    placed = list(rows)
-    if validating:
-        placed = [_trained_on(row) for row in placed]
-        placed += _unknown(validating, "validation", placed, groups, progress)
-        empty = {row.label for row in rows} - {
-            row.label for row in placed if row.subset == "validation"
-        }
-        if empty:
-            raise DataError(
-                f"--validate-on leaves no image of class {min(empty)}.",
-                "Expected pictures of every class that are not among the study's own.",
-                "another folder.",
-            )
-    return sorted([*placed, *_unknown(held_out, HELD_OUT, placed, groups, progress)])
-
-
-def _trained_on(row: SplitRow) -> SplitRow:
-    return row._replace(subset="train") if row.subset == "validation" else row
-
-
-def _unknown(
-    images: Sequence[LabelledImage],
-    subset: str,
-    placed: Sequence[SplitRow],
-    groups: Mapping[str, str],
-    progress: Progress,
-) -> list[SplitRow]:
-    known = {row.group for row in placed}
-    new = [image for image in images if groups[image.sha256] not in known]
-    if len(new) < len(images):
-        progress.note(
-            f"{len(images) - len(new)} of {len(images)} {subset} images are left out: the study "
-            "has the same pictures."
+    prepare_devices()
+    manifest, model = study.manifest(), study.best_path / KERAS_FILE
+    if not model.exists():
+        raise StudyStateError(
+            f"study {study.name} has no retrained model.",
+            f"Expected {model}.",
+            f"study best {study.name}",
         )
-    return [SplitRow(i.file, i.label, subset, groups[i.sha256], i.sha256) for i in new]
+    classes: list[str] = manifest["classes"]
+    with progress.counting("reading images", 0) as done:
+        folder = read_folder(root, on_image=lambda: done(1))
+    note_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
+    images = _renamed(folder, names, classes)
+    unseen = _unseen(study, stored_roots(manifest), folder, images, progress)
+    rows = [SplitRow(i.file, i.label, ELSEWHERE, "", i.sha256) for i in unseen]
+    with memory_errors(), progress.counting("testing", len(rows)) as done:
+        probabilities = predict_images(
+            Classifier(model),
+            subset_of(folder.roots, rows, ELSEWHERE, classes),
+            batch_size=manifest["options"]["batch_size"],
+            on_images=done,
+        )
+    truth = [row.label for row in rows]
+    table = prediction_rows([r.file for r in rows], truth, classes, {"kept": probabilities})
+    place = study.evaluations_path / f"{_plain(root.resolve().name)}-{folder.fingerprint[:8]}"
+    write_text(place / "predictions.csv", table.to_csv(index=False))
+    metrics = {
+        "study": study.name,
+        "data": str(root.resolve()),
+        "fingerprint": folder.fingerprint,
+        "classes": dict(names),
+        "left_out": len(images) - len(unseen),
+        "faults": [fault._asdict() for fault in folder.faults],
+        "test": evaluate(read_predictions(place / "predictions.csv"), classes),
+        "evaluated": now(),
+        "commit": git_commit(),
+        "versions": versions(),
+    }
+    write_json(place / "metrics.json", metrics)
+    return metrics
+
+
+def _renamed(
+    folder: ImageFolder, names: Mapping[str, str], classes: list[str]
+) -> list[LabelledImage]:
+    """The images under the study's names of their classes."""
+    unknown = [f"{old}={new}" for old, new in names.items() if old not in folder.classes]
+    unknown += [f"{old}={new}" for old, new in names.items() if new not in classes]
+    found = {name: names.get(name, name) for name in folder.classes}
+    strange = [old for old, new in found.items() if new not in classes]
+    if unknown or strange:
+        problem = f"--map {unknown[0]}" if unknown else f"the class {strange[0]}"
+        raise UsageError(
+            f"{problem} does not fit.",
+            f"Expected the study's classes {', '.join(classes)}; the folder has "
+            f"{', '.join(folder.classes)}.",
+            f"--map {(strange or folder.classes)[0]}={classes[-1]}",
+        )
+    return [image._replace(label=found[image.label]) for image in folder.images]
+
+
+def _unseen(
+    study: StudyFolder,
+    roots: Roots,
+    folder: ImageFolder,
+    images: list[LabelledImage],
+    progress: Progress,
+) -> list[LabelledImage]:
+    """The images that are no copies of what the study trained or validated on."""
+    known = {row.sha256: locate(roots, row.file) for row in read_split(study.split_path)}
+    seen = {row.sha256 for row in read_split(study.split_path) if row.subset != "test"}
+    here = {digest: path for digest, path in known.items() if path.is_file()}
+    with progress.counting("looking for copies", 0) as done:
+        pairs = find_pairs(here | folder.files(), on_image=lambda: done(1))
+    old = [LabelledImage("", "", digest) for digest in known]
+    groups = group_images([*old, *folder.images], [pair[:2] for pair in pairs])
+    trained = {groups[digest] for digest in seen}
+    unseen = [image for image in images if groups[image.sha256] not in trained]
+    if len(here) < len(known):
+        progress.note("The study's own images have gone: only byte-identical copies are found.")
+    if len(unseen) < len(images):
+        progress.note(
+            f"{len(images) - len(unseen)} of {len(images)} images are left out: the study trained "
+            "or validated on the same pictures."
+        )
+    if not unseen:
+        raise DataError(
+            f"nothing in {folder.roots['']} is new to study {study.name}.",
+            "Expected images that it neither trained nor validated on.",
+            "--data of another folder; the study's own test is in study best.",
+        )
+    return unseen
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60]

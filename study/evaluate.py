@@ -38,7 +38,7 @@ def evaluate_command(
     study = open_study(RUNS, name) if name else latest_study(RUNS)
     import_tensorflow()
 
-    from search.transfer import evaluate_elsewhere
+    from search.elsewhere import evaluate_elsewhere
 
     with Display() as display:
         metrics = evaluate_elsewhere(study, data, names, display)

@@ -1,126 +1,131 @@
-"""Several folders as one, and folders that validate or only test."""
+"""`study evaluate`: another folder, other names of classes, and nothing that was trained on."""
 
+import json
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_study import Recorder, draw_images, searched, small_options
+from PIL import Image
+from small_study import Recorder, Search, draw_images
 
-from datasets.errors import DataError, ExitCode, UsageError
-from datasets.folders import read_folder
-from datasets.sources import join_folders, name_sources
-from datasets.splits import HELD_OUT, read_split
+from datasets.errors import DataError, ExitCode, StudyStateError, UsageError
+from datasets.splits import read_split
 from results.evaluation import evaluate, read_predictions
 from results.folder import StudyFolder
-from search.data import load_data
+from results.tables import comparison
+from search.elsewhere import evaluate_elsewhere
+from search.retraining import retrain
 from study.app import run
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    """Three folders of 28 slabs each."""
-    root = tmp_path_factory.mktemp("folders")
-    a, b, c = (draw_images(root / name, seed=seed) for seed, name in enumerate("abc", start=20))
-    return a, b, c
+def retrained(whole: Search, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small study, retrained."""
+    runs = tmp_path_factory.mktemp("elsewhere") / "runs"
+    shutil.copytree(whole.study.path, runs / "small")
+    retrain(StudyFolder(runs / "small"), Recorder(), fast=True)
+    return runs / "small"
 
 
-def places(study: StudyFolder) -> dict[str, Counter[str]]:
-    """How many images of each source each subset has."""
-    found: dict[str, Counter[str]] = {}
-    for row in read_split(study.split_path):
-        found.setdefault(row.file.split("/")[0], Counter())[row.subset] += 1
-    return found
-
-
-def test_folders_studied_as_one_keep_their_names_and_each_has_its_scores(
-    folders: tuple[Path, Path, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    a, b, c = folders
+@pytest.fixture
+def study(retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
     monkeypatch.chdir(tmp_path)
-    found = searched(a, Path("runs/both"), data=(str(a), str(b)), hold_out=(str(c),), max_epochs=1)
-    placed = places(found.study)
-    assert placed.keys() == {"a", "b", "c"}
-    assert placed["c"] == {HELD_OUT: 28}
-    assert placed["a"].total() == placed["b"].total() == 28
-    assert HELD_OUT not in placed["a"]
-    assert found.study.manifest()["images"][HELD_OUT] == 28
+    shutil.copytree(retrained, Path("runs/small"))
+    return StudyFolder(Path("runs/small"))
 
-    assert run(["best", "both", "--fast"]) == ExitCode.OK
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """28 slabs that the study has never seen, under other names of the classes."""
+    folder = draw_images(tmp_path / "other slabs", seed=9)
+    (folder / "Negative").rename(folder / "Sound")
+    (folder / "Positive").rename(folder / "Cracked")
+    return folder
+
+
+MAPPED = {"Sound": "Negative", "Cracked": "Positive"}
+
+
+def test_another_folder_gets_the_tables_of_best_and_a_row_in_compare(
+    study: StudyFolder, other: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mapped = [f"--map={old}={new}" for old, new in MAPPED.items()]
+    assert run(["evaluate", "small", "--data", str(other), *mapped]) == ExitCode.OK
     out, _ = capsys.readouterr()
-    metrics = found.study.metrics()
-    assert metrics is not None
-    sources = [(s["source"], s["subset"]) for s in metrics["by_source"]]
-    assert sources == [("a", "test"), ("b", "test"), ("c", HELD_OUT)]
-    assert metrics["test"]["images"] == sum(s["images"] for s in metrics["by_source"][:2])
-    held_out = read_predictions(found.study.best_path / "held-out.csv")
-    assert metrics["by_source"][2] == {
-        "source": "c",
-        "subset": HELD_OUT,
-        **evaluate(held_out, ["Negative", "Positive"]),
-    }
-    assert f"c       {HELD_OUT}      28" in out
-    tested = pd.read_csv(found.study.predictions_path)["file"]
-    assert not tested.str.startswith("c/").any()
+    assert "Test accuracy" in out
+    assert "true Positive" in out
+    (metrics,) = study.evaluations()
+    assert metrics["test"]["images"] == 28
+    assert metrics["left_out"] == 0
+    (predictions,) = study.evaluations_path.glob("other-slabs-*/predictions.csv")
+    stored = read_predictions(predictions)
+    assert metrics["test"] == evaluate(stored, ["Negative", "Positive"])
+    assert stored["file"].iloc[0].startswith("Cracked/")
+    row = comparison([study]).iloc[0]
+    column = f"on_other slabs_{metrics['fingerprint'][:4]}"
+    assert row[column] == metrics["test"]["accuracy"]
+    assert row[f"{column}_low"] <= row[column] <= row[f"{column}_high"]
+    assert run(["compare", "small", "--format", "json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)[0][column] == row[column]
 
 
-def test_another_folder_validates_and_the_own_validation_images_are_trained_on(
-    folders: tuple[Path, Path, Path], tmp_path: Path
+def test_the_study_s_own_test_images_get_the_scores_of_best_again(
+    study: StudyFolder, whole: Search
 ) -> None:
-    a, b, _ = folders
-    options = small_options(a, validate_on=str(b))
-    alone = load_data(small_options(a), StudyFolder(tmp_path / "alone"), Recorder())
-    data = load_data(options, StudyFolder(tmp_path / "s"), Recorder())
-    assert data.counts() == {
-        "train": alone.counts()["train"] + alone.counts()["validation"],
-        "validation": 28,
-        "test": alone.counts()["test"],
-    }
-    validating = [row.file for row in data.rows if row.subset == "validation"]
-    assert all(file.startswith("b/") for file in validating)
-    own = {row.sha256 for row in data.rows if row.subset == "test"}
-    assert own == {row.sha256 for row in alone.rows if row.subset == "test"}
-
-
-def test_pictures_that_the_study_has_are_left_out_of_other_folders(
-    folders: tuple[Path, Path, Path], tmp_path: Path
-) -> None:
-    a, _, c = folders
-    mixed = tmp_path / "mixed"
-    shutil.copytree(c, mixed)
-    shutil.copy(a / "Negative" / "0001.jpg", mixed / "Negative" / "known.jpg")
     told = Recorder()
-    data = load_data(small_options(a, hold_out=(str(mixed),)), StudyFolder(tmp_path / "s"), told)
-    assert data.counts()[HELD_OUT] == 28
-    assert any("1 of 29 held-out images are left out" in note for note in told.notes)
-    with pytest.raises(DataError, match="--validate-on leaves no image of class Negative"):
-        shutil.copytree(a, tmp_path / "same")
-        again = small_options(a, validate_on=str(tmp_path / "same"))
-        load_data(again, StudyFolder(tmp_path / "s"), told)
+    images = Path(study.manifest()["data"][""])
+    metrics = evaluate_elsewhere(study, images, {}, told)
+    rows = read_split(study.split_path)
+    assert metrics["left_out"] == sum(row.subset != "test" for row in rows)
+    assert metrics["test"]["images"] == sum(row.subset == "test" for row in rows)
+    best = study.metrics()
+    assert best is not None
+    assert metrics["test"]["accuracy"] == best["test"]["accuracy"]
+    assert metrics["test"]["loss"] == pytest.approx(best["test"]["loss"], rel=1e-4)
+    assert "are left out: the study trained or validated" in told.notes[-1]
 
 
-def test_folders_of_one_name_are_told_apart_and_one_named_twice_is_refused() -> None:
-    named = name_sources([Path("/x/day"), Path("/y/day"), Path("/z/night")])
-    assert named == {"x-day": Path("/x/day"), "y-day": Path("/y/day"), "night": Path("/z/night")}
-    with pytest.raises(UsageError, match="is named twice"):
-        name_sources([Path("/x/day"), Path("/x/day")])
+def test_a_turned_copy_of_a_training_image_is_not_tested(study: StudyFolder, other: Path) -> None:
+    trained = next(row for row in read_split(study.split_path) if row.subset == "train")
+    image = Image.open(Path(study.manifest()["data"][""]) / trained.file)
+    image.transpose(Image.Transpose.ROTATE_90).save(other / "Sound" / "turned.png")
+    metrics = evaluate_elsewhere(study, other, MAPPED, Recorder())
+    assert metrics["left_out"] == 1
+    assert metrics["test"]["images"] == 28
+    (predictions,) = study.evaluations_path.glob("*/predictions.csv")
+    assert "Sound/turned.png" not in pd.read_csv(predictions)["file"].tolist()
 
 
-def test_folders_of_other_classes_are_refused(
-    folders: tuple[Path, Path, Path], tmp_path: Path
+def test_a_folder_with_nothing_new_is_refused(study: StudyFolder, tmp_path: Path) -> None:
+    for row in read_split(study.split_path):
+        if row.subset == "train":
+            (tmp_path / "old" / row.label).mkdir(parents=True, exist_ok=True)
+            shutil.copy(Path(study.manifest()["data"][""]) / row.file, tmp_path / "old" / row.file)
+    with pytest.raises(DataError, match=r"nothing in .* is new to study small"):
+        evaluate_elsewhere(study, tmp_path / "old", {}, Recorder())
+    assert study.evaluations() == []
+
+
+@pytest.mark.parametrize("names", [{}, {"Sound": "Negative"}, MAPPED | {"Rusty": "Positive"}])
+def test_classes_that_the_study_does_not_know_are_refused(
+    names: dict[str, str], study: StudyFolder, other: Path
 ) -> None:
-    shutil.copytree(folders[1], tmp_path / "other")
-    (tmp_path / "other" / "Positive").rename(tmp_path / "other" / "Cracked")
-    with pytest.raises(DataError, match="Negative, Positive in each; b has Cracked, Negative"):
-        join_folders({"a": read_folder(folders[0]), "b": read_folder(tmp_path / "other")})
+    with pytest.raises(UsageError, match=r"does not fit\.\nExpected the study's classes Negative"):
+        evaluate_elsewhere(study, other, names, Recorder())
 
 
-def test_a_folder_has_one_part_to_play(folders: tuple[Path, Path, Path]) -> None:
-    a, b, _ = map(str, folders)
-    for twice in ({"hold_out": (a,)}, {"validate_on": a}, {"validate_on": b, "hold_out": (b,)}):
-        with pytest.raises(UsageError, match="has two parts to play"):
-            small_options(Path(a), **twice)
+def test_a_study_without_a_retrained_model_names_the_command(
+    whole: Search, other: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(StudyStateError, match="study best whole"):
+        evaluate_elsewhere(whole.study, other, MAPPED, Recorder())
+
+
+@pytest.mark.parametrize("typed", [["Cracked"], ["A=B", "A=C"]])
+def test_a_map_that_is_none_is_refused(
+    typed: list[str], study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [part for one in typed for part in ("--map", one)]
+    assert run(["evaluate", "small", "--data", ".", *arguments]) == ExitCode.USAGE
+    assert "Expected FOLDER=CLASS" in capsys.readouterr().err
