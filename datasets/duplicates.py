@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from datasets.decoding import UnreadableImageError, decode_image
 from datasets.errors import DataError
@@ -62,10 +63,12 @@ def find_pairs(
     if stored.exists():
         return [Pair(*pair) for pair in json.loads(stored.read_text())["pairs"]]
     thumbnails = _read_thumbnails([files[digest] for digest in digests])
-    pairs = [
-        Pair(digests[one], digests[other], round(correlation, 4))
-        for one, other, correlation in _compare(thumbnails, on_image)
-    ]
+    # One thread: the products are small, and on a busy machine two wait for each other.
+    with threadpool_limits(1):
+        pairs = [
+            Pair(digests[one], digests[other], round(correlation, 4))
+            for one, other, correlation in _compare(thumbnails, on_image)
+        ]
     write_json(stored, {"pairs": sorted(pairs)})
     return sorted(pairs)
 
