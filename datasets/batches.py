@@ -1,8 +1,9 @@
 """Images as batches: decoded, resized, augmented and prefetched by `tf.data`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -95,16 +96,21 @@ def _prepared(
     """Batches of float32 images, decoded in parallel and transformed a batch at a time."""
     transforms = view_transforms([subset.digests[i] for i in order], view, size)
     paths = [str(subset.paths[i]) for i in order]
+    decode = _plain_graph(lambda path, transform: (_decoded(path, size), transform))
+    finish = apply_transforms if view else lambda images, _: tf.cast(images, tf.float32)
     return (
         tf.data.Dataset.from_tensor_slices((paths, transforms))
-        .map(
-            lambda path, transform: (_decoded(path, size), transform),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+        .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size)
-        .map(apply_transforms if view else lambda images, _: tf.cast(images, tf.float32))
+        .map(_plain_graph(finish))
         .prefetch(2)
     )
+
+
+def _plain_graph(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Not rewritten by AutoGraph, which would read the source again and leave files behind."""
+    plain: Callable[..., Any] = tf.autograph.experimental.do_not_convert(function)
+    return plain
 
 
 def _decoded(path: tf.Tensor, size: int) -> tf.Tensor:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.base import BaseWeights, build_base
-from models.network import cut_below, cut_shape, unfrozen
+from models.network import cut_below, cut_shape, dense_layers, unfrozen
 from models.precision import Precision
 
 Features: TypeAlias = NDArray[np.float16] | tf.Tensor
@@ -95,10 +95,7 @@ class Head:
 
     def __init__(self, units: int, classes: int) -> None:
         # No softmax: a loss on logits stays exact for probabilities near 0.
-        self.layers = [keras.layers.Dense(classes, name="probabilities", dtype="float32")]
-        if units:
-            dense = keras.layers.Dense(units, activation="relu", name="dense", dtype="float32")
-            self.layers.insert(0, dense)
+        self.layers = dense_layers(units, classes, activation=None)
         width = 512
         for layer in self.layers:
             layer.build((None, width))

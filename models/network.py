@@ -34,17 +34,28 @@ def cut_shape(cut: str, size: int) -> tuple[int, ...]:
     return (side, side, (64, 128, 256, 512, 512)[block - 1])
 
 
+def dense_layers(units: int, classes: int, *, activation: str | None) -> list[keras.layers.Dense]:
+    """The head's layers that train: an optional dense one, and one output per class.
+
+    They compute in float32, as rounding shows here.
+
+    Args:
+        units: Width of the dense layer; 0 for none.
+        classes: At least 2.
+        activation: Of the outputs: softmax, or None for scores before it.
+    """
+    last = keras.layers.Dense(classes, activation, name="probabilities", dtype="float32")
+    if not units:
+        return [last]
+    return [keras.layers.Dense(units, "relu", name="dense", dtype="float32"), last]
+
+
 def head_layers(configuration: Configuration, classes: int) -> list[keras.Layer]:
-    """Pooling, an optional dense layer, dropout and softmax; float32, as rounding shows here."""
-    layers: list[keras.Layer] = [keras.layers.GlobalAveragePooling2D(name="pool", dtype="float32")]
-    if configuration.head_units:
-        units = configuration.head_units
-        layers.append(keras.layers.Dense(units, activation="relu", name="dense", dtype="float32"))
-    layers.append(keras.layers.Dropout(configuration.dropout, name="dropout", dtype="float32"))
-    layers.append(
-        keras.layers.Dense(classes, activation="softmax", name="probabilities", dtype="float32")
-    )
-    return layers
+    """Pooling, an optional dense layer, dropout and softmax."""
+    *dense, last = dense_layers(configuration.head_units, classes, activation="softmax")
+    pool = keras.layers.GlobalAveragePooling2D(name="pool", dtype="float32")
+    dropout = keras.layers.Dropout(configuration.dropout, name="dropout", dtype="float32")
+    return [pool, *dense, dropout, last]
 
 
 def build_model(
