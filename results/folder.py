@@ -1,25 +1,20 @@
-"""A study on disk: the folder `runs/<name>/`, its files, its lock, and finding it again."""
+"""A study on disk: the folder `runs/<name>/`, its files and its lock."""
 
-import difflib
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from datasets.errors import StudyStateError, UsageError
+from datasets.errors import StudyStateError
 from datasets.files import write_json, write_text
 from results.records import TrialRecord
 from results.stored import damaged, read_json, read_trial
 from results.trials import trial_order, trials_table
 
-RUNS = Path("runs")  # where the commands keep all studies
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 # `study list` takes a lock for an instant to see who holds it; a search outwaits that.
 _LOCK_PATIENCE_SECONDS = 0.5
 
@@ -137,6 +132,19 @@ class StudyFolder:
             else:
                 path.unlink()
 
+    def remove(self) -> None:
+        """Removes the whole folder; StudyStateError if another process has it."""
+        with self.lock():
+            self.clear()
+            self._lock_path.unlink()
+        self.path.rmdir()
+
+    def rename(self, target: "StudyFolder") -> None:
+        """Moves the folder; StudyStateError if another process has it."""
+        with self.lock():
+            self.write_manifest(self.manifest() | {"name": target.name})
+            self.path.rename(target.path)
+
     def metrics(self) -> dict[str, Any] | None:
         """What `study best` measured, or None if it was not run yet.
 
@@ -188,70 +196,3 @@ class StudyFolder:
                 return False
         except (Timeout, OSError):  # OSError: a folder that may only be read says nothing
             return True
-
-
-def check_name(name: str) -> str:
-    """Gives back a name that can be a study's.
-
-    Raises:
-        UsageError: If it holds anything but letters, digits, `.`, `_` and `-`, starts with a
-            dot or a dash, or is longer than 100 characters.
-    """
-    if _NAME.fullmatch(name):
-        return name
-    raise UsageError(
-        f"{name!r} cannot be the name of a study.",
-        "Expected up to 100 letters, digits, '.', '_' or '-', the first no dot or dash.",
-        "a name such as first-search.",
-    )
-
-
-def list_studies(runs: Path) -> list[StudyFolder]:
-    """Every folder in `runs` that has a study.json, even a damaged one, oldest first."""
-    studies = [StudyFolder(path.parent) for path in runs.glob("*/study.json")]
-    return sorted(studies, key=lambda study: (_created(study), study.name))
-
-
-def open_study(runs: Path, name: str) -> StudyFolder:
-    """Finds a study by name.
-
-    Raises:
-        UsageError: If the name could not be a study's.
-        StudyStateError: If there is no such study, or its study.json is damaged.
-    """
-    study = StudyFolder(runs / check_name(name))
-    if not study.manifest_path.exists():
-        existing = [other.name for other in list_studies(runs)]
-        near = difflib.get_close_matches(name, existing, n=3)
-        meant = f"Did you mean {' or '.join(near)}? " if near else ""
-        raise StudyStateError(
-            f"No study named {name} in {runs}.",
-            f"{meant}Studies there: {', '.join(existing) or 'none'}.",
-            "study list" if existing else "study search",
-        )
-    study.manifest()
-    return study
-
-
-def latest_study(runs: Path) -> StudyFolder:
-    """The study that was created last.
-
-    Raises:
-        StudyStateError: If there is none, or its study.json is damaged.
-    """
-    studies = list_studies(runs)
-    if not studies:
-        raise StudyStateError(
-            f"No study in {runs.absolute()}.",
-            "Expected at least one folder with a study.json.",
-            "study search",
-        )
-    studies[-1].manifest()
-    return studies[-1]
-
-
-def _created(study: StudyFolder) -> float:
-    try:
-        return datetime.fromisoformat(study.manifest()["created"]).timestamp()
-    except (StudyStateError, TypeError, ValueError):
-        return study.manifest_path.stat().st_mtime

@@ -1,5 +1,6 @@
 """From a study's options to its images: folders or sample, split, and what had to be left out."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,8 @@ from datasets.splits import (
     split_images,
     write_split,
 )
-from results.folder import StudyFolder, list_studies
+from results.folder import StudyFolder
+from results.runs import list_studies
 from search.grouping import group_folder, note_first
 from search.holdout import place_others
 from search.options import SearchOptions
@@ -81,18 +83,20 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
     note_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
     grouping = group_folder(folder, options, progress)
     conflicting = {image for conflict in grouping.conflicts for image in conflict}
-    images = [image for image in folder.images if image not in conflicting]
-    away = [i for i in images if _root(folder, i) in (*options.hold_out, options.validate_on)]
+    by_root: dict[str, list[LabelledImage]] = defaultdict(list)
+    for image in folder.images:
+        if image not in conflicting:
+            by_root[_root(folder, image)].append(image)
+    validating = by_root.pop(options.validate_on or "", [])
+    held_out = [image for root in options.hold_out for image in by_root.pop(root, [])]
     rows = split_images(
-        [image for image in images if image not in set(away)],
+        [image for images in by_root.values() for image in images],
         seed=options.seed,
         groups=grouping.groups,
         shares=parse_shares(options.split),
         earlier=_earlier_places(options, study),
     )
-    if away:
-        validating = [i for i in away if _root(folder, i) == options.validate_on]
-        held_out = [i for i in away if i not in set(validating)]
+    if validating or held_out:
         rows = place_others(rows, validating, held_out, grouping.groups, progress)
     return StudyData(folder, rows, grouping.conflicts)
 

@@ -76,10 +76,13 @@ def build_app() -> typer.Typer:
     from study.best import best_command
     from study.compare import compare_command
     from study.data import build_data_app
+    from study.doctor import doctor_command
     from study.evaluate import evaluate_command
     from study.explain import explain_command
     from study.list import list_command
     from study.predict import predict_command
+    from study.rename import rename_command
+    from study.rm import rm_command
     from study.search import search_command
     from study.show import show_command
 
@@ -97,6 +100,9 @@ def build_app() -> typer.Typer:
     app.command("list")(list_command)
     app.command("show")(show_command)
     app.command("compare")(compare_command)
+    app.command("rename")(rename_command)
+    app.command("rm")(rm_command)
+    app.command("doctor")(doctor_command)
     app.add_typer(build_data_app(), name="data")
     return app
 

@@ -34,7 +34,8 @@ def baseline_command(
 
     Example: study baseline first, then: study best first-baseline
     """
-    from results.folder import RUNS, StudyFolder, check_name, latest_study, open_study
+    from results.folder import StudyFolder
+    from results.runs import RUNS, check_name, latest_study, open_study
     from results.state import require_free
     from study.quiet import import_tensorflow
     from study.search import run_study

@@ -31,7 +31,7 @@ def best_command(
     Example: study best first --export
     """
     from datasets.errors import UsageError
-    from results.folder import RUNS, latest_study, open_study
+    from results.runs import RUNS, latest_study, open_study
     from study.display import Display
     from study.quiet import import_tensorflow
 

@@ -28,8 +28,8 @@ def compare_command(
 
     Example: study compare first second --format latex
     """
-    from results.folder import RUNS, latest_study, list_studies, open_study
     from results.paired import paired_table
+    from results.runs import RUNS, latest_study, list_studies, open_study
     from results.tables import comparison, differences
 
     if not names:

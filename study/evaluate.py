@@ -23,7 +23,7 @@ def evaluate_command(
     Example: study evaluate first --data bridges --map Cracked=Positive --map Sound=Negative
     """
     from datasets.errors import UsageError
-    from results.folder import RUNS, latest_study, open_study
+    from results.runs import RUNS, latest_study, open_study
     from study.display import Display
     from study.quiet import import_tensorflow
     from study.scores import print_scores

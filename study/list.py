@@ -13,7 +13,7 @@ def list_command(format: FormatOption = Format.TABLE) -> None:
     Example: study list --format json
     """
     from datasets.errors import StudyStateError
-    from results.folder import RUNS, list_studies
+    from results.runs import RUNS, list_studies
     from results.tables import studies_table
 
     studies = list_studies(RUNS)

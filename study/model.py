@@ -16,7 +16,7 @@ def open_model(name: str | None) -> "tuple[StudyFolder, list[str]]":
         StudyStateError: If there is none.
     """
     from datasets.errors import StudyStateError
-    from results.folder import RUNS, latest_study, list_studies, open_study
+    from results.runs import RUNS, latest_study, list_studies, open_study
     from study.quiet import import_tensorflow
 
     if name is None:

@@ -76,7 +76,8 @@ def search_command(
     Example: study search --data photographs --max-epochs 10 --name first
     """
     from datasets.errors import UsageError
-    from results.folder import RUNS, StudyFolder, check_name
+    from results.folder import StudyFolder
+    from results.runs import RUNS, check_name
     from results.state import require_free
     from study.quiet import import_tensorflow
 
@@ -111,7 +112,7 @@ def search_command(
 
 
 def _next_name(algorithm: str) -> str:
-    from results.folder import RUNS
+    from results.runs import RUNS
 
     number = 1
     while (RUNS / f"{algorithm}-{number}").exists():

@@ -24,8 +24,8 @@ def show_command(
 
     Example: study show first --format markdown
     """
-    from results.folder import RUNS, latest_study, open_study
     from results.records import SETTINGS
+    from results.runs import RUNS, latest_study, open_study
     from results.trials import leaderboard
 
     study = open_study(RUNS, name) if name else latest_study(RUNS)

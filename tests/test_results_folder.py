@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from datasets.errors import StudyStateError, UsageError
-from results.folder import StudyFolder, check_name, latest_study, list_studies, open_study
+from results.folder import StudyFolder
 from results.records import TrialRecord
+from results.runs import check_name, latest_study, list_studies, open_study
 
 ROOT = Path(__file__).parents[1]
 

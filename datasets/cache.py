@@ -1,0 +1,34 @@
+"""What the user's cache folder holds; all of it can be made again."""
+
+import shutil
+from pathlib import Path
+
+from datasets.files import cache_folder
+
+
+def cache_sizes() -> dict[str, int]:
+    """Bytes by the name of what is there: features, duplicates, downloads, the sample."""
+    folder = cache_folder()
+    if not folder.is_dir():
+        return {}
+    return {place.name: _size(place) for place in sorted(folder.iterdir())}
+
+
+def clear() -> int:
+    """Removes everything; a search that is running keeps the files it has opened.
+
+    Returns:
+        Bytes that were there.
+    """
+    total = sum(cache_sizes().values())
+    for place in cache_folder().iterdir() if total else ():
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink()
+    return total
+
+
+def _size(place: Path) -> int:
+    files = place.rglob("*") if place.is_dir() else [place]
+    return sum(file.stat().st_size for file in files if file.is_file())

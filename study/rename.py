@@ -1,0 +1,24 @@
+"""`study rename`: give a study another name."""
+
+from typing import Annotated
+
+import typer
+
+
+def rename_command(
+    name: Annotated[str, typer.Argument(help="The study.")],
+    new: Annotated[str, typer.Argument(help="Its new name.")],
+) -> None:
+    """Give a study another name.
+
+    Example: study rename hyperband-1 first
+    """
+    from results.folder import StudyFolder
+    from results.runs import RUNS, check_name, open_study
+    from results.state import require_free
+
+    study = open_study(RUNS, name)
+    target = StudyFolder(RUNS / check_name(new))
+    require_free(target, resume=False, overwrite=False)
+    study.rename(target)
+    typer.echo(f"{study.path} is now {target.path}")
