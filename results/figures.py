@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +15,10 @@ from datasets.files import replacing
 from results.records import EpochRecord, TrialRecord
 from results.trials import objective_direction, rank, trial_order
 
-_TRAIN, _VALIDATION, _QUIET, _INK = "#4878a8", "#d1603d", "#b9c0c7", "#333a42"
+TRAIN, VALIDATION, QUIET, INK, GRID = "#4878a8", "#d1603d", "#b9c0c7", "#333a42", "#e6e9ec"
+
+Measure = Literal["loss", "accuracy"]
+MEASURES: dict[Measure, str] = {"loss": "Loss (nats)", "accuracy": "Accuracy"}
 
 
 class LearningCurves(NamedTuple):
@@ -103,37 +106,38 @@ def collect_confusion(test: Mapping[str, Any]) -> Confusion:
 
 def draw_learning_curves(curves: LearningCurves) -> Figure:
     """Loss and accuracy side by side, with the change of phase and the kept epoch marked."""
-    figure = _figure(10, 4)
-    panels = (
-        ("Loss (nats)", curves.loss, curves.val_loss),
-        ("Accuracy", curves.accuracy, curves.val_accuracy),
-    )
-    for place, (title, train, validation) in enumerate(panels, start=1):
-        axes = figure.add_subplot(1, 2, place)
-        _plain_axes(axes, title, pad=18)
-        axes.plot(curves.epochs, validation, "o-", ms=4, color=_VALIDATION, label="validation")
-        # Dashed and on top: where the curves run together, both are seen.
-        axes.plot(curves.epochs, train, "o--", ms=3, color=_TRAIN, label="training")
-        _mark_phases(axes, curves)
-        if curves.selected in curves.epochs:
-            kept = validation[curves.epochs.index(curves.selected)]
-            axes.plot(
-                curves.selected, kept, "o", ms=10, mfc="none", mec=_INK, mew=1.5, label="kept epoch"
-            )
-        axes.legend(frameon=False)
+    figure = new_figure(10, 4)
+    for place, measure in enumerate(MEASURES, start=1):
+        draw_learning_curve(figure.add_subplot(1, 2, place), curves, measure)
     return figure
+
+
+def draw_learning_curve(axes: Axes, curves: LearningCurves, measure: Measure) -> None:
+    """One measure, with the change of phase and the kept epoch marked."""
+    train, validation = getattr(curves, measure), getattr(curves, f"val_{measure}")
+    _epoch_axes(axes, MEASURES[measure], pad=18)
+    axes.plot(curves.epochs, validation, "o-", ms=4, color=VALIDATION, label="validation")
+    # Dashed and on top: where the curves run together, both are seen.
+    axes.plot(curves.epochs, train, "o--", ms=3, color=TRAIN, label="training")
+    _mark_phases(axes, curves)
+    if curves.selected in curves.epochs:
+        kept = validation[curves.epochs.index(curves.selected)]
+        axes.plot(
+            curves.selected, kept, "o", ms=10, mfc="none", mec=INK, mew=1.5, label="kept epoch"
+        )
+    axes.legend(frameon=False)
 
 
 def draw_rungs(rungs: Sequence[Rung], *, objective: str) -> Figure:
     """One panel per rung with every trial's curve, the best trial of the rung in colour."""
-    figure = _figure(max(4.0, 3.4 * len(rungs)), 3.8)
+    figure = new_figure(max(4.0, 3.4 * len(rungs)), 3.8)
     first: Axes | None = None
     for place, rung in enumerate(rungs, start=1):
         axes = figure.add_subplot(1, len(rungs), place, sharey=first)
         first = first or axes
         count = f"{len(rung.curves)} trial{'' if len(rung.curves) == 1 else 's'}"
         unit = f"{rung.epochs} epoch{'' if rung.epochs == 1 else 's'}"
-        _plain_axes(axes, f"Rung of {unit}: {count}")
+        _epoch_axes(axes, f"Rung of {unit}: {count}")
         for curve in sorted(rung.curves, key=lambda curve: curve.trial == rung.best):
             is_best = curve.trial == rung.best
             axes.plot(
@@ -142,7 +146,7 @@ def draw_rungs(rungs: Sequence[Rung], *, objective: str) -> Figure:
                 "o-",
                 ms=4 if is_best else 2.5,
                 lw=2 if is_best else 1,
-                color=_VALIDATION if is_best else _QUIET,
+                color=VALIDATION if is_best else QUIET,
                 label=f"best: {curve.trial}" if is_best else None,
             )
         if rung.best is not None:
@@ -150,10 +154,7 @@ def draw_rungs(rungs: Sequence[Rung], *, objective: str) -> Figure:
     if first is not None:
         first.set_ylabel(objective)
         if objective == "val_loss":  # a diverged trial would flatten all others
-            first.set_yscale("log")
-            first.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            first.yaxis.set_major_formatter("{x:g}")
-            first.yaxis.set_minor_formatter(NullFormatter())
+            log_losses(first)
     return figure
 
 
@@ -161,7 +162,7 @@ def draw_confusion(confusion: Confusion) -> Figure:
     """The counts as a matrix, shaded by the share of the true class."""
     size = len(confusion.classes)
     side = max(4.2, 1.8 + 0.75 * size)
-    figure = _figure(side + 0.6, side)
+    figure = new_figure(side + 0.6, side)
     axes = figure.add_subplot()
     counts = np.array(confusion.counts)
     # Shares, not counts, choose the colour: a large class would leave a small one white.
@@ -185,7 +186,7 @@ def draw_confusion(confusion: Confusion) -> Figure:
             label.set_horizontalalignment("right")
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title(f"{counts.sum()} test images", fontsize=11, color=_INK)
+    axes.set_title(f"{counts.sum()} test images", fontsize=11, color=INK)
     axes.spines[:].set_visible(False)
     return figure
 
@@ -196,28 +197,42 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format=path.suffix.lstrip("."), dpi=150)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches."""
     # A Figure of its own, not pyplot's: no global state, no window, nothing left open.
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _plain_axes(axes: Axes, title: str, *, pad: float = 6) -> None:
-    axes.set_title(title, loc="left", pad=pad, fontsize=11, color=_INK)
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(axis="y", color="#e6e9ec", linewidth=0.8)
+def plain_axes(axes: Axes, title: str, *, pad: float = 6) -> None:
+    """Takes the frame off, and puts a quiet grid and a title on."""
+    axes.set_title(title, loc="left", pad=pad, fontsize=11, color=INK)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def log_losses(axes: Axes) -> None:
+    """Puts losses on a logarithmic axis with plain numbers at 1, 2 and 5."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _epoch_axes(axes: Axes, title: str, *, pad: float = 6) -> None:
+    plain_axes(axes, title, pad=pad)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _mark_phases(axes: Axes, curves: LearningCurves) -> None:
     if curves.second_phase is None:
         return
     border = curves.second_phase - 0.5
-    axes.axvline(border, color=_INK, linestyle="--", linewidth=1)
+    axes.axvline(border, color=INK, linestyle="--", linewidth=1)
     # Above the frame, where neither a curve nor the legend can lie under the words.
     above = axes.get_xaxis_transform()
     for text, side in (("head only  ", "right"), ("  fine-tuning", "left")):
-        axes.text(border, 1.01, text, ha=side, color=_INK, fontsize=8, transform=above)
+        axes.text(border, 1.01, text, ha=side, color=INK, fontsize=8, transform=above)

@@ -57,6 +57,19 @@ FAILED = TrialRecord(
 )
 
 
+def test_show_and_compare_say_whether_copies_were_kept_together(capsys: Captured) -> None:
+    make_study("first", trial("0", 10, 0.1), groups=41)
+    make_study("second", trial("0", 10, 0.1), groups=None)
+    show_command("first")
+    show_command("second")
+    out = capsys.readouterr().out
+    assert "by picture; 41 groups, none on two sides" in out
+    assert "by file; copies of one picture may be trained on and tested on (--no-groups)" in out
+    compare_command(["first", "second"], Format.CSV)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["split"] for row in rows] == ["by picture", "by file"]
+
+
 def test_list_without_studies_says_what_to_do(capsys: Captured) -> None:
     list_command()
     out, err = capsys.readouterr()

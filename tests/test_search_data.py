@@ -123,6 +123,20 @@ def test_a_turned_copy_stays_on_the_side_of_its_picture(images: Path, tmp_path: 
     ]
 
 
+def test_patches_of_one_photograph_stay_together_by_their_names(
+    images: Path, tmp_path: Path
+) -> None:
+    for label in ("Negative", "Positive"):
+        for number, path in enumerate(sorted((images / label).iterdir())):
+            path.rename(path.with_name(f"{label[0]}{number // 2}-{number}.jpg"))
+    data, _ = loaded(images, tmp_path, split_by="prefix")
+    sides: dict[str, set[str]] = {}
+    for row in data.rows:
+        sides.setdefault(Path(row.file).name.split("-")[0], set()).add(row.subset)
+    assert len(sides) == 14
+    assert all(len(subsets) == 1 for subsets in sides.values())
+
+
 def test_a_folder_that_grows_keeps_its_images_where_an_earlier_study_put_them(
     images: Path, tmp_path: Path
 ) -> None:
