@@ -1,6 +1,7 @@
 """What all tests share: real photographs where they are at hand, and a cache of their own."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ import pytest
 
 if TYPE_CHECKING:
     from small_study import Search
+
+    from results.folder import StudyFolder
 
 # Before any test module imports TensorFlow, which reads it once.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -48,3 +51,17 @@ def whole(slabs: Path, tmp_path_factory: pytest.TempPathFactory) -> "Search":
     from small_study import searched
 
     return searched(slabs, tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.fixture(scope="session")
+def retrained(whole: "Search", tmp_path_factory: pytest.TempPathFactory) -> "StudyFolder":
+    """A copy of the small search as `runs/small`, retrained; not to be changed."""
+    from small_study import Recorder
+
+    from results.folder import StudyFolder
+    from search.retraining import retrain
+
+    study = StudyFolder(tmp_path_factory.mktemp("retrained") / "runs" / "small")
+    shutil.copytree(whole.study.path, study.path)
+    retrain(study, Recorder(), fast=True)
+    return study

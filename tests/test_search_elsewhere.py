@@ -15,23 +15,13 @@ from results.evaluation import evaluate, read_predictions
 from results.folder import StudyFolder
 from results.tables import comparison
 from search.elsewhere import evaluate_elsewhere
-from search.retraining import retrain
 from study.app import run
 
 
-@pytest.fixture(scope="module")
-def retrained(whole: Search, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small study, retrained."""
-    runs = tmp_path_factory.mktemp("elsewhere") / "runs"
-    shutil.copytree(whole.study.path, runs / "small")
-    retrain(StudyFolder(runs / "small"), Recorder(), fast=True)
-    return runs / "small"
-
-
 @pytest.fixture
-def study(retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
+def study(retrained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(retrained, Path("runs/small"))
+    shutil.copytree(retrained.path, Path("runs/small"))
     return StudyFolder(Path("runs/small"))
 
 

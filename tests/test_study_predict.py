@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from small_study import Recorder, Search
+from small_study import Search
 
 from datasets.decoding import decode_image
 from datasets.errors import ExitCode
@@ -21,19 +21,9 @@ from results.folder import StudyFolder
 from results.overlays import overlay
 from results.thresholds import threshold_for_recall
 from search.prediction import BATCH_SIZE, expand, predict_files
-from search.retraining import retrain
 from study.app import run
 
 CLASSES = ["Negative", "Positive"]
-
-
-@pytest.fixture(scope="module")
-def retrained(whole: Search, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
-    """The small study, retrained."""
-    place = tmp_path_factory.mktemp("predicting") / "runs" / "small"
-    shutil.copytree(whole.study.path, place)
-    retrain(StudyFolder(place), Recorder(), fast=True)
-    return StudyFolder(place)
 
 
 @pytest.fixture
