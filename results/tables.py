@@ -77,7 +77,7 @@ def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
         StudyStateError: If a study's files are damaged.
     """
     rows = [_row(study) | _elsewhere(study) for study in studies]
-    others = sorted({name for row in rows for name in row if name.startswith("on_")})
+    others = dict.fromkeys(name for row in rows for name in row if name.startswith("on_"))
     return _frame(rows, [*_COMPARISON, *others])
 
 

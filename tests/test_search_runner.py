@@ -86,8 +86,7 @@ def test_the_same_seed_gives_the_same_trials_and_scores(
 ) -> None:
     again = searched(slabs, tmp_path / "again")
     assert again.records == whole.records
-    # Its features were there.
-    assert set(again.told.counted) == {"reading images"}
+    assert not any("features" in what for what in again.told.counted)  # they were there
 
 
 def test_a_study_is_running_while_it_runs(slabs: Path, tmp_path: Path) -> None:
