@@ -1,7 +1,5 @@
 """The audit of a folder as figures, JSON, and a page with its pictures."""
 
-import base64
-import io
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -10,10 +8,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from PIL import Image
 
 from datasets.audit import Audit
-from datasets.decoding import decode_image
+from results.thumbnails import data_uri, thumbnail
 
 THUMBNAIL = 112  # pixels
 MOST_PER_CLASS, MOST_PAIRS, MOST_CONFLICTS, MOST_OUTLIERS = 24, 60, 60, 24
@@ -93,7 +90,7 @@ def audit_page(audit: Audit, name: str, locate: Callable[[str], Path]) -> str:
     """
 
     def figure(file: str, caption: str = "") -> Figure:
-        return Figure(_data_uri(locate(file)), caption or file)
+        return Figure(data_uri(thumbnail(locate(file), THUMBNAIL)), caption or file)
 
     by_class = {
         label: [figure(file, Path(file).name) for file in _spread(files, MOST_PER_CLASS)]
@@ -136,12 +133,6 @@ def _listed(counts: Mapping[str, int], most: int = 3) -> str:
 def _spread(files: Sequence[str], most: int) -> list[str]:
     step = max(len(files) / most, 1)
     return [files[int(number * step)] for number in range(min(most, len(files)))]
-
-
-def _data_uri(path: Path) -> str:
-    file = io.BytesIO()
-    Image.fromarray(decode_image(path, THUMBNAIL)).save(file, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 @cache

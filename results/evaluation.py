@@ -89,8 +89,8 @@ def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any
         stage: _loss_and_accuracy(predictions[predictions["stage"] == stage], classes)
         for stage in present
     }
-    final = predictions[predictions["stage"] == present[-1]]
-    truth, probabilities = _arrays(final, classes)
+    final = final_rows(predictions)
+    truth, probabilities = truth_and_probabilities(final, classes)
     chosen = probabilities.argmax(axis=1)
     labels = range(len(classes))
     report = classification_report(
@@ -109,6 +109,12 @@ def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any
     }
 
 
+def final_rows(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the last stage there is: those of the model that was kept."""
+    present = [stage for stage in STAGES if (predictions["stage"] == stage).any()]
+    return predictions[predictions["stage"] == present[-1]]
+
+
 def readable_report(test: Mapping[str, Any]) -> str:
     """The classification report and the confusion matrix as plain text."""
     columns = ["precision", "recall", "f1-score", "support"]
@@ -124,7 +130,7 @@ def readable_report(test: Mapping[str, Any]) -> str:
 
 
 def _loss_and_accuracy(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, float]:
-    truth, probabilities = _arrays(rows, classes)
+    truth, probabilities = truth_and_probabilities(rows, classes)
     right = probabilities[np.arange(len(truth)), truth]
     return {
         "loss": float(-np.log(np.clip(right, _EPSILON, 1.0)).mean()),
@@ -132,9 +138,10 @@ def _loss_and_accuracy(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, 
     }
 
 
-def _arrays(
+def truth_and_probabilities(
     rows: pd.DataFrame, classes: Sequence[str]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Each row's true class by number, and its probabilities of shape (rows, classes)."""
     truth = pd.Index(classes).get_indexer(pd.Index(rows["class"]))
     return truth, rows[[f"p_{name}" for name in classes]].to_numpy(np.float64)
 

@@ -214,9 +214,10 @@ def plain_axes(axes: Axes, title: str, *, pad: float = 6) -> None:
 
 
 def log_losses(axes: Axes) -> None:
-    """Puts losses on a logarithmic axis with plain numbers at 1, 2 and 5."""
+    """Puts losses on a logarithmic axis with plain numbers, of few decades at 1, 2 and 5."""
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
 
@@ -234,5 +235,14 @@ def _mark_phases(axes: Axes, curves: LearningCurves) -> None:
     axes.axvline(border, color=INK, linestyle="--", linewidth=1)
     # Above the frame, where neither a curve nor the legend can lie under the words.
     above = axes.get_xaxis_transform()
-    for text, side in (("head only  ", "right"), ("  fine-tuning", "left")):
-        axes.text(border, 1.01, text, ha=side, color=INK, fontsize=8, transform=above)
+    for text, side, away in (("head only", "right", -4), ("fine-tuning", "left", 4)):
+        axes.annotate(
+            text,
+            (border, 1.01),
+            xycoords=above,
+            xytext=(away, 0),
+            textcoords="offset points",
+            ha=side,
+            color=INK,
+            fontsize=8,
+        )

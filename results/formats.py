@@ -87,8 +87,12 @@ def _cell(column: str, value: Any) -> str:
         return duration(value)
     if column == "created":
         return str(value)[:16].replace("T", " ")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if not isinstance(value, float):
         return str(value)
     if column.endswith("learning_rate"):
         return f"{value:.1e}".replace("e-0", "e-")
+    if column == "threshold":  # of a sure network it lies near 0 or 1
+        return f"{value:.4g}"
     return f"{value:.2f}" if column == "dropout" else f"{value:.4f}"

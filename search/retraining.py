@@ -1,9 +1,7 @@
 """The best trial, trained once more with the recipe, and tested once."""
 
-import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from datasets.augmentation import AUGMENTATION
 from datasets.batches import Subset
 from datasets.errors import SearchError, StudyStateError
-from datasets.files import write_json, write_text
+from datasets.files import replacing_folder, write_json, write_text
 from datasets.splits import HELD_OUT
 from models.base import load_weights
 from models.checkpoint import load_outcome, save_outcome
@@ -72,7 +70,7 @@ def retrain(
             save_outcome(checkpoint, outcome, job.key)
         else:
             progress.note("Training was finished before; going on with the test.")
-        with _new_folder(study.best_path) as folder:
+        with replacing_folder(study.best_path) as folder:
             job.write(outcome, folder, start)
         checkpoint.unlink()
     return study.metrics() or {}
@@ -224,20 +222,3 @@ def _require_finished(study: StudyFolder, manifest: dict[str, Any]) -> None:
             f"Expected all {planned} trials; found {done}, state {study.state()}.",
             f"study search --name {study.name} --resume",
         )
-
-
-@contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """A folder that takes the place of `path` when the block ends well."""
-    temporary, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists():
-            path.replace(old)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -82,6 +82,7 @@ def build_app() -> typer.Typer:
     from study.list import list_command
     from study.predict import predict_command
     from study.rename import rename_command
+    from study.report import report_command
     from study.rm import rm_command
     from study.search import search_command
     from study.show import show_command
@@ -99,6 +100,7 @@ def build_app() -> typer.Typer:
     app.command("explain")(explain_command)
     app.command("list")(list_command)
     app.command("show")(show_command)
+    app.command("report")(report_command)
     app.command("compare")(compare_command)
     app.command("rename")(rename_command)
     app.command("rm")(rm_command)

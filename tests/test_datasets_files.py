@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from datasets.files import cache_folder, file_sha256, replacing, write_json, write_text
+from datasets.files import (
+    cache_folder,
+    file_sha256,
+    replacing,
+    replacing_folder,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_is_replaced_as_a_whole_and_its_folders_are_made(tmp_path: Path) -> None:
@@ -52,6 +59,17 @@ def test_what_is_no_json_is_refused_and_the_old_file_stays(value: object, tmp_pa
         write_json(path, {"score": value})
     assert json.loads(path.read_text()) == {"name": "first", "classes": ["Riß"]}
     assert [p.name for p in tmp_path.iterdir()] == ["study.json"]
+
+
+def test_a_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        with replacing_folder(tmp_path / "best") as folder:
+            (folder / text).write_text(text)
+    with pytest.raises(ZeroDivisionError), replacing_folder(tmp_path / "best") as folder:
+        (folder / "third").write_text("third")
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+    assert [path.name for path in (tmp_path / "best").iterdir()] == ["second"]
 
 
 def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:

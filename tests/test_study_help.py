@@ -13,7 +13,7 @@ from study.app import build_app, run
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ["search", "best", "baseline", "evaluate", "predict", "explain"]
-COMMANDS += ["list", "show", "compare", "rename", "rm", "doctor"]
+COMMANDS += ["list", "show", "report", "compare", "rename", "rm", "doctor"]
 DATA_COMMANDS = ["check", "leakage", "fetch", "sample"]
 ALL_COMMANDS = [[name] for name in COMMANDS] + [["data", name] for name in DATA_COMMANDS]
 HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "numpy", "matplotlib", "sklearn", "rich")

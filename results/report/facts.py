@@ -1,0 +1,79 @@
+"""What the sections of a report are made from: one study, read once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from datasets.splits import SplitRow, read_split
+from results.evaluation import read_predictions
+from results.folder import StudyFolder
+from results.records import TrialRecord
+from results.trials import objective_direction
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A study's files; what it does not have yet is empty or None."""
+
+    name: str
+    state: str
+    manifest: dict[str, Any]
+    records: Sequence[TrialRecord]
+    rows: Sequence[SplitRow]
+    metrics: dict[str, Any] | None  # None until `study best`
+    predictions: pd.DataFrame | None
+    validation: pd.DataFrame | None
+    summary: str  # Keras' table of the layers
+
+    @property
+    def objective(self) -> str:
+        """What the search judged trials by."""
+        return str(self.manifest["options"].get("objective", "val_loss"))
+
+    @property
+    def lowest_is_best(self) -> bool:
+        """Whether the objective is a loss."""
+        return objective_direction(self.objective) == "min"
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, in the model's order."""
+        return list(self.manifest.get("classes") or ())
+
+
+def read_facts(study: StudyFolder) -> Facts:
+    """Reads whatever a study has.
+
+    Raises:
+        StudyStateError: If one of its files is damaged; the message names it.
+    """
+    metrics = study.metrics()
+    summary = study.best_path / "summary.txt"
+
+    def predictions(name: str) -> pd.DataFrame | None:
+        path = study.best_path / name
+        return read_predictions(path) if metrics is not None and path.exists() else None
+
+    return Facts(
+        name=study.name,
+        state=study.state(),
+        manifest=study.manifest(),
+        records=study.trials(),
+        rows=read_split(study.split_path) if study.split_path.exists() else [],
+        metrics=metrics,
+        predictions=predictions(study.predictions_path.name),
+        validation=predictions(study.validation_path.name),
+        summary=summary.read_text(encoding="utf-8") if summary.exists() else "",
+    )
+
+
+def folders(stored: Any) -> list[str]:
+    """The folders of an option: studies of before there could be several have one as text."""
+    return [stored] if isinstance(stored, str) else list(stored or ())
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, e.g. "1 trial", "30 trials"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

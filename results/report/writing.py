@@ -1,0 +1,200 @@
+"""A report as a folder: one HTML page, the same in Markdown, figures, tables, photographs."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+from datasets.files import replacing_folder
+from results.figures import GRID, INK, QUIET, TRAIN, VALIDATION
+from results.folder import StudyFolder
+from results.formats import readable, render
+from results.report.answer import answer
+from results.report.blocks import Drawing, Drawings, Parallel, Pictures, Section, Table
+from results.report.facts import Facts, read_facts
+from results.report.photographs import open_album
+from results.report.record_sections import (
+    closing_sections,
+    sample_sections,
+    space_toml,
+    split_sections,
+)
+from results.report.result_sections import model_sections, result_sections
+from results.report.search_sections import search_sections
+from results.thumbnails import data_uri
+
+_PAGE = "report.html"
+# A figure's colours and the names that the page's style gives them, light and dark.
+_THEME = {
+    "#ffffff": "var(--ground)",
+    "#000000": "var(--ink)",
+    INK: "var(--ink)",
+    QUIET: "var(--faint)",
+    GRID: "var(--grid)",
+    TRAIN: "var(--cool)",
+    VALIDATION: "var(--warm)",
+}
+SVG_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # words stay words: found by a search, set in the page's own type
+    "svg.hashsalt": "report",  # the same numbers give the same file
+}
+
+
+def write_report(study: StudyFolder) -> Path:
+    """Makes a study's report anew, `report/` in its folder, whole or not at all.
+
+    Returns:
+        The page.
+
+    Raises:
+        StudyStateError: If a file of the study is damaged; the message names it.
+    """
+    facts = read_facts(study)
+    sections = report_sections(facts)
+    with replacing_folder(study.path / "report") as folder:
+        drawn = {
+            drawing.name: _write_drawing(drawing, folder / "figures")
+            for drawing in _drawings(sections)
+        }
+        for block in (block for section in sections for block in section.blocks):
+            if isinstance(block, Table):
+                _write(folder / "tables" / f"{block.name}.csv", render(block.frame, "csv"))
+            elif isinstance(block, Pictures):
+                for picture in block.pictures:
+                    _write(folder / "pictures" / f"{picture.name}.jpg", picture.jpeg)
+        if facts.manifest["options"].get("space"):
+            _write(folder / "space.toml", space_toml(facts.manifest))
+        content = {
+            "name": facts.name,
+            "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+            "sections": sections,
+            "drawn": drawn,
+        }
+        for page in (_PAGE, "report.md"):
+            template = _environment().get_template(f"{page}.jinja")
+            _write(folder / page, template.render(content))
+    return study.path / "report" / _PAGE
+
+
+def report_sections(facts: Facts) -> list[Section]:
+    """The sections in their order; those that a study has nothing for are left out."""
+    album = open_album(facts.manifest, facts.rows)
+    return [
+        answer(facts),
+        *search_sections(facts),
+        *result_sections(facts, album),
+        *sample_sections(facts, album),
+        *model_sections(facts),
+        *split_sections(facts),
+        *closing_sections(facts),
+    ]
+
+
+def _drawings(sections: list[Section]) -> Iterator[Drawing]:
+    for block in (block for section in sections for block in section.blocks):
+        if isinstance(block, Drawings):
+            yield from block.drawings
+        elif isinstance(block, Parallel):
+            yield block.drawing
+
+
+def _write_drawing(drawing: Drawing, folder: Path) -> Markup:
+    """Writes a figure as PNG and SVG beside its numbers; gives the SVG to be put into a page."""
+    _write(folder / f"{drawing.name}.csv", render(drawing.frame, "csv"))
+    figure = drawing.draw(drawing.frame)
+    path = folder / f"{drawing.name}.svg"
+    # The SVG first: saving moves the layout a little, and a recomputed SVG has to be this one.
+    with mpl.rc_context(SVG_STYLE):
+        figure.savefig(path, metadata={"Date": None})
+    figure.savefig(folder / f"{drawing.name}.png", dpi=150)
+    return _inline(path.read_text(encoding="utf-8"), drawing)
+
+
+def _inline(svg: str, drawing: Drawing) -> Markup:
+    """An SVG as a part of a page: its colours the page's, its names its own."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    for colour, name in _THEME.items():
+        svg = svg.replace(colour, name)
+    # Two figures of one size share names, and a hidden one would take the other's along.
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{drawing.name}-", svg)
+    svg = re.sub(r"'?DejaVu Sans'?[^;\"]*", "var(--type)", svg)
+    width = re.search(r'<svg [^>]*?width="([\d.]+)pt"', svg, flags=re.DOTALL)
+    wide = float(width.group(1)) * 4 / 3 if width else 0.0
+    label = escape(drawing.caption)
+    head = f'<svg role="img" aria-label="{label}" style="--wide: {wide:.0f}px"'
+    svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", svg, count=1, flags=re.DOTALL)
+    return Markup(svg.replace("<svg", head, 1))
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    # Not one by one atomically: the folder takes its place as a whole.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _rows(table: Table) -> list[list[tuple[str, Any]]]:
+    """The rows a page shows: each cell as text, and what it is sorted by."""
+    frame = table.frame.head(table.most)
+    shown = readable(frame)
+    return [
+        [(text, "" if pd.isna(raw) else raw) for text, raw in zip(texts, raws, strict=True)]
+        for texts, raws in zip(
+            shown.to_numpy().tolist(), frame.astype(object).to_numpy().tolist(), strict=True
+        )
+    ]
+
+
+def _coded(text: str) -> Markup:
+    """Plain words as HTML, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _parallel_json(block: Parallel) -> Markup:
+    """What the page's script draws, safe within a script element."""
+    content = {
+        "axes": [{"title": a.title, "log": a.log, "names": a.names} for a in block.axes],
+        "lines": block.lines,
+        "labels": block.labels,
+    }
+    # A class or a file may be called </script>; JSON has its own way to say "<".
+    return Markup(json.dumps(content, allow_nan=False).replace("<", "\\u003c"))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("results", "templates/report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=select_autoescape(["html.jinja"]),
+    )
+    environment.filters |= {
+        "coded": _coded,
+        "data_uri": data_uri,
+        "headings": lambda table: list(readable(table.frame.head(0)).columns),
+        "markdown": lambda table: render(table.frame.head(table.most), "markdown"),
+        "numeric": lambda table: [dtype.kind in "iuf" for dtype in table.frame.dtypes],
+        "parallel_json": _parallel_json,
+        "rows": _rows,
+    }
+    environment.globals["echarts"] = _echarts
+    return environment
+
+
+def _echarts() -> Markup:
+    """ECharts' own code, as it is: not a template."""
+    package = resources.files("results") / "templates" / "report" / "echarts" / "echarts.min.js"
+    return Markup(package.read_text(encoding="utf-8"))

@@ -1,0 +1,29 @@
+"""Photographs made small enough for a page."""
+
+import base64
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from datasets.decoding import decode_image
+
+
+def thumbnail(path: Path, size: int) -> bytes:
+    """A photograph as the network sees it, squeezed into a square, as JPEG.
+
+    Args:
+        path: An image file.
+        size: Height and width in pixels.
+
+    Raises:
+        UnreadableImageError: If it cannot be decoded.
+    """
+    file = io.BytesIO()
+    Image.fromarray(decode_image(path, size)).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
+    """A file's content as an address that needs no file."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,33 @@
+"""`study report`: everything a study shows, as pages to look at."""
+
+from typing import Annotated
+
+import typer
+
+
+def report_command(
+    name: Annotated[
+        str | None, typer.Argument(help="The study.", show_default="the latest")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Write a study's report: a page to look at, figures, and the numbers behind them.
+
+    Into runs/NAME/report/: report.html (one file), report.md, every figure as PNG and SVG and
+    every table as CSV. Nothing is trained, and no image is tested.
+
+    Example: study report first --open
+    """
+    import webbrowser
+
+    from results.report.writing import write_report
+    from results.runs import RUNS, latest_study, open_study
+    from study.display import Display
+
+    study = open_study(RUNS, name) if name else latest_study(RUNS)
+    with Display() as display:
+        display.note(f"Study {study.name}: writing the report ...")
+        page = write_report(study)
+    typer.echo(f"The report: {page}")
+    if show:
+        webbrowser.open(page.resolve().as_uri())

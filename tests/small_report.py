@@ -1,0 +1,176 @@
+"""Studies made up for reports: records, split, photographs and predictions, without training."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from datasets.files import file_sha256, write_json, write_text
+from datasets.splits import SplitRow, write_split
+from results.evaluation import evaluate, prediction_rows
+from results.folder import StudyFolder
+from results.records import EpochRecord, TrialRecord
+
+TWO = ("Negative", "Positive")
+# (bracket, round, trials, epochs) of Hyperband at 10 epochs; each round promotes its first.
+ROUNDS = ((2, 0, 12, 2), (2, 1, 4, 4), (2, 2, 2, 10), (1, 0, 6, 4), (1, 1, 2, 10), (0, 0, 4, 10))
+SPACE = {
+    "head_units": {"choices": [0, 64, 256], "low": 0.0, "high": 0.0, "log": False},
+    "dropout": {"choices": [], "low": 0.0, "high": 0.6, "log": False},
+    "unfreeze_depth": {"choices": [0, 1, 3], "low": 0.0, "high": 0.0, "log": False},
+    "head_learning_rate": {"choices": [], "low": 1e-5, "high": 1e-2, "log": True},
+    "fine_tune_learning_rate": {"choices": [], "low": 1e-6, "high": 1e-4, "log": True},
+}
+
+
+def settings(random: np.random.Generator) -> dict[str, float | int]:
+    """One configuration of `SPACE`."""
+    drawn: dict[str, float | int] = {
+        "head_units": int(random.choice([0, 64, 256])),
+        "dropout": float(random.uniform(0, 0.6)),
+        "unfreeze_depth": int(random.choice([0, 1, 3])),
+        "head_learning_rate": float(10 ** random.uniform(-5, -2)),
+    }
+    if drawn["unfreeze_depth"]:
+        drawn["fine_tune_learning_rate"] = float(10 ** random.uniform(-6, -4))
+    return drawn
+
+
+def curve(score: float, epochs: int) -> list[EpochRecord]:
+    """A validation loss that falls to `score` at its last epoch, in two phases."""
+    return [
+        EpochRecord(
+            epoch=epoch,
+            phase=1 if epoch <= math.ceil(epochs / 2) else 2,
+            loss=score * (1 + epochs - epoch),
+            accuracy=0.9,
+            val_loss=score * (1 + 0.5 * (epochs - epoch)),
+            val_accuracy=min(0.99, 0.5 + 0.05 * epoch),
+            val_macro_f1=0.9,
+        )
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def trial(number: int, epochs: int, score: float | None, **more: Any) -> TrialRecord:
+    """A completed trial, or a failed one where the score is None."""
+    given: dict[str, Any] = {
+        "trial": f"{number:04d}",
+        "status": "failed" if score is None else "completed",
+        "settings": {"head_units": 64, "head_learning_rate": 1e-3},
+        "epochs": epochs,
+        "seconds": 2.0 * epochs,
+        "score": score,
+        "best_epoch": None if score is None else epochs,
+        "metrics": {} if score is None else {"val_loss": score, "val_accuracy": 0.9},
+        "curve": [] if score is None else curve(score, epochs),
+        "message": "the loss is not a number" if score is None else "",
+    }
+    return TrialRecord(**given | more)
+
+
+def hyperband_trials() -> list[TrialRecord]:
+    """30 trials of 22 configurations; a high head rate does best, and nothing else matters."""
+    random = np.random.default_rng(5)
+    records: list[TrialRecord] = []
+    last: dict[int, list[TrialRecord]] = {}
+    for bracket, number, count, epochs in ROUNDS:
+        made: list[TrialRecord] = []
+        parents = sorted(last.get(bracket, []), key=lambda record: record.score or 0)[:count]
+        for place in range(count):
+            parent = parents[place] if number else None
+            drawn = parent.settings if parent else settings(random)
+            score = 0.001 / drawn["head_learning_rate"] ** 0.5 / epochs
+            where = {"bracket": bracket, "round": number, "settings": drawn}
+            above = {"parent": parent.trial if parent else None}
+            made.append(trial(len(records) + place, epochs, score, **where, **above))
+        records += made
+        last[bracket] = made
+    return records
+
+
+def draw_folder(folder: Path, classes: Sequence[str] = TWO, *, each: int = 20) -> list[SplitRow]:
+    """A folder of small grey photographs and its split: the last five of a class are tested."""
+    rows = []
+    for number, name in enumerate(classes):
+        for place in range(each):
+            path = folder / name / f"{place:03d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shade = np.full((24, 24, 3), 20 + 60 * number + place, np.uint8)
+            Image.fromarray(shade).save(path)
+            subset = "train" if place < each - 10 else "validation" if place < each - 5 else "test"
+            digest = file_sha256(path)
+            rows.append(SplitRow(f"{name}/{path.name}", name, subset, digest[:16], digest))
+    return rows
+
+
+def answers(rows: Sequence[SplitRow], subset: str, classes: Sequence[str]) -> pd.DataFrame:
+    """Predictions of a subset that are mostly right; every fifth image is mistaken."""
+    there = [row for row in rows if row.subset == subset]
+    random = np.random.default_rng(3)
+    truth = np.array([list(classes).index(row.label) for row in there])
+    logits = random.normal(size=(len(there), len(classes)))
+    logits[np.arange(len(there)), truth] += np.where(np.arange(len(there)) % 5 == 4, -2, 3)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    flat = np.full_like(shares, 1 / len(classes))
+    stages = {"before_training": flat, "kept": shares}
+    files, labels = [row.file for row in there], [row.label for row in there]
+    return prediction_rows(files, labels, classes, stages)
+
+
+def make_study(folder: Path, records: Sequence[TrialRecord] = (), **more: Any) -> StudyFolder:
+    """A study of these trials, without images."""
+    study = StudyFolder(folder)
+    options = {"algorithm": "hyperband", "max_epochs": 10, "objective": "val_loss", "data": []}
+    manifest = {
+        "name": study.name,
+        "created": "2026-11-23T10:00:00+00:00",
+        "state": "finished",
+        "seconds": 65.0,
+        "options": {**options, "space": SPACE},
+        "classes": list(TWO),
+        "versions": {"python": "3.11"},
+    }
+    study.write_manifest({**manifest, **more})
+    for record in records:
+        write_json(study.trials_path / f"{record.trial}.json", record.to_json())
+    return study
+
+
+def add_best(study: StudyFolder, rows: Sequence[SplitRow], classes: Sequence[str] = TWO) -> None:
+    """What `study best` writes: metrics, predictions of test and validation, a summary."""
+    predictions = answers(rows, "test", classes)
+    epochs = [vars(epoch) for epoch in curve(0.1, 10)]
+    metrics = {
+        "trial": "0012",
+        "settings": {"head_units": 64, "dropout": 0.25},
+        "epochs": 10,
+        "trained_on": "stored views",
+        "selected_epoch": 8,
+        "curve": epochs,
+        "parameters": {"phase_1": {"trainable": 3, "non_trainable": 5}, "base": 5},
+        "test": evaluate(predictions, classes),
+        "test_opened": ["2026-11-23T11:00:00+00:00"],
+    }
+    write_text(study.predictions_path, predictions.to_csv(index=False))
+    validation = answers(rows, "validation", classes)
+    write_text(study.validation_path, validation.to_csv(index=False))
+    write_text(study.best_path / "summary.txt", "Model: <made up>\n")
+    write_json(study.metrics_path, metrics)
+
+
+def whole_study(
+    folder: Path, classes: Sequence[str] = TWO, records: Sequence[TrialRecord] | None = None
+) -> StudyFolder:
+    """A study with everything: 30 trials, photographs beside it, a retrained model."""
+    images = folder.parent / f"{folder.name}-images"
+    rows = draw_folder(images, classes)
+    more = {"data": {"": str(images)}, "classes": list(classes), "groups": len(rows)}
+    study = make_study(folder, hyperband_trials() if records is None else records, **more)
+    write_split(study.split_path, rows)
+    add_best(study, rows, classes)
+    return study

@@ -1,0 +1,117 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from results.evaluation import evaluate
+from results.report.scores import (
+    answers,
+    areas,
+    calibration,
+    calibration_error,
+    confusion_table,
+    precision_recall_points,
+    report_table,
+    roc_points,
+    stages_table,
+    thresholds,
+)
+
+AB = ["a", "b"]
+
+
+def rows(*said: tuple[str, float], stage: str = "kept") -> pd.DataFrame:
+    """Images with their true class and the probability of b."""
+    return pd.DataFrame(
+        [
+            {"file": f"{n}.jpg", "class": name, "stage": stage, "p_a": 1 - p, "p_b": p}
+            for n, (name, p) in enumerate(said)
+        ]
+    )
+
+
+def made_up(classes: list[str], images: int) -> pd.DataFrame:
+    random = np.random.default_rng(2)
+    truth = np.arange(images) % len(classes)
+    logits = random.normal(size=(images, len(classes)))
+    logits[np.arange(images), truth] += 1
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    frame = pd.DataFrame(shares, columns=[f"p_{name}" for name in classes])
+    return frame.assign(
+        file=[f"{n}" for n in range(images)],
+        stage="kept",
+        **{"class": [classes[number] for number in truth]},
+    )
+
+
+@pytest.mark.parametrize("classes", [AB, ["a", "b", "c"]])
+def test_areas_are_scikit_learn_s(classes: list[str]) -> None:
+    predictions = made_up(classes, 80)
+    roc = roc_points(predictions, classes)
+    curve = precision_recall_points(predictions, classes)
+    table = areas(roc, curve).set_index("class")
+    assert table.index.tolist() == (["b"] if len(classes) == 2 else classes)
+    for name, area in table.iterrows():
+        is_it, said = predictions["class"] == name, predictions[f"p_{name}"]
+        assert area["roc_auc"] == pytest.approx(roc_auc_score(is_it, said))
+        assert area["average_precision"] == pytest.approx(average_precision_score(is_it, said))
+
+
+def test_test_images_of_one_class_have_no_curve() -> None:
+    predictions = rows(("a", 0.1), ("a", 0.2))
+    assert roc_points(predictions, AB).empty
+    assert precision_recall_points(predictions, AB).empty
+    assert areas(roc_points(predictions, AB), precision_recall_points(predictions, AB)).empty
+
+
+def test_calibration_counts_by_bins_and_leaves_empty_ones_out() -> None:
+    bins = calibration(rows(("a", 0.05), ("b", 0.05), ("b", 1.0), ("b", 0.95)), AB)
+    assert bins["low"].tolist() == [0.0, 0.9]
+    assert bins["images"].tolist() == [2, 2]
+    assert bins["probability"].tolist() == pytest.approx([0.05, 0.975])
+    assert bins["share"].tolist() == [0.5, 1.0]
+    assert calibration_error(bins) == pytest.approx((0.45 * 2 + 0.025 * 2) / 4)
+
+
+def test_calibration_of_three_classes_is_of_the_surest() -> None:
+    predictions = made_up(["a", "b", "c"], 60)
+    bins = calibration(predictions, ["a", "b", "c"])
+    assert bins["images"].sum() == 60
+    assert bins["low"].min() >= 0.3
+    accuracy = evaluate(predictions, ["a", "b", "c"])["accuracy"]
+    assert (bins["share"] * bins["images"]).sum() == pytest.approx(60 * accuracy)
+
+
+def test_thresholds_are_chosen_on_validation_and_paid_for_on_test() -> None:
+    validation = rows(("b", 0.9), ("b", 0.4), ("a", 0.5), ("a", 0.1))
+    test = rows(("b", 0.95), ("b", 0.3), ("a", 0.6), ("a", 0.2), ("a", 0.1))
+    table = thresholds(validation, test, AB)
+    assert table["wanted_recall"].tolist() == [0.99, 0.999, 1.0]
+    assert table["threshold"].tolist() == [0.4] * 3
+    assert table["validation_found"].tolist() == [2] * 3
+    assert table["validation_false_alarm_rate"].tolist() == [0.5] * 3
+    assert table["test_found"].tolist() == [1] * 3
+    assert table["test_recall"].tolist() == [0.5] * 3
+    assert table["test_false_alarms"].tolist() == [1] * 3
+    assert table["test_false_alarm_rate"].tolist() == pytest.approx([1 / 3] * 3)
+    assert table["test_recall_low"][0] < 0.5 < table["test_recall_high"][0]
+
+
+def test_answers_come_worst_first_of_the_last_stage() -> None:
+    before = rows(("a", 0.5), ("b", 0.5), stage="before_training")
+    table = answers(pd.concat([before, rows(("a", 0.2), ("b", 0.1))]), AB)
+    assert table["file"].tolist() == ["1.jpg", "0.jpg"]
+    assert table["predicted"].tolist() == ["a", "a"]
+    assert table["p_true"].tolist() == pytest.approx([0.1, 0.8])
+    assert table["margin"].tolist() == pytest.approx([0.8, 0.6])
+
+
+def test_tables_hold_what_evaluate_found() -> None:
+    test = evaluate(rows(("a", 0.2), ("b", 0.1), ("b", 0.9)), AB)
+    assert confusion_table(test).to_numpy().tolist() == [["a", 1, 0], ["b", 1, 1]]
+    report = report_table(test)
+    assert report["class"].tolist() == ["a", "b", "macro avg", "weighted avg"]
+    assert report["recall"].tolist()[:2] == [1.0, 0.5]
+    stages = stages_table(test)
+    assert stages["stage"].tolist() == ["kept epoch"]
+    assert stages["accuracy_low"][0] < stages["accuracy"][0] < stages["accuracy_high"][0]
