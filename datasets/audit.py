@@ -10,13 +10,12 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import laplace
 
-from datasets.decoding import decode_image
+from datasets.decoding import decode_image, luminance
 from datasets.duplicates import Pair
 from datasets.folders import Fault, ImageFolder, LabelledImage, locate
 from datasets.groups import conflicting_groups, group_images
 
 _SIDE = 256  # sharpness is compared at one size
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow
 FARTHEST_SCORE = 3.5
 
 
@@ -114,11 +113,11 @@ def _measure(folder: ImageFolder, image: LabelledImage) -> Measured:
     path = locate(folder.roots, image.file)
     with Image.open(path) as stored:
         (width, height), mode = stored.size, stored.mode
-    luminance = decode_image(path, _SIDE) @ _LUMINANCE
+    brightness = luminance(decode_image(path, _SIDE))
     # Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
-    sharpness = float(laplace(luminance).var())
+    sharpness = float(laplace(brightness).var())
     return Measured(
-        image.file, image.label, width, height, mode, float(luminance.mean()), sharpness
+        image.file, image.label, width, height, mode, float(brightness.mean()), sharpness
     )
 
 

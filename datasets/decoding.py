@@ -65,6 +65,11 @@ def decode_image(path: Path, size: int | None = None) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
+def luminance(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Brightness in 0..255 of RGB pixels (..., 3), weighted as ITU-R BT.601, as Pillow does."""
+    return np.asarray(pixels @ np.array([0.299, 0.587, 0.114], np.float32), np.float32)
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """The image as its EXIF orientation asks for; as it is stored if that cannot be read."""
     image.load()  # in a PNG the EXIF may come after the pixels

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from datasets.decoding import UnreadableImageError, decode_image
+from datasets.decoding import UnreadableImageError, decode_image, luminance
 from datasets.errors import DataError
 from datasets.files import cache_folder, write_json
 from datasets.similarity import SIDE, Matcher, describe
@@ -31,7 +31,6 @@ FARTHEST = 0.45  # between descriptions; the farthest copy of 1,000 made ones wa
 LEAST_COARSE = 0.87
 LEAST_CORRELATION = 0.87  # of textures; different METU pictures reach 0.83, copies begin at 0.90
 _CHUNK = 512  # thumbnails described at once
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow
 
 
 class Pair(NamedTuple):
@@ -81,7 +80,7 @@ def _read_thumbnails(files: Sequence[Path]) -> NDArray[np.uint8]:
             pixels = decode_image(files[number], SIDE)
         except UnreadableImageError as error:
             raise DataError(f"{files[number]} can no longer be read: {error}.") from error
-        thumbnails[number] = (pixels @ _LUMINANCE).round()
+        thumbnails[number] = luminance(pixels).round()
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         deque(pool.map(read, range(len(files))), maxlen=0)  # asks for errors, keeps nothing

@@ -25,10 +25,12 @@ Roots: TypeAlias = Mapping[str, Path]
 
 def locate(roots: Roots, file: str) -> Path:
     """Where a file is, on this machine."""
-    if "" in roots:
-        return roots[""] / file
-    source, _, rest = file.partition("/")
-    return roots[source] / rest
+    return root_of(roots, file) / (file if "" in roots else file.partition("/")[2])
+
+
+def root_of(roots: Roots, file: str) -> Path:
+    """The folder that a file came from."""
+    return roots["" if "" in roots else file.partition("/")[0]]
 
 
 class LabelledImage(NamedTuple):

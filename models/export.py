@@ -50,7 +50,7 @@ def summary_text(model: keras.Model) -> str:
     """Keras' own table of layers, shapes and parameters."""
     lines: list[str] = []
     model.summary(
-        line_length=88,
+        line_length=100,
         print_fn=lambda line, line_break=True: lines.append(line),
         show_trainable=True,
     )

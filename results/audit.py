@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from datasets.audit import Audit
+from results.templating import templates
 from results.thumbnails import data_uri, thumbnail
 
 THUMBNAIL = 112  # pixels
@@ -106,18 +105,22 @@ def audit_page(audit: Audit, name: str, locate: Callable[[str], Path]) -> str:
         figure(o.file, f"{o.file}: {o.what} {o.value:.0f}, typical {o.typical:.0f}")
         for o in audit.outliers[:MOST_OUTLIERS]
     ]
-    return _template().render(
-        name=name,
-        made=datetime.now().astimezone().isoformat(timespec="minutes"),
-        table=audit_table(audit).to_dict(orient="records"),
-        faults=audit.faults,
-        by_class=by_class,
-        pairs=pairs,
-        all_pairs=len(audit.pairs),
-        conflicts=conflicts,
-        all_conflicts=len(audit.conflicts),
-        outliers=outliers,
-        all_outliers=len(audit.outliers),
+    return (
+        templates()
+        .get_template("data-check.html.jinja")
+        .render(
+            name=name,
+            made=datetime.now().astimezone().isoformat(timespec="minutes"),
+            table=audit_table(audit).to_dict(orient="records"),
+            faults=audit.faults,
+            by_class=by_class,
+            pairs=pairs,
+            all_pairs=len(audit.pairs),
+            conflicts=conflicts,
+            all_conflicts=len(audit.conflicts),
+            outliers=outliers,
+            all_outliers=len(audit.outliers),
+        )
     )
 
 
@@ -133,15 +136,3 @@ def _listed(counts: Mapping[str, int], most: int = 3) -> str:
 def _spread(files: Sequence[str], most: int) -> list[str]:
     step = max(len(files) / most, 1)
     return [files[int(number * step)] for number in range(min(most, len(files)))]
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("results", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
-    return environment.get_template("data-check.html.jinja")

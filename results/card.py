@@ -1,14 +1,12 @@
 """The model card: what was made, from what, how good it is and where it ends."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from results.evaluation import STAGE_NAMES
 from results.formats import duration, markdown_table
 from results.tables import is_sample
+from results.templating import templates
 
 _REPORT = ("precision", "recall", "f1-score")
 
@@ -33,27 +31,31 @@ def model_card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     test, options = metrics["test"], manifest["options"]
     settings = metrics.get("settings", {})
     low, high = test["accuracy_interval"]
-    return _template().render(
-        name=manifest["name"],
-        created=str(manifest["created"])[:10],
-        options=options,
-        is_sample=is_sample(manifest),
-        image_size=options.get("image_size", 224),
-        manifest=manifest,
-        groups=manifest.get("groups"),
-        trial=metrics.get("trial"),
-        settings={key.replace("_", " "): _number(value) for key, value in settings.items()},
-        # One epoch is all phase 1's, whatever the depth.
-        fine_tuned=settings.get("unfreeze_depth", 0) > 0 and "after_phase_2" in test["stages"],
-        duration=duration(manifest["seconds"]) if manifest.get("seconds") else None,
-        test=test,
-        low=low,
-        high=high,
-        stages={STAGE_NAMES[stage]: scores for stage, scores in test["stages"].items()},
-        kept=STAGE_NAMES["kept"],
-        opened=metrics.get("test_opened", []),
-        confusion=_confusion(test),
-        report=_report(test),
+    return (
+        templates()
+        .get_template("model-card.md.jinja")
+        .render(
+            name=manifest["name"],
+            created=str(manifest["created"])[:10],
+            options=options,
+            is_sample=is_sample(manifest),
+            image_size=options.get("image_size", 224),
+            manifest=manifest,
+            groups=manifest.get("groups"),
+            trial=metrics.get("trial"),
+            settings={key.replace("_", " "): _number(value) for key, value in settings.items()},
+            # One epoch is all phase 1's, whatever the depth.
+            fine_tuned=settings.get("unfreeze_depth", 0) > 0 and "after_phase_2" in test["stages"],
+            duration=duration(manifest["seconds"]) if manifest.get("seconds") else None,
+            test=test,
+            low=low,
+            high=high,
+            stages={STAGE_NAMES[stage]: scores for stage, scores in test["stages"].items()},
+            kept=STAGE_NAMES["kept"],
+            opened=metrics.get("test_opened", []),
+            confusion=_confusion(test),
+            report=_report(test),
+        )
     )
 
 
@@ -73,16 +75,3 @@ def _report(test: Mapping[str, Any]) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("results", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown, not HTML
-    )
-    return environment.get_template("model-card.md.jinja")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import classification_report, confusion_matrix
 
 from results.statistics import wilson_interval
+from results.stored import damaged
 
 # What the test images are shown to, in order, and how tables name it. The kept epoch is the one
 # with the best objective: its weights are exported and scored.
@@ -29,13 +30,27 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """Reads predictions.csv exactly: every bit of a probability, and classes named "NA" or "1".
 
     Raises:
-        ValueError: If a probability is no number.
+        StudyStateError: If the file is damaged; the message names it.
     """
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    for name in table.columns.difference(list(_TEXT)):
-        # Python's float, as pandas' own parser may be off by the last bit.
-        table[name] = table[name].map(float)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        for name in table.columns.difference(list(_TEXT)):
+            # Python's float, as pandas' own parser may be off by the last bit.
+            table[name] = table[name].map(float)
+        _require_rows(table)
+    except (OSError, ValueError) as error:  # pandas' parsing errors are ValueErrors
+        raise damaged(path, str(error).strip(), "a table of predictions") from error
     return table
+
+
+def _require_rows(table: pd.DataFrame) -> None:
+    classes = [name for name in table.columns if name.startswith("p_")]
+    missing = [name for name in _TEXT if name not in table.columns]
+    if missing or len(classes) < 2 or table.empty:
+        raise ValueError(f"it has {len(table)} rows of the columns {', '.join(table.columns)}")
+    unknown = sorted(set(table["stage"]) - set(STAGES))
+    if unknown or not np.isfinite(table[classes].to_numpy(np.float64)).all():
+        raise ValueError(f"it has the stage {unknown[0]}" if unknown else "a probability is NaN")
 
 
 def prediction_rows(

@@ -1,38 +1,24 @@
 """What a random split hides, as one table."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple
 
 import pandas as pd
 
 from results.statistics import mean_interval
 
 
-class ProbeResult(Protocol):
-    """One probe's test; `search.leakage.ProbeRun` is one."""
+class ProbeRun(NamedTuple):
+    """One probe trained and tested on one split."""
 
-    @property
-    def split(self) -> str:
-        """Which kind of split."""
-
-    @property
-    def seed(self) -> int:
-        """Of the split."""
-
-    @property
-    def test_images(self) -> int:
-        """How many were tested."""
-
-    @property
-    def with_copy(self) -> int:
-        """Test images that have a copy among the training images."""
-
-    @property
-    def errors(self) -> int:
-        """Test images classified wrongly."""
+    split: str  # which kind
+    seed: int
+    test_images: int
+    with_copy: int  # test images that have a copy among the training images
+    errors: int
 
 
-def leakage_table(runs: Sequence[ProbeResult]) -> pd.DataFrame:
+def leakage_table(runs: Sequence[ProbeRun]) -> pd.DataFrame:
     """One row per kind of split, in the order of their first run.
 
     Columns: split, seeds (how many), test_images (mean), with_copy and error (shares in

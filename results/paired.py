@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest, bootstrap
 
-from results.evaluation import read_predictions
+from results.evaluation import final_rows, read_predictions, truth_and_probabilities
 from results.folder import StudyFolder
 from results.tables import subset_images
 
@@ -77,13 +77,12 @@ def _interval(better: NDArray[np.int_]) -> tuple[float, float]:
 
 def _right(study: StudyFolder) -> "pd.Series[bool]":
     """Whether the kept epoch classifies each test image rightly, by the image's content."""
-    table = read_predictions(study.predictions_path)
-    kept = table[table["stage"] == table["stage"].iloc[-1]]
-    columns = [name for name in kept.columns if name.startswith("p_")]
-    chosen = kept[columns].to_numpy(np.float64).argmax(axis=1)
-    named = np.array([name.removeprefix("p_") for name in columns])[chosen]
+    kept = final_rows(read_predictions(study.predictions_path))
+    classes = [name.removeprefix("p_") for name in kept.columns if name.startswith("p_")]
+    truth, probabilities = truth_and_probabilities(kept, classes)
     # Several studies may name one file differently; byte-identical files are numbered.
     split = pd.read_csv(study.split_path, dtype=str, keep_default_na=False)
     content = split.set_index("file")["sha256"].reindex(kept["file"].to_list())
     number = content.groupby(content).cumcount().astype(str)
-    return pd.Series(named == kept["class"].to_numpy(), index=(content + "/" + number).to_numpy())
+    right = probabilities.argmax(axis=1) == truth
+    return pd.Series(right, index=(content + "/" + number).to_numpy())

@@ -34,13 +34,15 @@ def list_studies(runs: Path) -> list[StudyFolder]:
     return sorted(studies, key=lambda study: (_created(study), study.name))
 
 
-def open_study(runs: Path, name: str) -> StudyFolder:
-    """Finds a study by name.
+def open_study(runs: Path, name: str | None) -> StudyFolder:
+    """Finds a study by name; without one, that which was created last.
 
     Raises:
         UsageError: If the name could not be a study's.
         StudyStateError: If there is no such study, or its study.json is damaged.
     """
+    if name is None:
+        return latest_study(runs)
     study = StudyFolder(runs / check_name(name))
     if not study.manifest_path.exists():
         existing = [other.name for other in list_studies(runs)]

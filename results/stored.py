@@ -36,10 +36,10 @@ def read_trial(path: Path) -> TrialRecord:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
 
 
-def damaged(path: Path, reason: str) -> StudyStateError:
+def damaged(path: Path, reason: str, expected: str = "a JSON object") -> StudyStateError:
     """The error that says which file is damaged, and how."""
     return StudyStateError(
         f"{path} is damaged.",
-        f"Expected a JSON object as this project writes it; {reason}.",
+        f"Expected {expected} as this project writes it; {reason}.",
         "restore the file from a copy, or move the study's folder out of the way.",
     )

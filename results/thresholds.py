@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from results.evaluation import final_rows
+
 
 class Threshold(NamedTuple):
     """The highest threshold that finds a wanted part of the last class."""
@@ -32,7 +34,7 @@ def threshold_for_recall(
     """
     if len(classes) != 2 or not 0 < recall <= 1:
         raise ValueError(f"Need two classes and a recall in (0, 1]; received {classes}, {recall}.")
-    rows = predictions[predictions["stage"] == predictions["stage"].iloc[-1]]
+    rows = final_rows(predictions)
     sought = (rows["class"] == classes[1]).to_numpy()
     probability = rows[f"p_{classes[1]}"].to_numpy(np.float64)
     ranked = np.sort(probability[sought])[::-1]

@@ -15,10 +15,10 @@ from datasets.folders import (
     class_folders,
     locate,
     loose_images,
-    read_folder,
+    root_of,
 )
 from datasets.sample import sample_folder, sample_path
-from datasets.sources import join_folders, name_sources
+from datasets.sources import name_sources
 from datasets.splits import (
     HELD_OUT,
     SUBSETS,
@@ -30,10 +30,11 @@ from datasets.splits import (
 )
 from results.folder import StudyFolder
 from results.runs import list_studies
-from search.grouping import group_folder, note_first
+from search.grouping import group_folder
 from search.holdout import place_others
 from search.options import SearchOptions
 from search.progress import Progress
+from search.reading import read_images
 
 DEFAULT_FOLDER = Path("datasets")
 
@@ -75,18 +76,11 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
         DataError: If they cannot be studied.
     """
     sources = _sources(options, progress)
-    with progress.counting("reading images", 0) as done:
-        folders = {
-            name: read_folder(root, on_image=lambda: done(1)) for name, root in sources.items()
-        }
-    folder = join_folders(folders)
-    note_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
+    folder = read_images(sources, progress)
     grouping = group_folder(folder, options, progress)
-    conflicting = {image for conflict in grouping.conflicts for image in conflict}
     by_root: dict[str, list[LabelledImage]] = defaultdict(list)
-    for image in folder.images:
-        if image not in conflicting:
-            by_root[_root(folder, image)].append(image)
+    for image in grouping.without_conflicts(folder):
+        by_root[str(root_of(folder.roots, image.file))].append(image)
     validating = by_root.pop(options.validate_on or "", [])
     held_out = [image for root in options.hold_out for image in by_root.pop(root, [])]
     rows = split_images(
@@ -112,13 +106,6 @@ def _sources(options: SearchOptions, progress: Progress) -> dict[str, Path]:
     own = [Path(path) for path in options.data] or [sample_folder()]
     validating = [Path(options.validate_on)] if options.validate_on else []
     return name_sources([*own, *validating, *map(Path, options.hold_out)])
-
-
-def _root(folder: ImageFolder, image: LabelledImage) -> str:
-    """The folder that an image came from, as the options have it."""
-    if "" in folder.roots:
-        return str(folder.roots[""])
-    return str(folder.roots[image.file.partition("/")[0]])
 
 
 def _earlier_places(options: SearchOptions, study: StudyFolder) -> dict[str, str]:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from datasets.batches import subset_of
-from datasets.duplicates import find_pairs
 from datasets.errors import DataError, StudyStateError, UsageError
 from datasets.files import write_json, write_text
-from datasets.folders import ImageFolder, LabelledImage, Roots, locate, read_folder
+from datasets.folders import ImageFolder, LabelledImage, Roots, locate
 from datasets.groups import group_images
 from datasets.splits import SplitRow, read_split
 from models.classifier import Classifier, predict_images
@@ -19,9 +18,9 @@ from results.evaluation import evaluate, prediction_rows, read_predictions
 from results.folder import StudyFolder
 from search.data import stored_roots
 from search.environment import git_commit, versions
-from search.grouping import note_first
 from search.manifest import now
 from search.progress import Progress
+from search.reading import look_for_copies, read_images
 
 ELSEWHERE = "elsewhere"  # the only subset of a folder that is evaluated
 
@@ -56,9 +55,7 @@ def evaluate_elsewhere(
             f"study best {study.name}",
         )
     classes: list[str] = manifest["classes"]
-    with progress.counting("reading images", 0) as done:
-        folder = read_folder(root, on_image=lambda: done(1))
-    note_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
+    folder = read_images({"": root}, progress)
     images = _renamed(folder, names, classes)
     unseen = _unseen(study, stored_roots(manifest), folder, images, progress)
     rows = [SplitRow(i.file, i.label, ELSEWHERE, "", i.sha256) for i in unseen]
@@ -119,8 +116,7 @@ def _unseen(
     known = {row.sha256: locate(roots, row.file) for row in read_split(study.split_path)}
     seen = {row.sha256 for row in read_split(study.split_path) if row.subset != "test"}
     here = {digest: path for digest, path in known.items() if path.is_file()}
-    with progress.counting("looking for copies", 0) as done:
-        pairs = find_pairs(here | folder.files(), on_image=lambda: done(1))
+    pairs = look_for_copies(here | folder.files(), progress)
     old = [LabelledImage("", "", digest) for digest in known]
     groups = group_images([*old, *folder.images], [pair[:2] for pair in pairs])
     trained = {groups[digest] for digest in seen}

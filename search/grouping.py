@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from datasets.duplicates import find_pairs
 from datasets.folders import ImageFolder, LabelledImage
 from datasets.groups import conflicting_groups, group_images, links_by_name
 from search.options import SearchOptions
 from search.progress import Progress
-
-LONGEST_LIST = 10  # notes of one kind; a count stands for the rest
+from search.reading import look_for_copies, note_first
 
 
 class Grouping(NamedTuple):
@@ -17,6 +15,11 @@ class Grouping(NamedTuple):
 
     groups: dict[str, str]
     conflicts: list[list[LabelledImage]]  # empty if they are to be kept
+
+    def without_conflicts(self, folder: ImageFolder) -> list[LabelledImage]:
+        """The images that are to be used."""
+        conflicting = {image for conflict in self.conflicts for image in conflict}
+        return [image for image in folder.images if image not in conflicting]
 
 
 def group_folder(folder: ImageFolder, options: SearchOptions, progress: Progress) -> Grouping:
@@ -28,9 +31,8 @@ def group_folder(folder: ImageFolder, options: SearchOptions, progress: Progress
     """
     links: list[Sequence[str]] = []
     if options.groups:
-        with progress.counting("looking for copies", 0) as done:
-            found = find_pairs(folder.files(), on_image=lambda: done(1))
-        links += [(pair.first, pair.second) for pair in found]
+        pairs = look_for_copies(folder.files(), progress)
+        links += [(pair.first, pair.second) for pair in pairs]
     pictures = group_images(folder.images, links)
     _note_copies(folder, pictures, options, progress)
     conflicts = conflicting_groups(folder.images, pictures)
@@ -43,14 +45,6 @@ def group_folder(folder: ImageFolder, options: SearchOptions, progress: Progress
         links += links_by_name(folder.images, options.split_by)
     groups = group_images(folder.images, links)
     return Grouping(groups, [] if options.keep_conflicts else conflicts)
-
-
-def note_first(progress: Progress, what: str, lines: Sequence[str]) -> None:
-    """Says the first few lines one by one, and how many more there are."""
-    for line in lines[:LONGEST_LIST]:
-        progress.note(f"{what}: {line}")
-    if len(lines) > LONGEST_LIST:
-        progress.note(f"{what}: {len(lines) - LONGEST_LIST} more")
 
 
 def _note_copies(

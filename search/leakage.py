@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,28 +11,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from datasets.batches import subset_of
-from datasets.folders import ImageFolder, LabelledImage, read_folder
+from datasets.folders import ImageFolder, LabelledImage
 from datasets.splits import DEFAULT_SHARES, SplitRow, split_images
 from models.base import BaseWeights
 from models.devices import memory_errors, prepare_devices
 from models.features import FeatureStore
 from models.learner import Network
 from models.precision import choose_precision
+from results.leakage import ProbeRun
 from search.grouping import group_folder
 from search.options import SearchOptions
 from search.progress import Progress
+from search.reading import read_images
 
 RANDOM, BY_PICTURE = "random", "by picture"
-
-
-class ProbeRun(NamedTuple):
-    """One probe trained and tested on one split."""
-
-    split: str  # RANDOM or BY_PICTURE
-    seed: int
-    test_images: int
-    with_copy: int  # test images that have a copy among the training images
-    errors: int
 
 
 def probe_leakage(
@@ -54,11 +45,9 @@ def probe_leakage(
         DataError: If the folder cannot be studied.
     """
     prepare_devices()
-    with progress.counting("reading images", 0) as done:
-        folder = read_folder(Path(options.data[0]), on_image=lambda: done(1))
+    folder = read_images({"": Path(options.data[0])}, progress)
     grouping = group_folder(folder, options, progress)
-    left_out = {image for conflict in grouping.conflicts for image in conflict}
-    images = [image for image in folder.images if image not in left_out]
+    images = grouping.without_conflicts(folder)
     features = _pooled(folder, images, options, weights, progress)
     place = {image.file: number for number, image in enumerate(images)}
     labels = np.array([image.label for image in images])

@@ -88,9 +88,7 @@ def build_app() -> typer.Typer:
     from study.show import show_command
 
     # Plain help: 0.11 s of CPU where rich boxes take 0.30 s, and errors all begin with "Error:".
-    app = typer.Typer(
-        name="study", rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False
-    )
+    app = typer.Typer(name="study", rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True)(_study)
     app.command("search")(search_command)
     app.command("best")(best_command)

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study.arguments import complete_studies
+
 if TYPE_CHECKING:
     from search.options import SearchOptions
 
@@ -13,7 +15,11 @@ EPOCHS = 10  # 5 + 5, as the seed trained
 def baseline_command(
     like: Annotated[
         str | None,
-        typer.Argument(help="The study whose images it takes.", show_default="the latest"),
+        typer.Argument(
+            help="The study whose images it takes.",
+            show_default="the latest",
+            autocompletion=complete_studies,
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="The new study's name.", show_default="LIKE-baseline")
@@ -35,12 +41,12 @@ def baseline_command(
     Example: study baseline first, then: study best first-baseline
     """
     from results.folder import StudyFolder
-    from results.runs import RUNS, check_name, latest_study, open_study
+    from results.runs import RUNS, check_name, open_study
     from results.state import require_free
     from study.quiet import import_tensorflow
     from study.search import run_study
 
-    model = open_study(RUNS, like) if like else latest_study(RUNS)
+    model = open_study(RUNS, like)
     scratch = "-scratch" if weights == "none" else ""
     study = StudyFolder(RUNS / check_name(name or f"{model.name}-baseline{scratch}"))
     require_free(study, resume=resume, overwrite=overwrite)

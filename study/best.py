@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from study.arguments import StudyArgument
+
 if TYPE_CHECKING:
     from results.folder import StudyFolder
 
 
 def best_command(
-    name: Annotated[
-        str | None, typer.Argument(help="The study.", show_default="the latest")
-    ] = None,
+    name: StudyArgument = None,
     epochs: Annotated[
         int | None,
         typer.Option(min=1, help="Of both phases together.", show_default="the search's"),
@@ -31,11 +31,11 @@ def best_command(
     Example: study best first --export
     """
     from datasets.errors import UsageError
-    from results.runs import RUNS, latest_study, open_study
+    from results.runs import RUNS, open_study
     from study.display import Display
     from study.quiet import import_tensorflow
 
-    study = open_study(RUNS, name) if name else latest_study(RUNS)
+    study = open_study(RUNS, name)
     with Display() as display:
         metrics = study.metrics()
         if metrics is not None and not retrain and (fast or epochs is not None):

@@ -4,12 +4,16 @@ from typing import Annotated
 
 import typer
 
+from study.arguments import complete_studies
 from study.tables import Format, FormatOption, print_frame
 
 
 def compare_command(
     names: Annotated[
-        list[str] | None, typer.Argument(help="The studies; all of them if left out.")
+        list[str] | None,
+        typer.Argument(
+            help="The studies; all of them if left out.", autocompletion=complete_studies
+        ),
     ] = None,
     format: FormatOption = Format.TABLE,
     paired: Annotated[

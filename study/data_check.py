@@ -23,18 +23,16 @@ def check_command(
     Example: study data check photographs --to photographs-checked
     """
     from datasets.audit import audit_folder
-    from datasets.duplicates import find_pairs
     from datasets.errors import ExitCode
     from datasets.files import write_json, write_text
-    from datasets.folders import locate, read_folder
+    from datasets.folders import locate
     from results.audit import audit_json, audit_page, audit_table
+    from search.reading import look_for_copies, read_images
     from study.display import Display
 
     with Display() as display:
-        with display.counting("reading images", 0) as done:
-            found = read_folder(folder, on_image=lambda: done(1))
-        with display.counting("looking for copies", 0) as done:
-            pairs = find_pairs(found.files(), on_image=lambda: done(1))
+        found = read_images({"": folder}, display)
+        pairs = look_for_copies(found.files(), display)
         with display.counting("measuring", len(found.images)) as done:
             audit = audit_folder(found, pairs, on_image=lambda: done(1))
     content = audit_json(audit)

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
+from study.arguments import StudyArgument
+
 
 def evaluate_command(
     data: Annotated[Path, typer.Option(help="Folder with one sub-folder per class.")],
-    name: Annotated[
-        str | None, typer.Argument(help="The study.", show_default="the latest")
-    ] = None,
+    name: StudyArgument = None,
     mapping: Annotated[
         list[str] | None,
         typer.Option("--map", help="FOLDER=CLASS where a class is called otherwise; repeatable."),
@@ -23,7 +23,7 @@ def evaluate_command(
     Example: study evaluate first --data bridges --map Cracked=Positive --map Sound=Negative
     """
     from datasets.errors import UsageError
-    from results.runs import RUNS, latest_study, open_study
+    from results.runs import RUNS, open_study
     from study.display import Display
     from study.quiet import import_tensorflow
     from study.scores import print_scores
@@ -35,7 +35,7 @@ def evaluate_command(
             "Expected FOLDER=CLASS, each folder once.",
             "--map Cracked=Positive",
         )
-    study = open_study(RUNS, name) if name else latest_study(RUNS)
+    study = open_study(RUNS, name)
     import_tensorflow()
 
     from search.elsewhere import evaluate_elsewhere

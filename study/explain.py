@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
+from study.arguments import ModelOption
+
 
 def explain_command(
     image: Annotated[Path, typer.Argument(help="The photograph.")],
-    study: Annotated[
-        str | None, typer.Option(help="Whose model.", show_default="the latest retrained")
-    ] = None,
+    study: ModelOption = None,
     layer: Annotated[str, typer.Option(help="A convolution of VGG16.")] = "block5_conv3",
     to: Annotated[
         Path | None, typer.Option(help="PNG to write.", show_default="IMAGE-LAYER.png, here")

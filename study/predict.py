@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study.arguments import ModelOption
+
 if TYPE_CHECKING:
     from models.classifier import Classifier
     from results.folder import StudyFolder
@@ -28,9 +30,7 @@ def predict_command(
     paths: Annotated[
         list[str], typer.Argument(help="Files, folders, patterns; - reads names from stdin.")
     ],
-    study: Annotated[
-        str | None, typer.Option(help="Whose model.", show_default="the latest retrained")
-    ] = None,
+    study: ModelOption = None,
     format: Annotated[
         Lines, typer.Option("--format", "-f", help="csv and json keep every digit.")
     ] = Lines.TABLE,

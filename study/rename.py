@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 
+from study.arguments import complete_studies
+
 
 def rename_command(
-    name: Annotated[str, typer.Argument(help="The study.")],
+    name: Annotated[str, typer.Argument(help="The study.", autocompletion=complete_studies)],
     new: Annotated[str, typer.Argument(help="Its new name.")],
 ) -> None:
     """Give a study another name.

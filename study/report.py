@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
+from study.arguments import StudyArgument
+
 
 def report_command(
-    name: Annotated[
-        str | None, typer.Argument(help="The study.", show_default="the latest")
-    ] = None,
+    name: StudyArgument = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Write a study's report: a page to look at, figures, and the numbers behind them.
@@ -21,10 +21,10 @@ def report_command(
     import webbrowser
 
     from results.report.writing import write_report
-    from results.runs import RUNS, latest_study, open_study
+    from results.runs import RUNS, open_study
     from study.display import Display
 
-    study = open_study(RUNS, name) if name else latest_study(RUNS)
+    study = open_study(RUNS, name)
     with Display() as display:
         display.note(f"Study {study.name}: writing the report ...")
         page = write_report(study)

@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
+from study.arguments import complete_studies
+
 
 def rm_command(
-    names: Annotated[list[str], typer.Argument(help="The studies.")],
+    names: Annotated[
+        list[str], typer.Argument(help="The studies.", autocompletion=complete_studies)
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove studies with all that came of them; features in the cache stay.

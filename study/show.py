@@ -1,9 +1,10 @@
 """`study show`: one study and its leaderboard."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from study.arguments import StudyArgument
 from study.tables import Format, FormatOption, print_frame
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show_command(
-    name: Annotated[str | None, typer.Argument(help="The study; the latest if left out.")] = None,
+    name: StudyArgument = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
     """Show a study: its state and its configurations, best first, rungs apart.
@@ -25,10 +26,10 @@ def show_command(
     Example: study show first --format markdown
     """
     from results.records import SETTINGS
-    from results.runs import RUNS, latest_study, open_study
+    from results.runs import RUNS, open_study
     from results.trials import leaderboard
 
-    study = open_study(RUNS, name) if name else latest_study(RUNS)
+    study = open_study(RUNS, name)
     records = study.trials()
     objective = study.manifest()["options"].get("objective", "val_loss")
     board = leaderboard(records, objective=objective)

@@ -195,6 +195,7 @@ def test_what_has_arrived_needs_no_room_again(
     fetch(small, tmp_path / "first", Listener(), keep_archive=True)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, small.unpacked))
     fetch(small, tmp_path / "second", Listener())
+    assert any((tmp_path / "second").rglob("*.jpg"))
 
 
 def test_two_processes_do_not_fetch_the_same(small: Collection, tmp_path: Path) -> None:

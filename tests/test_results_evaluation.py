@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, log_loss
 
+from datasets.errors import StudyStateError
 from results.evaluation import STAGES, evaluate, read_predictions
 
 THREE = ["crack", "none", "spalling"]
@@ -35,6 +36,25 @@ def rows(*probabilities: tuple[str, float, float]) -> pd.DataFrame:
             for i, (name, p_a, p_b) in enumerate(probabilities)
         ]
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "No columns"),
+        ("file,class,stage\n", "0 rows"),
+        ("file,class,stage,p_a,p_b\n1.jpg,a,kept,0.5,x\n", "'x'"),
+        ("file,class,stage,p_a,p_b\n1.jpg,a,kept,0.5,nan\n", "NaN"),
+        ("file,class,stage,p_a,p_b\n1.jpg,a,later,0.5,0.5\n", "later"),
+        ("file,class,stage,p_a,p_b\n1.jpg,a,kept,0.5", "float"),
+    ],
+)
+def test_a_damaged_table_of_predictions_is_named(tmp_path: Path, content: str, reason: str) -> None:
+    path = tmp_path / "predictions.csv"
+    path.write_text(content)
+    with pytest.raises(StudyStateError, match=r"predictions\.csv is damaged") as caught:
+        read_predictions(path)
+    assert reason.lower() in caught.value.expected.lower()
 
 
 def test_metrics_agree_with_scikit_learn_for_three_classes() -> None:

@@ -5,9 +5,9 @@ from PIL import Image
 from small_study import Recorder, draw_images
 
 from models.base import load_weights
-from results.leakage import leakage_table
+from results.leakage import ProbeRun, leakage_table
 from results.statistics import mean_interval
-from search.leakage import BY_PICTURE, RANDOM, ProbeRun, probe_leakage
+from search.leakage import BY_PICTURE, RANDOM, probe_leakage
 from search.options import SearchOptions
 
 

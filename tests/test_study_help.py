@@ -1,5 +1,6 @@
 """The help: quick, complete, with an example each, and in the README."""
 
+import os
 import re
 import resource
 import subprocess
@@ -71,3 +72,19 @@ def test_every_command_is_registered() -> None:
     (data,) = app.registered_groups
     assert data.typer_instance is not None
     assert [c.name for c in data.typer_instance.registered_commands] == DATA_COMMANDS
+
+
+def test_the_shell_completes_the_names_of_studies(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "study.json").write_text("{}")
+    typed = {"_STUDY_COMPLETE": "complete_bash", "COMP_WORDS": "study best s", "COMP_CWORD": "2"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "study"],
+        cwd=tmp_path,
+        env=os.environ | typed | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.split() == ["second"]

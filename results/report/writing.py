@@ -11,7 +11,7 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from datasets.files import replacing_folder
@@ -30,6 +30,7 @@ from results.report.record_sections import (
 )
 from results.report.result_sections import model_sections, result_sections
 from results.report.search_sections import search_sections
+from results.templating import templates
 from results.thumbnails import data_uri
 
 _PAGE = "report.html"
@@ -173,14 +174,7 @@ def _parallel_json(block: Parallel) -> Markup:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("results", "templates/report"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=select_autoescape(["html.jinja"]),
-    )
+    environment = templates("report")
     environment.filters |= {
         "coded": _coded,
         "data_uri": data_uri,

@@ -1,0 +1,26 @@
+"""The studies a command is asked about, completed by the shell as they are typed."""
+
+from typing import Annotated
+
+import typer
+
+
+def complete_studies(incomplete: str) -> list[str]:
+    """Names of studies in runs/ that begin as typed."""
+    from results.runs import RUNS, list_studies
+
+    return [s.name for s in list_studies(RUNS) if s.name.startswith(incomplete)]
+
+
+StudyArgument = Annotated[
+    str | None,
+    typer.Argument(help="The study.", show_default="the latest", autocompletion=complete_studies),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose model.",
+        show_default="the latest retrained",
+        autocompletion=complete_studies,
+    ),
+]
