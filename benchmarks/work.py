@@ -3,13 +3,12 @@
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import accumulate
 from statistics import mean
 
 from table import Row
 
 from models.base import BLOCKS, CONVOLUTIONS
-from models.network import cut_below
+from models.network import cut_below, nearest_cut
 from models.recipe import plan_phases
 from search.space import DEPTH, configuration_of
 
@@ -33,6 +32,15 @@ def convolution_shares() -> list[float]:
     return [cost / sum(costs) for cost in costs]
 
 
+def convolutions_below(cut: str) -> int:
+    """How many of the 13 convolutions lie below a cut."""
+    if cut in ("image", "pooled"):
+        return 0 if cut == "image" else len(CONVOLUTIONS)
+    if cut in CONVOLUTIONS:
+        return CONVOLUTIONS.index(cut) + 1
+    return sum(count for count, _ in BLOCKS[: int(cut[len("block")])])
+
+
 def epoch_work(depth: int, images: dict[str, int], cached: Sequence[str] = ()) -> float:
     """Forward passes through the base that an epoch costs, gradients counted as their like.
 
@@ -42,9 +50,7 @@ def epoch_work(depth: int, images: dict[str, int], cached: Sequence[str] = ()) -
         cached: The cuts where features are stored; none for stock.
     """
     shares, lowest = convolution_shares(), len(CONVOLUTIONS) - depth
-    starts = accumulate((count for count, _ in BLOCKS), initial=0)  # of the blocks, and the end
-    first = max(start for start in starts if start <= lowest)
-    forward = sum(shares[first:]) if cut_below(depth) in cached else 1.0
+    forward = sum(shares[convolutions_below(nearest_cut(cut_below(depth), cached)) :])
     # Of every unfrozen kernel, and of the input of each but the lowest.
     gradients = sum(shares[lowest:]) + sum(shares[lowest + 1 :])
     return forward * (images["train"] + images["validation"]) + gradients * images["train"]

@@ -27,7 +27,7 @@ from datasets.errors import ResourceError
 from datasets.files import cache_folder, replacing, write_json
 from models.devices import device_kind
 from models.learner import Network
-from models.network import CUTS, cut_shape
+from models.network import BLOCK5_CUTS, CUTS, cut_shape
 
 # Raise when the same inputs would give other numbers (decoding, resizing, network).
 FEATURES_VERSION = 1
@@ -60,7 +60,10 @@ def image_bytes(cuts: Sequence[str], size: int) -> int:
 def plan_features(
     cuts: Sequence[str], *, train: int, validation: int, size: int, views: int, budget_gb: float
 ) -> FeaturePlan:
-    """Fits features into a budget: fewer views first, then the lowest cut computed live.
+    """Fits features into a budget.
+
+    What the budget has no room for is given up in this order: cuts within block 5, as those
+    below them are enough to compute them from; views; the lowest cut, computed live.
 
     Args:
         cuts: What the space needs; `image` is never cached, as nothing is frozen below it.
@@ -72,6 +75,10 @@ def plan_features(
     """
     kept = sorted({cut for cut in cuts if cut != "image"}, key=CUTS.index)
     live: list[str] = []
+    while spare := [cut for cut in kept if cut in BLOCK5_CUTS][-2:-1]:
+        if (train * views + validation) * image_bytes(kept, size) <= budget_gb * GIGABYTE:
+            break
+        kept.remove(*spare)
     while kept:
         row = image_bytes(kept, size)
         fitting = int((budget_gb * GIGABYTE - validation * row) // (train * row))

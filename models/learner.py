@@ -61,15 +61,17 @@ class Network:
     def _learner(self, units: int, unfreeze_depth: int) -> "Learner":
         return Learner(self, self._head(units), unfreeze_depth)
 
-    def _lower(self, cuts: tuple[str, ...]) -> FrozenPart:
-        """Compiles the frozen part: images to their features at the given cuts."""
+    def _lower(self, cuts: tuple[str, ...], start: str = "image") -> FrozenPart:
+        """Compiles the frozen part: images, or stored features, to features at the cuts."""
         pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(self.base.output)
         known = {"pooled": pooled, "image": self.base.input}
         outputs = [known[c] if c in known else self.base.get_layer(c).output for c in cuts]
-        model = keras.Model(self.base.input, outputs)
+        given = self.base.input if start == "image" else self.base.get_layer(start).output
+        model = keras.Model(given, outputs)
+        dtype = tf.float32 if start == "image" else tf.float16
         frozen: FrozenPart = compiled(
-            lambda images: tuple(keras.tree.flatten(model(images, training=False))),
-            [tf.TensorSpec((None, self.size, self.size, 3), tf.float32)],
+            lambda x: tuple(keras.tree.flatten(model(tf.cast(x, given.dtype), training=False))),
+            [tf.TensorSpec((None, *cut_shape(start, self.size)), dtype)],
         )
         return frozen
 

@@ -1,21 +1,32 @@
 """The whole network: base, head, and where it can be cut in two."""
 
+from collections.abc import Collection
+
 import keras
 
 from models.base import CONVOLUTIONS, BaseWeights, build_base
 from models.configuration import Configuration
 
+# Within block 5 features are taken at every convolution: they are as large as block4_pool's,
+# where those within the blocks below are two to four times as large as the pooling under them.
+BLOCK5_CUTS = ("block5_conv2", "block5_conv1", "block4_pool")
 # Where frozen features are taken, from the top down. `pooled` is the head's input, block5_pool
 # averaged over space; `image` is the network's own input, below which nothing is frozen.
-CUTS = ("pooled", "block4_pool", "block3_pool", "block2_pool", "block1_pool", "image")
+CUTS = ("pooled", *BLOCK5_CUTS, "block3_pool", "block2_pool", "block1_pool", "image")
 
 
 def cut_below(unfreeze_depth: int) -> str:
     """The nearest cut below the lowest of the `unfreeze_depth` (0..13) top convolutions."""
-    if unfreeze_depth == 0:
-        return "pooled"
+    if unfreeze_depth <= len(BLOCK5_CUTS):
+        return CUTS[unfreeze_depth]
     block = int(unfrozen(unfreeze_depth)[0].removeprefix("block").split("_")[0])
     return f"block{block - 1}_pool" if block > 1 else "image"
+
+
+def nearest_cut(cut: str, stored: Collection[str]) -> str:
+    """The stored cut from which a cut is computed with the least work: itself, or one below."""
+    below = CUTS[CUTS.index(cut) :]
+    return next(c for c in (*below, "image") if c in stored or c == "image")
 
 
 def unfrozen(unfreeze_depth: int) -> tuple[str, ...]:
@@ -29,7 +40,7 @@ def cut_shape(cut: str, size: int) -> tuple[int, ...]:
         return (512,)
     if cut == "image":
         return (size, size, 3)
-    block = int(cut[len("block")])
+    block = 4 if cut in BLOCK5_CUTS else int(cut[len("block")])
     side = size // 2**block
     return (side, side, (64, 128, 256, 512, 512)[block - 1])
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from datasets.batches import Subset, image_batches
 from models.features import FeatureStore
 from models.learner import Features, Network
+from models.network import nearest_cut
 
 Batch = tuple[Features, NDArray[np.int32]]
 PLAIN = 0  # the epoch whose view is the plain image: validation and test
@@ -57,7 +58,9 @@ class ImageSource:
 
 
 class FeatureSource:
-    """Reads stored features; cuts that are not stored are computed live from the same views.
+    """Reads stored features; cuts that are not stored are computed live, batch by batch.
+
+    They are computed from the nearest stored cut below, or else from the same views.
 
     Args:
         store: Whose views 0 to `views` - 1 have been computed.
@@ -74,13 +77,16 @@ class FeatureSource:
         self, cut: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
         """See `Source`; maps the files, so only the batch is in memory."""
-        if cut not in self.store.cuts:
+        stored = nearest_cut(cut, self.store.cuts)
+        if stored == "image":
             yield from self._live.batches(cut, epoch=epoch, order=order, batch_size=batch_size)
             return
         view = view_of(epoch, self.views)
+        between = None if stored == cut else self.store.network.lower((cut,), stored)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            yield self.store.rows(view, cut, rows), self.subset.labels[rows]
+            features: Features = self.store.rows(view, stored, rows)
+            yield between(features)[0] if between else features, self.subset.labels[rows]
 
 
 class CountedSource:

@@ -114,6 +114,9 @@ def test_work_counts_what_the_issue_counts(work: Any) -> None:
     # Gradients of block 5: three kernels and two inputs, 0.15 of a forward pass.
     assert work.epoch_work(3, IMAGES) == pytest.approx(85 + 70 * 0.15, abs=0.5)
     assert work.epoch_work(3, IMAGES, cached) == pytest.approx(85 * block_5 + 70 * block_5 * 5 / 3)
+    assert work.epoch_work(1, IMAGES, cached) == pytest.approx(85 * block_5 + 70 * block_5 / 3)
+    finest = (*cached, "block5_conv2")
+    assert work.epoch_work(1, IMAGES, finest) == pytest.approx((85 + 70) * block_5 / 3)
     # All 13 convolutions open: nothing is frozen, so nothing can be stored.
     assert work.epoch_work(13, IMAGES, cached) > 85 + 70 * 1.9
 

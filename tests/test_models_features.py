@@ -15,12 +15,13 @@ from models.base import load_weights
 from models.configuration import Configuration
 from models.features import FeatureStore, image_bytes, plan_features
 from models.learner import Network
+from models.network import nearest_cut
 from models.precision import choose_precision
 from models.recipe import train
 from models.sources import FeatureSource, ImageSource
 
 SIZE = 32
-CUTS = ("pooled", "block4_pool", "block3_pool")
+CUTS = ("pooled", "block5_conv1", "block4_pool", "block3_pool")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_stored_features_are_the_frozen_parts_answers_as_float16(
         np.testing.assert_allclose(stored, features.numpy(), rtol=2e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("depth", [0, 3, 5])
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 5])  # of depth 1 the cut is not stored
 def test_training_on_features_is_training_on_images_of_the_same_views(
     network: Network, subsets: dict[str, Subset], depth: int
 ) -> None:
@@ -168,6 +169,30 @@ def test_the_budget_decides_views_then_cuts() -> None:
     assert plan(120 * row) == (("pooled", "block4_pool"), 1)
     assert plan(119 * row) == (("pooled",), 5)
     assert plan(0) == ((), 5)
+
+
+def test_the_budget_gives_up_cuts_within_block_5_before_views() -> None:
+    cuts = ["pooled", "block5_conv2", "block5_conv1", "block4_pool"]
+
+    def plan(times: float) -> tuple[tuple[str, ...], int, str]:
+        row = image_bytes(["block4_pool"], 224)
+        made = plan_features(
+            cuts, train=100, validation=0, size=224, views=5, budget_gb=500 * row * times / 1e9
+        )
+        return made.cuts, made.views, made.reason
+
+    assert plan(3.1) == (tuple(cuts), 5, "")
+    assert plan(2.1) == (("pooled", "block5_conv2", "block4_pool"), 5, "")
+    assert plan(1.1) == (("pooled", "block4_pool"), 5, "")
+    assert plan(0.9)[:2] == (("pooled", "block4_pool"), 4)
+
+
+def test_a_cut_is_computed_from_the_nearest_one_that_is_stored() -> None:
+    stored = ("pooled", "block4_pool")
+    assert nearest_cut("pooled", stored) == "pooled"
+    assert nearest_cut("block5_conv2", stored) == "block4_pool"
+    assert nearest_cut("block3_pool", stored) == "image"
+    assert nearest_cut("pooled", ()) == "image"
 
 
 def test_the_image_itself_is_never_cached() -> None:

@@ -37,7 +37,8 @@ def make_network(precision: str, classes: int = 2) -> Network:
     ("depth", "cut"),
     [
         (0, "pooled"),
-        (1, "block4_pool"),
+        (1, "block5_conv2"),
+        (2, "block5_conv1"),
         (3, "block4_pool"),
         (4, "block3_pool"),
         (6, "block3_pool"),
@@ -49,7 +50,7 @@ def make_network(precision: str, classes: int = 2) -> Network:
         (13, "image"),
     ],
 )
-def test_the_cut_is_the_nearest_pooling_below_what_is_unfrozen(depth: int, cut: str) -> None:
+def test_the_cut_is_the_nearest_one_below_what_is_unfrozen(depth: int, cut: str) -> None:
     assert cut_below(depth) == cut
     assert len(unfrozen(depth)) == depth
 
