@@ -104,6 +104,36 @@ def split_images(
     return sorted(rows)
 
 
+def draw_part(rows: Sequence[SplitRow], count: int, *, seed: int) -> list[SplitRow]:
+    """Draws about `count` of the images that train and validate, by subset and class alike.
+
+    Whole groups are drawn, so a part has as many copies among its pictures as the whole; at
+    least one group of each subset and class.
+
+    Args:
+        rows: A split.
+        count: Of train and validation together, at least 1.
+        seed: Any integer.
+
+    Returns:
+        The rows drawn, sorted by file; all of them if there are no more than `count`.
+    """
+    searched = [row for row in rows if row.subset in ("train", "validation")]
+    members: dict[str, list[SplitRow]] = defaultdict(list)
+    for row in searched:
+        members[row.group].append(row)
+    totals = Counter((row.subset, row.label) for row in searched)
+    due = {place: total * count / len(searched) for place, total in totals.items()}
+    drawn: Counter[tuple[str, str]] = Counter()
+    chosen = []
+    for group in sorted(members, key=lambda group: _deal_order(group, seed)):
+        place = members[group][0].subset, members[group][0].label
+        if not drawn[place] or drawn[place] + len(members[group]) <= due[place]:
+            drawn[place] += len(members[group])
+            chosen += members[group]
+    return sorted(chosen)
+
+
 def _kept(members: Sequence[LabelledImage], earlier: Mapping[str, str]) -> str | None:
     """Where most of a group's images were before; None if they are all new."""
     places = Counter(earlier[i.sha256] for i in members if i.sha256 in earlier)

@@ -10,6 +10,7 @@ the first view that is missing.
 import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -104,7 +105,7 @@ def _reason(live: Sequence[str], chosen: int, views: int, budget_gb: float) -> s
 
 
 class FeatureStore:
-    """Features of one subset, computed where missing, read through memory maps.
+    """Features of one subset, computed where missing, read row by row.
 
     Args:
         network: Whose frozen part is computed.
@@ -128,7 +129,6 @@ class FeatureStore:
         }
         digest = hashlib.sha256(json.dumps(self.key).encode()).hexdigest()
         self.folder = feature_folder() / digest[:32]
-        self._open: dict[tuple[int, str], NDArray[np.float16]] = {}
 
     def path(self, view: int, cut: str) -> Path:
         """Where one view's features at one cut are kept."""
@@ -140,9 +140,13 @@ class FeatureStore:
 
     def rows(self, view: int, cut: str, order: NDArray[np.int64]) -> NDArray[np.float16]:
         """Reads the features of some images: (images, *cut shape)."""
-        if (view, cut) not in self._open:
-            self._open[view, cut] = np.load(self.path(view, cut), mmap_mode="r")
-        return self._open[view, cut][order]
+        rows = np.empty((len(order), *cut_shape(cut, self.network.size)), np.float16)
+        # Not mapped: a map's pages count as this process's memory, up to all features there are.
+        with self.path(view, cut).open("rb", buffering=0) as file:
+            for row, number in zip(rows, order, strict=True):
+                file.seek((int(number) - len(self.subset)) * row.nbytes, os.SEEK_END)
+                file.readinto(row)
+        return rows
 
     def compute(self, view: int, *, on_images: Callable[[int], None] = lambda n: None) -> None:
         """Computes what is missing of one view in one pass over the images.

@@ -76,7 +76,7 @@ class FeatureSource:
     def batches(
         self, cut: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
-        """See `Source`; maps the files, so only the batch is in memory."""
+        """See `Source`; only the batch is in memory."""
         stored = nearest_cut(cut, self.store.cuts)
         if stored == "image":
             yield from self._live.batches(cut, epoch=epoch, order=order, batch_size=batch_size)

@@ -23,6 +23,7 @@ from datasets.splits import (
     HELD_OUT,
     SUBSETS,
     SplitRow,
+    draw_part,
     parse_shares,
     read_split,
     split_images,
@@ -49,6 +50,12 @@ class StudyData(NamedTuple):
     def subset(self, name: str) -> Subset:
         """The images of train, validation, test or held-out."""
         return subset_of(self.folder.roots, self.rows, name, self.folder.classes)
+
+    def part(self, count: int | None, *, seed: int) -> "StudyData":
+        """What a search uses: `count` images of train and validation, drawn; None is all."""
+        if count is None:
+            return self
+        return self._replace(rows=draw_part(self.rows, count, seed=seed))
 
     def counts(self) -> dict[str, int]:
         """How many images each subset has; held-out only where there are any."""

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from datasets.augmentation import AUGMENTATION
 from datasets.errors import StudyStateError
 from models.base import BaseWeights
 from results.folder import StudyFolder
-from search.data import StudyData
 from search.environment import git_commit, versions
 from search.options import SearchOptions
+from search.preparation import Preparation
 from search.schedule import total_trials
 
 
@@ -38,12 +39,7 @@ class Manifest:
 
 @contextmanager
 def kept_manifest(
-    study: StudyFolder,
-    options: SearchOptions,
-    data: StudyData,
-    weights: BaseWeights,
-    *,
-    start: float,
+    study: StudyFolder, options: SearchOptions, prepared: Preparation, *, start: float
 ) -> Iterator[Manifest]:
     """Keeps `study.json` true: running, then finished, interrupted or failed, and how long.
 
@@ -51,17 +47,23 @@ def kept_manifest(
         StudyStateError: If the study was begun with other options or weights.
     """
     resumed = study.manifest_path.exists()
-    content = study.manifest() if resumed else _new_content(study, options, data, weights)
+    content = study.manifest() if resumed else _new_content(study, options, prepared)
     if SearchOptions.from_json(content["options"]) != options:
         raise StudyStateError(
             f"study {study.name} was begun with other options.",
             f"Expected those of {study.manifest_path}.",
             f"study search --name {study.name} --resume",
         )
-    require_same_weights(study, content["weights_sha256"], weights)
+    require_same_weights(study, content["weights_sha256"], prepared.weights)
     content["sessions"].append({"started": now(), "commit": git_commit(), "versions": versions()})
     manifest = Manifest(study, content, start)
-    manifest.save(state="running", finished=None)
+    manifest.save(
+        state="running",
+        finished=None,
+        stopped=None,  # or "time budget"
+        devices=prepared.devices,
+        features=prepared.features._asdict() | {"augmentation": AUGMENTATION},
+    )
     try:
         yield manifest
     except KeyboardInterrupt:
@@ -84,9 +86,9 @@ def require_same_weights(study: StudyFolder, begun_with: str, weights: BaseWeigh
 
 
 def _new_content(
-    study: StudyFolder, options: SearchOptions, data: StudyData, weights: BaseWeights
+    study: StudyFolder, options: SearchOptions, prepared: Preparation
 ) -> dict[str, Any]:
-    schedule = options.schedule()
+    schedule, data = options.schedule(), prepared.data
     return {
         "name": study.name,
         "created": now(),
@@ -102,8 +104,10 @@ def _new_content(
         "faults": [fault._asdict() for fault in data.folder.faults],
         "groups": len({row.group for row in data.rows}) if options.groups else None,
         "conflicts": [[image.file for image in conflict] for conflict in data.conflicts],
+        "searched": dict(zip(("train", "validation"), map(len, prepared.images), strict=True)),
+        "precision": prepared.precision.name,
         "fingerprint": data.folder.fingerprint,
-        "weights_sha256": weights.sha256,
+        "weights_sha256": prepared.weights.sha256,
         "seeds": {"study": options.seed, "oracle": options.oracle_seed},
         "versions": versions(),
         "commit": git_commit(),

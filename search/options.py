@@ -44,6 +44,7 @@ class SearchOptions:
     groups: bool = True  # whether near-duplicates stay on one side of the split
     split_by: str | None = None  # `prefix`, or the absolute path of a CSV file
     keep_conflicts: bool = False  # whether one picture may have two labels
+    search_images: int | None = None  # of train and validation, drawn; None is all of them
     seed: int = 1
     space: Space = field(default_factory=lambda: dict(DEFAULT_SPACE))
 
@@ -57,6 +58,8 @@ class SearchOptions:
             _at_least(name, getattr(self, name), bound)
         if self.trials is not None:
             _at_least("trials", self.trials, 1)
+        if self.search_images is not None:
+            _at_least("search_images", self.search_images, 4)
         if self.cache_gb == math.inf:  # it could not be stored as JSON
             raise UsageError("--cache-gb inf cannot be used.", "Expected a number of gigabytes.")
         if self.seed > LARGEST_SEED:

@@ -17,7 +17,7 @@ from models.devices import memory_errors, prepare_devices
 from models.export import KERAS_FILE, parameter_counts, summary_text, trained_model
 from models.features import FeatureStore
 from models.learner import Network, Weights
-from models.network import cut_below
+from models.network import cut_below, nearest_cut
 from models.precision import Precision, choose_precision
 from models.recipe import DivergedError, Outcome, train
 from models.sources import CountedSource, FeatureSource, ImageSource, Source
@@ -93,7 +93,7 @@ class _Retraining:
         self.classes: list[str] = manifest["classes"]
         self.trial = best_trial(study.trials(), self.options.objective)
         self.configuration = configuration_of(self.trial.settings)
-        self.epochs = epochs or self.trial.epochs
+        self.epochs = epochs or self.options.max_epochs
         self.fast = fast
         self.key = {
             "trial": self.trial.to_json(),
@@ -149,8 +149,9 @@ class _Retraining:
             ) from error
 
     def _stored(self, subset: Subset, views: int) -> FeatureSource:
-        needed = {"pooled", cut_below(self.configuration.unfreeze_depth)}
-        cuts = [cut for cut in self.manifest["features"]["cuts"] if cut in needed]
+        stored = self.manifest["features"]["cuts"]
+        lowest = nearest_cut(cut_below(self.configuration.unfreeze_depth), stored)
+        cuts = [cut for cut in stored if cut in ("pooled", lowest)]
         store = FeatureStore(self.network, subset, cuts)
         store.compute_all(views, self.progress.counting)
         return FeatureSource(store, views=views)

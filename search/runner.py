@@ -1,23 +1,19 @@
 """Running a study from its options to its trials, so that it can be stopped at any moment."""
 
+import math
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import keras_tuner
 from sklearn.exceptions import ConvergenceWarning
 
-from datasets.augmentation import AUGMENTATION
 from datasets.errors import SearchError
-from models.base import BaseWeights, load_weights
-from models.devices import memory_errors, prepare_devices
-from models.features import GIGABYTE, FeaturePlan, FeatureStore, feature_folder, plan_features
+from models.devices import memory_errors
 from models.learner import Network
-from models.network import cut_below
-from models.precision import choose_precision
 from models.recipe import DivergedError, Epoch, best_epoch, train
 from models.sources import FeatureSource
 from results.figures import collect_rungs, draw_rungs, save_figure
@@ -25,13 +21,19 @@ from results.folder import StudyFolder
 from results.records import EpochRecord, TrialRecord
 from results.state import require_free
 from results.trials import best_trial
-from search.data import StudyData, load_data, store_split
+from search.data import store_split
 from search.manifest import Manifest, kept_manifest
 from search.options import SearchOptions
+from search.plan import SearchPlan
+from search.preparation import prepare, tell_plan
 from search.progress import Progress
 from search.schedule import total_epochs, total_trials
 from search.space import DEPTH, configuration_of
 from search.tuner import StudyTuner
+
+
+class TimeIsUpError(Exception):
+    """The time budget is spent; raised between epochs or trials, and caught here."""
 
 
 def run_search(
@@ -41,6 +43,7 @@ def run_search(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    time_budget: float | None = None,
 ) -> TrialRecord:
     """Runs a search, or goes on with one that was interrupted.
 
@@ -50,6 +53,7 @@ def run_search(
         progress: Told of everything.
         resume: Whether to go on with a study of this name.
         overwrite: Whether a study of this name is removed, once the images have been read.
+        time_budget: Seconds after which no trial goes on, once one is completed.
 
     Returns:
         The best trial of the highest rung.
@@ -58,19 +62,37 @@ def run_search(
         StudyError: If the data, the disk or the search itself forbids it.
     """
     start = time.monotonic()
-    devices = prepare_devices()
     with study.lock(), memory_errors(), _removed_if_nothing_began(study):
         require_free(study, resume=resume, overwrite=overwrite)
-        data = load_data(options, study, progress)
-        weights = load_weights(options.weights, seed=options.seed)
+        prepared = prepare(options, study, progress, resume=resume)
+        plan = tell_plan(prepared, progress, time_budget)
         if overwrite:
             study.clear()
-        store_split(study, data)
-        with kept_manifest(study, options, data, weights, start=start) as manifest:
-            run = _Run(options, study, data, weights, progress, manifest)
-            run.choose_precision(devices)
-            train_source, validation_source = run.prepare_features()
-            return run.search(train_source, validation_source)
+        store_split(study, prepared.data)
+        with kept_manifest(study, options, prepared, start=start) as manifest:
+            training, validation = prepared.compute_features(progress)
+            deadline = math.inf if time_budget is None else start + time_budget
+            run = _Run(options, study, prepared.network, progress, manifest, plan, deadline)
+            return run.search(prepared.records, training, validation)
+
+
+def plan_search(
+    options: SearchOptions,
+    study: StudyFolder,
+    progress: Progress,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    time_budget: float | None = None,
+) -> SearchPlan:
+    """Tells what `run_search` would do and cost; a few batches are timed, nothing is kept.
+
+    Raises:
+        StudyError: If the data forbids it, or the study exists.
+    """
+    with study.lock(), memory_errors(), _removed_if_nothing_began(study):
+        require_free(study, resume=resume, overwrite=overwrite)
+        return tell_plan(prepare(options, study, progress, resume=resume), progress, time_budget)
 
 
 @contextmanager
@@ -86,72 +108,35 @@ def _removed_if_nothing_began(study: StudyFolder) -> Iterator[None]:
 
 
 class _Run:
-    """One process's part of a search: the network and the features all trials share."""
+    """One process's part of a search: its trials, one after the other."""
 
     def __init__(
         self,
         options: SearchOptions,
         study: StudyFolder,
-        data: StudyData,
-        weights: BaseWeights,
+        network: Network,
         progress: Progress,
         manifest: Manifest,
+        plan: SearchPlan,
+        deadline: float,
     ) -> None:
-        self.options, self.study, self.data = options, study, data
-        self.progress, self.manifest, self.weights = progress, manifest, weights
-        self.records = {record.trial: record for record in study.trials()}
+        self.options, self.study, self.network = options, study, network
+        self.progress, self.manifest = progress, manifest
+        self.estimate, self.deadline = plan, deadline
+        self.records: dict[str, TrialRecord] = {}
 
-    def choose_precision(self, devices: str) -> None:
-        """Builds the network in the precision the study began with, or the hardware's own."""
-        stored = self.manifest.content.get("precision")
-        precision = choose_precision(stored or self.options.precision)
-        if not stored:
-            self.progress.note(
-                f"Device: {devices}. Precision: {precision.name} ({precision.reason})."
-            )
-        self.manifest.save(precision=precision.name, devices=devices)
-        self.network = Network(
-            self.weights,
-            size=self.options.image_size,
-            classes=len(self.data.folder.classes),
-            precision=precision,
-        )
-
-    def prepare_features(self) -> tuple[FeatureSource, FeatureSource]:
-        """Computes what is missing of the frozen features, and says what it does and why.
-
-        Returns:
-            Training and validation features.
-        """
-        train_set, validation_set = self.data.subset("train"), self.data.subset("validation")
-        cuts = {cut_below(int(depth)) for depth in self.options.space[DEPTH].choices}
-        plan = plan_features(
-            ["pooled", *cuts],
-            train=len(train_set),
-            validation=len(validation_set),
-            size=self.options.image_size,
-            views=min(self.options.views, self.options.max_epochs),
-            budget_gb=self.options.cache_gb,
-        )
-        self.manifest.save(features=plan._asdict() | {"augmentation": AUGMENTATION})
-        self.progress.note(describe_plan(plan))
-        stores = [FeatureStore(self.network, s, plan.cuts) for s in (train_set, validation_set)]
-        sources = []
-        for store, views in zip(stores, (plan.views, 1), strict=True):
-            store.compute_all(views, self.progress.counting)
-            sources.append(FeatureSource(store, views=views))
-        return sources[0], sources[1]
-
-    def search(self, train_source: FeatureSource, validation: FeatureSource) -> TrialRecord:
-        """Lets Keras Tuner's oracle choose trials until it stops."""
+    def search(
+        self, stored: Sequence[TrialRecord], training: FeatureSource, validation: FeatureSource
+    ) -> TrialRecord:
+        """Lets Keras Tuner's oracle choose trials until it stops, or time is up."""
+        self.records = {record.trial: record for record in stored}
         schedule = self.options.schedule()
-        kept = list(self.records.values())
-        self.progress.plan(total_trials(schedule), total_epochs(schedule), kept)
+        self.progress.plan(total_trials(schedule), total_epochs(schedule), stored)
         tuner = StudyTuner(
             self.options,
             directory=self.study.tuner_path,
             stored=dict(self.records),
-            run=lambda asked: self._run_trial(asked, train_source, validation),
+            run=lambda asked: self._run_trial(asked, training, validation),
         )
         try:
             with warnings.catch_warnings():
@@ -159,7 +144,9 @@ class _Run:
                 warnings.filterwarnings("ignore", category=ConvergenceWarning)
                 tuner.search(verbose=0)
         except keras_tuner.errors.FatalError as error:
-            raise error.__cause__ or error from None
+            if not isinstance(error.__cause__, TimeIsUpError):
+                raise error.__cause__ or error from None
+            self.manifest.save(stopped="time budget")
         except RuntimeError as error:
             failed = [r for r in self.records.values() if r.status == "failed"]
             if len(failed) < 3 or "consecutive" not in str(error).lower():
@@ -169,14 +156,24 @@ class _Run:
                 f"Expected finite losses; the last one: {failed[-1].message}.",
                 "lower learning rates by --space FILE.toml.",
             ) from error
-        records, objective = list(self.records.values()), self.options.objective
-        if len(records) < total_trials(schedule):
-            planned = total_trials(schedule)
-            self.progress.note(f"{len(records)} of {planned} trials: nothing is left to try.")
+        self._note_end(total_trials(schedule))
         self.study.write_table()
+        records, objective = list(self.records.values()), self.options.objective
         figure = draw_rungs(collect_rungs(records, objective=objective), objective=objective)
         save_figure(figure, self.study.path / "trials.png")
         return best_trial(records, objective)
+
+    def _note_end(self, planned: int) -> None:
+        done = len(self.records)
+        if done < planned:
+            stopped = self.manifest.content["stopped"]
+            why = f"the {stopped} is spent" if stopped else "nothing is left to try"
+            self.progress.note(f"{done} of {planned} trials: {why}.")
+
+    def _require_time(self, needed: float = 0.0) -> None:
+        """TimeIsUpError if the budget does not hold so many seconds more; never before a best."""
+        if time.monotonic() + needed > self.deadline and self._best() is not None:
+            raise TimeIsUpError
 
     def _best(self) -> TrialRecord | None:
         try:
@@ -188,8 +185,16 @@ class _Run:
         self, asked: TrialRecord, train_source: FeatureSource, validation: FeatureSource
     ) -> TrialRecord:
         """Trains one configuration for its budget; a pure function of both and the seed."""
+        depth = int(asked.settings[DEPTH])
+        self._require_time(self.estimate.trial_seconds(asked.epochs, depth))
         self.progress.trial_started(asked)
         start = time.monotonic()
+
+        def on_epoch(epoch: Epoch) -> None:
+            self.progress.epoch_done(record_epoch(epoch))
+            if epoch.epoch < asked.epochs:
+                self._require_time()
+
         try:
             outcome = train(
                 self.network,
@@ -200,7 +205,7 @@ class _Run:
                 seed=self.options.seed,
                 objective=self.options.objective,
                 batch_size=self.options.batch_size,
-                on_epoch=lambda epoch: self.progress.epoch_done(record_epoch(epoch)),
+                on_epoch=on_epoch,
             )
             record = _completed(asked, outcome.curve, self.options)
         except DivergedError as error:
@@ -211,15 +216,6 @@ class _Run:
         self.records[record.trial] = record
         self.progress.trial_done(record, self._best())
         return record
-
-
-def describe_plan(plan: FeaturePlan) -> str:
-    """Says which features are kept, how large they are, and what did not fit."""
-    if not plan.cuts:
-        return f"Features: computed live in every epoch of every trial; {plan.reason}."
-    kept = f"{plan.views} views at {', '.join(plan.cuts)}, {plan.bytes / GIGABYTE:.2f} GB"
-    reason = f"; {plan.reason}" if plan.reason else ""
-    return f"Features: {kept} in {feature_folder()}{reason}."
 
 
 def _completed(asked: TrialRecord, curve: list[Epoch], options: SearchOptions) -> TrialRecord:

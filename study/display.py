@@ -145,8 +145,6 @@ class Display:
         """What the search runs in all; the bars begin where an earlier run ended."""
         self._planned, self._done = trials, len(kept)
         self._epochs = sum(record.epochs for record in kept)
-        earlier = f"; {len(kept)} trials are done" if kept else ""
-        self.note(f"Plan: {trials} trials, {epochs} epochs{earlier}.")
         if self._live:
             self._trials_bar = self._bars.add_task("trials", total=trials, completed=self._done)
             self._epochs_bar = self._bars.add_task("epochs", total=epochs, completed=self._epochs)

@@ -65,7 +65,17 @@ def search_command(
     validate_on: Annotated[
         Path | None, typer.Option(help="Other folder, to choose hyperparameters by.")
     ] = None,
+    search_images: Annotated[
+        int | None,
+        typer.Option(help="Search on so many; retrain on all.", show_default="all"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the split, the search and training.")] = 1,
+    time_budget: Annotated[
+        str | None, typer.Option(help="End in time with the best so far, e.g. 2h or 1h30m.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take, and stop.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study --name.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the study --name.")
@@ -108,7 +118,38 @@ def search_command(
     given["hold_out"] = tuple(str(path.resolve()) for path in hold_out or ())
     given["validate_on"] = str(validate_on.resolve()) if validate_on else None
     options = _resumed(context, study, given) if resume else SearchOptions(**given)
-    run_study(options, study, resume=resume, overwrite=overwrite)
+    budget = parse_budget(time_budget) if time_budget else None
+    if dry_run:
+        from search.runner import plan_search
+        from study.display import Display
+
+        with Display() as display:
+            plan_search(
+                options, study, display, resume=resume, overwrite=overwrite, time_budget=budget
+            )
+        return
+    run_study(options, study, resume=resume, overwrite=overwrite, time_budget=budget)
+
+
+def parse_budget(text: str) -> float:
+    """Seconds of a time such as `2h`, `90m`, `1h30m` or `45s`.
+
+    Raises:
+        UsageError: If it is none, or no time at all.
+    """
+    import re
+
+    from datasets.errors import UsageError
+
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip().lower())
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    if not (budget := 3600 * hours + 60 * minutes + seconds):
+        raise UsageError(
+            f"--time-budget {text} cannot be used.",
+            "Expected hours, minutes or seconds, e.g. 2h, 90m, 1h30m or 45s.",
+            "--time-budget 2h",
+        )
+    return float(budget)
 
 
 def _next_name(algorithm: str) -> str:
@@ -151,7 +192,12 @@ def _resumed(
 
 
 def run_study(
-    options: "SearchOptions", study: "StudyFolder", *, resume: bool, overwrite: bool
+    options: "SearchOptions",
+    study: "StudyFolder",
+    *,
+    resume: bool,
+    overwrite: bool,
+    time_budget: float | None = None,
 ) -> None:
     """Runs a search under the live display and prints where everything is.
 
@@ -164,7 +210,14 @@ def run_study(
     with Display() as display:
         display.note(f"Study {study.name}: {options.algorithm}, up to {options.max_epochs} epochs.")
         try:
-            best = run_search(options, study, display, resume=resume, overwrite=overwrite)
+            best = run_search(
+                options,
+                study,
+                display,
+                resume=resume,
+                overwrite=overwrite,
+                time_budget=time_budget,
+            )
         except BaseException:
             # Whatever stopped it: what was finished is kept.
             if study.manifest_path.exists() and study.manifest()["state"] != "finished":

@@ -61,13 +61,16 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
     data = "built-in sample" if is_sample(manifest) else folders
     failed = sum(record.status == "failed" for record in records)
     metrics = study.metrics() or {}
+    searched = sum((manifest.get("searched") or {}).values())
+    part = f", on {searched} of the images" if options.get("search_images") else ""
     lines = {
         "Study": f"{study.name} ({study.state()})",
         "Data": f"{data}{f' ({counts})' if counts else ''}",
         "Split": _split(manifest),
         "Classes": ", ".join(manifest.get("classes") or ()),
-        "Search": f"{options.get('algorithm')}, up to {options.get('max_epochs')} epochs",
-        "Trials": f"{len(records)}{f' of {planned}' if planned else ''}, {failed} failed",
+        "Search": f"{options.get('algorithm')}, up to {options.get('max_epochs')} epochs{part}",
+        "Trials": f"{len(records)}{f' of {planned}' if planned else ''}, {failed} failed"
+        + (f"; the {stopped} was spent" if (stopped := manifest.get("stopped")) else ""),
         "Time": duration(manifest.get("seconds") or 0),
         "Test": _test_result(metrics["test"]) if "test" in metrics else "not opened yet",
     }

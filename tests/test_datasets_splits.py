@@ -11,6 +11,7 @@ from datasets.splits import (
     DEFAULT_SHARES,
     SUBSETS,
     SplitRow,
+    draw_part,
     parse_shares,
     read_split,
     split_images,
@@ -186,3 +187,30 @@ def test_real_folders_are_split_by_their_bytes(real_images: Path, tmp_path: Path
     assert len(rows) == 22
     assert place["Positive/copy.jpg"] == place["Positive/0.jpg"]
     assert place["Negative/copy.jpg"] == place["Negative/0.jpg"]
+
+
+def test_a_part_has_the_classes_and_subsets_of_the_whole_and_no_half_group() -> None:
+    images = [LabelledImage(f"{n}.jpg", "ABC"[n % 3], f"{n:064}") for n in range(600)]
+    groups = {image.sha256: f"{int(image.file[:-4]) // 6}-{image.label}" for image in images}
+    rows = split_images(images, seed=1, groups=groups)
+    part = draw_part(rows, 100, seed=1)
+    assert set(part) <= set(rows)
+    assert 90 <= len(part) <= 100
+    counts = Counter((row.subset, row.label) for row in part)
+    assert set(counts) == {(s, c) for s in ("train", "validation") for c in "ABC"}
+    assert max(counts.values()) - min(counts[("train", c)] for c in "ABC") <= 2
+    for row in rows:
+        if row.group in {drawn.group for drawn in part}:
+            assert row in part
+    assert draw_part(rows, 100, seed=1) == part
+    assert draw_part(rows, 100, seed=2) != part
+    searched = [row for row in rows if row.subset != "test"]
+    assert draw_part(rows, 10_000, seed=1) == sorted(searched)
+
+
+def test_the_smallest_part_has_every_class_to_train_and_to_validate() -> None:
+    images = [LabelledImage(f"{n}.jpg", "AB"[n % 2], f"{n:016}{'':0<48}") for n in range(40)]
+    part = draw_part(split_images(images, seed=1), 1, seed=1)
+    assert Counter((row.subset, row.label) for row in part) == {
+        (subset, label): 1 for subset in ("train", "validation") for label in "AB"
+    }

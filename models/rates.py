@@ -1,0 +1,105 @@
+"""How fast this machine trains: seconds per image, from a few timed batches."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.batches import Subset, image_batches
+from models.learner import Features, FrozenPart, Learner, Network
+from models.network import cut_below, cut_shape, nearest_cut
+
+# Batches of 8 to 64 images take the same time per image to within a tenth.
+TIMED_IMAGES = 8
+
+
+class Rates(NamedTuple):
+    """Seconds per image; by unfreeze depth, 0 being phase 1, where they depend on it."""
+
+    passing: float  # decoding and one pass through the frozen part
+    training: dict[int, float]  # one epoch's step, with what is computed live for it
+    validating: dict[int, float]
+    compiling: dict[int, float]  # seconds per structure, once
+
+
+def time_rates(
+    network: Network,
+    images: Subset,
+    *,
+    stored: Sequence[str],
+    depths: Sequence[int],
+    units: int,
+    batch_size: int,
+) -> Rates:
+    """Times a small batch of every kind of step that a search will make.
+
+    What is compiled here the search uses again, so little of the time is lost; what is trained
+    here is set anew at every trial's start.
+
+    Args:
+        network: Shared by all trials.
+        images: At least one; a few of them are decoded.
+        stored: The cuts at which features are stored.
+        depths: Unfreeze depths of the space.
+        units: A head width of the space.
+        batch_size: Of a training step.
+    """
+    passing = _pass_seconds(network, images, tuple(stored) or ("pooled",))
+    rates = Rates(passing, {}, {}, {})
+    for depth in sorted({0, *depths}):
+        cut = cut_below(depth)
+        start = nearest_cut(cut, stored)
+        live, start = (passing, cut) if start == "image" else (0.0, start)
+        # A step of the head alone takes what calling it takes, whatever the batch.
+        count = min(TIMED_IMAGES, batch_size) if depth else batch_size
+        features = np.zeros((count, *cut_shape(start, network.size)), np.float16)
+        between = None if start == cut else network.lower((cut,), start)
+        step, predict, once = _step_seconds(network.learner(units, depth), features, between)
+        rates.training[depth] = step / count + live
+        rates.validating[depth] = predict / count + live
+        rates.compiling[depth] = once
+    return rates
+
+
+def _step_seconds(
+    learner: Learner, stored: NDArray[np.float16], between: FrozenPart | None
+) -> tuple[float, float, float]:
+    """Seconds of a training step, of a prediction, and of compiling both."""
+    labels = np.zeros(len(stored), np.int32)
+    learner.start(0.0)
+
+    def features() -> Features:
+        return between(stored)[0] if between else stored
+
+    def step() -> None:
+        learner.step(features(), labels, dropout=0.5, seed=0, step=0)[0].numpy()
+
+    first_step, next_step = _timed(step)
+    first_predict, next_predict = _timed(lambda: learner.predict(features()))
+    once = max(first_step + first_predict - next_step - next_predict, 0.0)
+    return next_step, next_predict, once
+
+
+def _pass_seconds(network: Network, images: Subset, cuts: tuple[str, ...]) -> float:
+    """Seconds to decode an image and to take it to the cuts, the first batch not counted."""
+    part, lower = images.take(2 * TIMED_IMAGES), network.lower(cuts)
+    batches = image_batches(part, size=network.size, batch_size=math.ceil(len(part) / 2), view=1)
+    seconds, count = 0.0, 1
+    for batch, _ in batches:
+        start = time.perf_counter()
+        lower(batch)[0].numpy()
+        seconds, count = time.perf_counter() - start, len(batch)
+    return seconds / count
+
+
+def _timed(call: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of a first call, which compiles, and of a second."""
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return times[0], times[1]

@@ -1,0 +1,134 @@
+"""What a search is going to cost, told before it starts: passes, disk and time."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from models.configuration import Configuration
+from models.features import GIGABYTE, FeaturePlan, feature_folder
+from models.rates import Rates
+from models.recipe import Phase, plan_phases
+from results.formats import duration
+from results.records import TrialRecord
+from search.options import SearchOptions
+from search.schedule import Round, total_epochs, total_trials
+from search.space import DEPTH
+
+
+class SearchPlan(NamedTuple):
+    """What is still to be done, and how fast this machine does it."""
+
+    rounds: list[Round]  # with the trials that are left
+    done: int  # trials of an earlier run
+    depths: tuple[int, ...]  # unfreeze depths of the space
+    structures: int  # different compiled steps of the space
+    train: int  # images
+    validation: int
+    features: FeaturePlan
+    passes: int  # images to be taken through the frozen part
+    rates: Rates
+
+    @property
+    def feature_seconds(self) -> float:
+        """About how long the passes take."""
+        return self.passes * self.rates.passing
+
+    def trial_seconds(self, epochs: int, depth: int | None = None) -> float:
+        """About how long a trial takes, compiled; without a depth the mean of the space's."""
+        depths = self.depths if depth is None else (depth,)
+        return sum(self._seconds(epochs, depth) for depth in depths) / len(depths)
+
+    def _seconds(self, epochs: int, depth: int) -> float:
+        return sum(
+            phase.epochs
+            * (
+                self.train * self.rates.training[phase.unfreeze_depth]
+                + self.validation * self.rates.validating[phase.unfreeze_depth]
+            )
+            for phase in _phases(epochs, depth)
+        )
+
+    @property
+    def seconds(self) -> float:
+        """About how long all of it takes."""
+        return self.feature_seconds + self.search_seconds
+
+    @property
+    def search_seconds(self) -> float:
+        """About how long all trials take."""
+        once = sum(self.rates.compiling.values()) / len(self.rates.compiling)
+        compiling = once * min(self.structures, total_trials(self.rounds))
+        return compiling + sum(r.trials * self.trial_seconds(r.epochs) for r in self.rounds)
+
+    def trials_within(self, seconds: float) -> list[Round]:
+        """The rounds that a time holds, the last with the trials that still fit."""
+        left, rounds = seconds - self.feature_seconds, []
+        for r in self.rounds:
+            fitting = min(r.trials, int(max(left, 0) / self.trial_seconds(r.epochs)))
+            left -= fitting * self.trial_seconds(r.epochs)
+            rounds.append(r._replace(trials=fitting))
+            if fitting < r.trials:
+                break
+        return [r for r in rounds if r.trials]
+
+
+def rounds_left(schedule: Sequence[Round], records: Sequence[TrialRecord]) -> list[Round]:
+    """The schedule without the trials that were run before."""
+    done = Counter(record.epochs for record in records)
+    left = []
+    for r in schedule:
+        spared = min(r.trials, done[r.epochs])
+        done[r.epochs] -= spared
+        left.append(r._replace(trials=r.trials - spared))
+    return [r for r in left if r.trials]
+
+
+def structures_of(options: SearchOptions) -> int:
+    """How many compiled steps the space needs: one per head width, in phase 1 and at each depth."""
+    depths = {0, *options.space[DEPTH].choices}
+    return len(depths) * len(options.space["head_units"].choices)
+
+
+def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
+    """The plan in a few lines: what, on what, how long; what a time budget (seconds) leaves."""
+    earlier = f"; {plan.done} trials are done" if plan.done else ""
+    trials, epochs = total_trials(plan.rounds), total_epochs(plan.rounds)
+    lines = [
+        f"Plan: {trials} trials, {epochs} epochs{earlier}.",
+        describe_features(plan.features),
+        f"Time: {_parts(plan)}.",
+    ]
+    if budget is not None and plan.seconds > budget:
+        within = plan.trials_within(budget)
+        lines.append(
+            f"--time-budget {duration(budget)} holds about {total_trials(within)} of {trials} "
+            f"trials, up to {max((r.epochs for r in within), default=0)} epochs."
+        )
+    return lines
+
+
+def _parts(plan: SearchPlan) -> str:
+    trials = f"about {duration(plan.search_seconds)} for the trials"
+    if not plan.features.cuts:
+        return trials
+    if not plan.passes:
+        return f"{trials}; all features are stored"
+    passes = f"{plan.passes:,} passes through VGG16 at {1 / plan.rates.passing:.1f} a second"
+    return f"about {duration(plan.feature_seconds)} for {passes}, {trials}"
+
+
+def describe_features(plan: FeaturePlan) -> str:
+    """Says which features are kept, how large they are, and what did not fit."""
+    if not plan.cuts:
+        return f"Features: computed live in every epoch of every trial; {plan.reason}."
+    kept = f"{plan.views} views at {', '.join(plan.cuts)}, {plan.bytes / GIGABYTE:.2f} GB"
+    reason = f"; {plan.reason}" if plan.reason else ""
+    return f"Features: {kept} in {feature_folder()}{reason}."
+
+
+def _phases(epochs: int, depth: int) -> list[Phase]:
+    rate = 1.0  # any: it plays no part in the time
+    return plan_phases(
+        Configuration(head_units=0, dropout=0.0, unfreeze_depth=depth, head_learning_rate=rate),
+        epochs,
+    )
