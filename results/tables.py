@@ -95,6 +95,7 @@ def differences(studies: Sequence[StudyFolder]) -> list[str]:
                 )
     rows = [_row(study) for study in studies]
     sizes = [study.manifest()["options"].get("image_size") for study in studies]
+    parts = [study.manifest().get("searched") or {} for study in studies]
     told = (
         ("measure different objectives", [row["objective"] for row in rows]),
         (
@@ -102,6 +103,10 @@ def differences(studies: Sequence[StudyFolder]) -> list[str]:
             [row.get("rung") for row in rows],
         ),
         ("are for different image sizes in pixels", sizes),
+        (
+            "are of searches on different numbers of images",
+            [sum(part.values()) or None for part in parts],
+        ),
     )
     for what, values in told:
         known = {

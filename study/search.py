@@ -95,6 +95,7 @@ def search_command(
         raise UsageError("--resume and --overwrite exclude each other.")
     if resume and name is None:
         raise UsageError("--resume needs --name.", hint="study list shows the studies.")
+    budget = None if time_budget is None else parse_budget(time_budget)
     study = StudyFolder(RUNS / (check_name(name) if name else _next_name(algorithm)))
     require_free(study, resume=resume, overwrite=overwrite)
     import_tensorflow()
@@ -118,7 +119,6 @@ def search_command(
     given["hold_out"] = tuple(str(path.resolve()) for path in hold_out or ())
     given["validate_on"] = str(validate_on.resolve()) if validate_on else None
     options = _resumed(context, study, given) if resume else SearchOptions(**given)
-    budget = parse_budget(time_budget) if time_budget else None
     if dry_run:
         from search.runner import plan_search
         from study.display import Display

@@ -139,6 +139,16 @@ def test_different_rungs_and_image_sizes_are_told(tmp_path: Path) -> None:
     assert size == "The scores are for different image sizes in pixels (first: 96, second: 224)."
 
 
+def test_searches_on_parts_of_the_images_are_told(tmp_path: Path) -> None:
+    studies = [make_study(tmp_path, name) for name in ("first", "second", "old")]
+    for study, count in zip(studies, (100, 40), strict=False):
+        searched = {"train": count, "validation": count // 5}
+        study.write_manifest(study.manifest() | {"searched": searched})
+    assert differences(studies) == [
+        "The scores are of searches on different numbers of images (first: 120, second: 48)."
+    ]
+
+
 def test_a_study_without_a_score_differs_in_no_rung(tmp_path: Path) -> None:
     scored, empty = make_study(tmp_path, "scored"), make_study(tmp_path, "empty", trials=0)
     assert differences([scored, empty]) == []
