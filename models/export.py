@@ -4,7 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,13 +16,22 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.errors import ResourceError
+from datasets.errors import ResourceError, UsageError
 from models.base import BaseWeights
 from models.configuration import Configuration
 from models.learner import Weights
 from models.network import build_model, set_trainable
 
-KERAS_FILE, SAVED_MODEL = "model.keras", "saved_model"
+KERAS_FILE = "model.keras"
+# What --format calls an export, and its name beside the others.
+EXPORTS = {
+    "keras": KERAS_FILE,
+    "saved-model": "saved_model",
+    "litert": "model.tflite",
+    "onnx": "model.onnx",
+}
+# Packages that write an export, and that answer by it.
+_PACKAGES = {"litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
 # float32 sums in another order; a probability that moves by more is another network's.
 TOLERANCE = 1e-4
 
@@ -57,10 +70,36 @@ def summary_text(model: keras.Model) -> str:
     return "\n".join(lines) + "\n"
 
 
-def export_saved_model(keras_file: Path, folder: Path) -> None:
-    """Writes a SavedModel of a `.keras` file, for TensorFlow Serving."""
+def require_exporters(formats: Sequence[str]) -> None:
+    """Makes sure, before anything is trained, that all formats can be written and loaded.
+
+    Raises:
+        UsageError: If a format is unknown, or a package that it needs is not installed.
+    """
+    for name in formats:
+        if name not in EXPORTS:
+            raise UsageError(
+                f"--format {name} is unknown.", f"Expected some of {', '.join(EXPORTS)}."
+            )
+        missing = [p for p in _PACKAGES.get(name, ()) if find_spec(p) is None]
+        if missing:
+            raise UsageError(
+                f"--format {name} needs {' and '.join(missing)}.",
+                "Expected the packages of the extra `exports`; they are not installed.",
+                'pip install "concrete-study[exports]"',
+            )
+
+
+def export_model(keras_file: Path, folder: Path, formats: Sequence[str]) -> None:
+    """Writes exports of a `.keras` file into a folder: SavedModel, LiteRT or ONNX."""
     model = keras.models.load_model(keras_file, compile=False)
-    model.export(folder, format="tf_saved_model", verbose=False)
+    kinds = {"saved-model": "tf_saved_model", "litert": "litert", "onnx": "onnx"}
+    for name in formats:
+        if name != "keras":
+            # Keras' and the converters' own remarks are about them, not about this model.
+            with warnings.catch_warnings(), redirect_stdout(StringIO()):
+                warnings.simplefilter("ignore")
+                model.export(folder / EXPORTS[name], format=kinds[name], verbose=False)
 
 
 def check_exports(

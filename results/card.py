@@ -41,6 +41,7 @@ def model_card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
             is_sample=is_sample(manifest),
             image_size=options.get("image_size", 224),
             manifest=manifest,
+            metrics=metrics,
             groups=manifest.get("groups"),
             trial=metrics.get("trial"),
             settings={key.replace("_", " "): _number(value) for key, value in settings.items()},

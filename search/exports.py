@@ -1,6 +1,7 @@
 """The retrained model as files for others: exports, figures and the model card."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 
 from datasets.batches import image_batches
 from datasets.files import write_json, write_text
-from models.export import KERAS_FILE, SAVED_MODEL, check_exports, export_saved_model
+from models.export import KERAS_FILE, check_exports, export_model
 from results.card import model_card
-from results.evaluation import read_predictions
+from results.evaluation import final_rows, read_predictions
 from results.figures import (
     collect_confusion,
     collect_learning_curves,
@@ -28,8 +29,10 @@ from search.progress import Progress
 CHECKED_IMAGES = 16  # how many test images an export is compared on
 
 
-def export(study: StudyFolder, metrics: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Writes SavedModel, figures and model card beside the trained model, and checks them.
+def export(
+    study: StudyFolder, metrics: dict[str, Any], progress: Progress, formats: Sequence[str]
+) -> dict[str, Any]:
+    """Writes exports, figures and model card beside the trained model, and checks them.
 
     Returns:
         The metrics with `exports`, each export's largest difference from the trained model.
@@ -42,11 +45,12 @@ def export(study: StudyFolder, metrics: dict[str, Any], progress: Progress) -> d
         progress.note("Exporting, and loading each export in a fresh process ...")
         images, expected = _checked_images(study, manifest)
         with TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
-            made = Path(scratch) / SAVED_MODEL
-            export_saved_model(folder / KERAS_FILE, made)
-            differences = check_exports([folder / KERAS_FILE, made], images, expected)
-            shutil.rmtree(folder / SAVED_MODEL, ignore_errors=True)
-            made.replace(folder / SAVED_MODEL)
+            export_model(folder / KERAS_FILE, Path(scratch), formats)
+            made = sorted(Path(scratch).iterdir())
+            differences = check_exports([folder / KERAS_FILE, *made], images, expected)
+            for path in made:
+                shutil.rmtree(folder / path.name, ignore_errors=True)
+                path.replace(folder / path.name)
         metrics = metrics | {"exports": differences}
         curve = [EpochRecord(**epoch) for epoch in metrics["curve"]]
         curves = collect_learning_curves(curve, selected=metrics["selected_epoch"])
@@ -67,7 +71,6 @@ def _checked_images(
     spread = np.unique(np.linspace(0, len(test) - 1, CHECKED_IMAGES).astype(np.int64))
     size = manifest["options"]["image_size"]
     batch, _ = next(image_batches(test, size=size, batch_size=len(spread), order=spread))
-    table = read_predictions(study.predictions_path)
-    final = table[table["stage"] == table["stage"].iloc[-1]]
+    final = final_rows(read_predictions(study.predictions_path))
     columns = [f"p_{name}" for name in manifest["classes"]]
     return batch.numpy(), final[columns].to_numpy(np.float64)[spread]

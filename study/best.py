@@ -20,8 +20,11 @@ def best_command(
         bool, typer.Option("--fast", help="Train on the stored views: minutes, not hours.")
     ] = False,
     export: Annotated[
-        bool, typer.Option("--export", help="Write SavedModel, figures and model card.")
+        bool, typer.Option("--export", help="Write exports, figures and model card.")
     ] = False,
+    format: Annotated[
+        str, typer.Option(help="Exports: keras, saved-model, litert, onnx; with commas.")
+    ] = "keras,saved-model",
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train and test anew, though a result is stored.")
     ] = False,
@@ -36,6 +39,12 @@ def best_command(
     from study.quiet import import_tensorflow
 
     study = open_study(RUNS, name)
+    formats = format.split(",")
+    if export:
+        import_tensorflow()
+        from models.export import require_exporters
+
+        require_exporters(formats)
     with Display() as display:
         metrics = study.metrics()
         if metrics is not None and not retrain and (fast or epochs is not None):
@@ -53,10 +62,9 @@ def best_command(
         else:
             display.note(f"Study {study.name}: the stored result; --retrain does it anew.")
         if export:
-            import_tensorflow()
             from search.exports import export as write_exports
 
-            metrics = write_exports(study, metrics, display)
+            metrics = write_exports(study, metrics, display, formats)
     _print_metrics(study, metrics)
 
 

@@ -9,16 +9,17 @@ import pytest
 from numpy.typing import NDArray
 
 from datasets.batches import Subset
-from datasets.errors import ResourceError
+from datasets.errors import ResourceError, UsageError
 from models.base import load_weights
 from models.checkpoint import load_outcome, save_outcome
 from models.configuration import Configuration
 from models.export import (
+    EXPORTS,
     KERAS_FILE,
-    SAVED_MODEL,
     check_exports,
-    export_saved_model,
+    export_model,
     parameter_counts,
+    require_exporters,
     trained_model,
 )
 from models.learner import Network
@@ -202,12 +203,12 @@ def test_exports_predict_as_the_trained_network_in_a_fresh_process(
     final = outcome.stages["kept"]
     model = trained_model(configuration(3), network.weights, final, size=SIZE, classes=2)
     model.save(tmp_path / KERAS_FILE)
-    export_saved_model(tmp_path / KERAS_FILE, tmp_path / SAVED_MODEL)
+    export_model(tmp_path / KERAS_FILE, tmp_path, list(EXPORTS))
     images = np.random.default_rng(1).uniform(0, 255, (3, SIZE, SIZE, 3)).astype("float32")
     expected = model(images, training=False).numpy().astype(np.float64)
-    exports = [tmp_path / KERAS_FILE, tmp_path / SAVED_MODEL]
+    exports = [tmp_path / name for name in EXPORTS.values()]
     differences = check_exports(exports, images, expected)
-    assert differences.keys() == {KERAS_FILE, SAVED_MODEL}
+    assert differences.keys() == set(EXPORTS.values())
     for wrong in (np.full_like(expected, np.nan), 1 - expected):
         with pytest.raises(ResourceError, match="something else"):
             check_exports(exports[:1], images, wrong)
@@ -215,6 +216,19 @@ def test_exports_predict_as_the_trained_network_in_a_fresh_process(
         "phase_1": {"trainable": 8242, "non_trainable": 14_714_688},
         "phase_2": {"trainable": 7_079_424 + 8242, "non_trainable": 7_635_264},
     }
+
+
+def test_a_format_that_cannot_be_written_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    require_exporters(list(EXPORTS))
+    with pytest.raises(UsageError, match="--format pickle is unknown"):
+        require_exporters(["keras", "pickle"])
+    monkeypatch.setattr("models.export.find_spec", lambda name: None)
+    require_exporters(["keras", "saved-model"])
+    with pytest.raises(UsageError, match="--format onnx needs tf2onnx and onnxruntime") as caught:
+        require_exporters(["onnx"])
+    assert "concrete-study[exports]" in caught.value.hint
 
 
 def test_a_finished_training_is_found_again_by_its_key_alone(
