@@ -32,6 +32,7 @@ EXPORTS = {
 }
 # Packages that write an export, and that answer by it.
 _PACKAGES = {"litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
+SUMMARY_COLUMNS = 100
 # float32 sums in another order; a probability that moves by more is another network's.
 TOLERANCE = 1e-4
 
@@ -62,11 +63,18 @@ def parameter_counts(model: keras.Model, unfreeze_depth: int) -> dict[str, dict[
 def summary_text(model: keras.Model) -> str:
     """Keras' own table of layers, shapes and parameters."""
     lines: list[str] = []
-    model.summary(
-        line_length=100,
-        print_fn=lambda line, line_break=True: lines.append(line),
-        show_trainable=True,
-    )
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(SUMMARY_COLUMNS)  # else Keras cuts it off at the terminal's edge
+    try:
+        model.summary(
+            line_length=SUMMARY_COLUMNS,
+            print_fn=lambda line, line_break=True: lines.append(line),
+            show_trainable=True,
+        )
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
     return "\n".join(lines) + "\n"
 
 

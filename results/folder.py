@@ -71,6 +71,21 @@ class StudyFolder:
         return self.best_path / "predictions.csv"
 
     @property
+    def illustrations_path(self) -> Path:
+        """Pictures for the report that need TensorFlow, from `study best --export`."""
+        return self.best_path / "illustrations"
+
+    @property
+    def tensorboard_path(self) -> Path:
+        """What `tensorboard --logdir` reads, with --tensorboard."""
+        return self.path / "tensorboard"
+
+    @property
+    def scratch_path(self) -> Path:
+        """The curve of the same recipe from random weights, from `study best --scratch`."""
+        return self.best_path / "scratch.json"
+
+    @property
     def evaluations_path(self) -> Path:
         """What the retrained model showed on other folders, one folder each."""
         return self.path / "evaluations"

@@ -23,7 +23,8 @@ from results.figures import (
 )
 from results.folder import StudyFolder
 from results.records import EpochRecord
-from search.data import reopen_data
+from search.data import StudyData, reopen_data
+from search.illustrations import illustrate
 from search.progress import Progress
 
 CHECKED_IMAGES = 16  # how many test images an export is compared on
@@ -41,9 +42,10 @@ def export(
         ResourceError: If an export does not load or predicts something else.
     """
     with study.lock():
+        data = reopen_data(study, study.manifest())
         manifest, folder = study.manifest(), study.best_path
         progress.note("Exporting, and loading each export in a fresh process ...")
-        images, expected = _checked_images(study, manifest)
+        images, expected = _checked_images(study, manifest, data)
         with TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
             export_model(folder / KERAS_FILE, Path(scratch), formats)
             made = sorted(Path(scratch).iterdir())
@@ -52,6 +54,7 @@ def export(
                 shutil.rmtree(folder / path.name, ignore_errors=True)
                 path.replace(folder / path.name)
         metrics = metrics | {"exports": differences}
+        illustrate(study, data, manifest["features"]["views"])
         curve = [EpochRecord(**epoch) for epoch in metrics["curve"]]
         curves = collect_learning_curves(curve, selected=metrics["selected_epoch"])
         save_figure(draw_learning_curves(curves), folder / "curves.png")
@@ -63,10 +66,9 @@ def export(
 
 
 def _checked_images(
-    study: StudyFolder, manifest: dict[str, Any]
+    study: StudyFolder, manifest: dict[str, Any], data: StudyData
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Some test images of all classes, and what the trained model answered to them."""
-    data = reopen_data(study, manifest)
     test = data.subset("test")
     spread = np.unique(np.linspace(0, len(test) - 1, CHECKED_IMAGES).astype(np.int64))
     size = manifest["options"]["image_size"]

@@ -29,7 +29,7 @@ from search.environment import git_commit, versions
 from search.manifest import now, require_same_weights
 from search.options import SearchOptions
 from search.progress import Progress
-from search.runner import record_epoch
+from search.recording import record_epoch
 from search.space import configuration_of
 from search.testing import predict_subset, scores_by_source
 
@@ -61,7 +61,7 @@ def retrain(
     with study.lock(), memory_errors():
         manifest = study.manifest()
         _require_finished(study, manifest)
-        job = _Retraining(study, manifest, progress, epochs=epochs, fast=fast)
+        job = Retraining(study, manifest, progress, epochs=epochs, fast=fast)
         start = time.monotonic()
         checkpoint = study.path / CHECKPOINT
         outcome = load_outcome(checkpoint, job.key)
@@ -76,8 +76,17 @@ def retrain(
     return study.metrics() or {}
 
 
-class _Retraining:
-    """What the steps of one retraining share."""
+class Retraining:
+    """What the steps of one retraining share.
+
+    Args:
+        study: A finished study.
+        manifest: Its study.json.
+        progress: Told of everything.
+        epochs: Of both phases together; None is the search's own.
+        fast: Whether to train on the search's stored views.
+        weights: Where the base starts from; None is the study's own weights.
+    """
 
     def __init__(
         self,
@@ -87,6 +96,7 @@ class _Retraining:
         *,
         epochs: int | None,
         fast: bool,
+        weights: str | None = None,
     ) -> None:
         self.study, self.manifest, self.progress = study, manifest, progress
         self.options = SearchOptions.from_json(manifest["options"])
@@ -109,9 +119,10 @@ class _Retraining:
                 f"study best {study.name}, without --fast.",
             )
         self.data = reopen_data(study, manifest)
-        self.weights = load_weights(self.options.weights, seed=self.options.seed)
-        begun_with = manifest.get("weights_sha256", self.weights.sha256)
-        require_same_weights(study, begun_with, self.weights)
+        self.weights = load_weights(weights or self.options.weights, seed=self.options.seed)
+        if weights is None:
+            begun_with = manifest.get("weights_sha256", self.weights.sha256)
+            require_same_weights(study, begun_with, self.weights)
         self.network = self._network(choose_precision(manifest["precision"]))
 
     def _network(self, precision: Precision) -> Network:

@@ -14,11 +14,11 @@ from sklearn.exceptions import ConvergenceWarning
 from datasets.errors import SearchError
 from models.devices import memory_errors
 from models.learner import Network
-from models.recipe import DivergedError, Epoch, best_epoch, train
+from models.recipe import DivergedError, Epoch, train
 from models.sources import FeatureSource
 from results.figures import collect_rungs, draw_rungs, save_figure
 from results.folder import StudyFolder
-from results.records import EpochRecord, TrialRecord
+from results.records import TrialRecord
 from results.state import require_free
 from results.trials import best_trial
 from search.data import store_split
@@ -27,8 +27,10 @@ from search.options import SearchOptions
 from search.plan import SearchPlan
 from search.preparation import prepare, tell_plan
 from search.progress import Progress
+from search.recording import completed, epoch_records, record_epoch
 from search.schedule import total_epochs, total_trials
 from search.space import DEPTH, configuration_of
+from search.tensorboard import TrialBoard
 from search.tuner import StudyTuner
 
 
@@ -44,6 +46,7 @@ def run_search(
     resume: bool = False,
     overwrite: bool = False,
     time_budget: float | None = None,
+    tensorboard: bool = False,
 ) -> TrialRecord:
     """Runs a search, or goes on with one that was interrupted.
 
@@ -54,6 +57,7 @@ def run_search(
         resume: Whether to go on with a study of this name.
         overwrite: Whether a study of this name is removed, once the images have been read.
         time_budget: Seconds after which no trial goes on, once one is completed.
+        tensorboard: Whether to write curves and hyperparameters for TensorBoard.
 
     Returns:
         The best trial of the highest rung.
@@ -73,6 +77,8 @@ def run_search(
             training, validation = prepared.compute_features(progress)
             deadline = math.inf if time_budget is None else start + time_budget
             run = _Run(options, study, prepared.network, progress, manifest, plan, deadline)
+            if tensorboard:
+                run.board = TrialBoard(study.tensorboard_path, options.space, options.objective)
             return run.search(prepared.records, training, validation)
 
 
@@ -124,12 +130,16 @@ class _Run:
         self.progress, self.manifest = progress, manifest
         self.estimate, self.deadline = plan, deadline
         self.records: dict[str, TrialRecord] = {}
+        self.board: TrialBoard | None = None
 
     def search(
         self, stored: Sequence[TrialRecord], training: FeatureSource, validation: FeatureSource
     ) -> TrialRecord:
         """Lets Keras Tuner's oracle choose trials until it stops, or time is up."""
         self.records = {record.trial: record for record in stored}
+        if self.board is not None:
+            for record in stored:
+                self.board.write(record)
         schedule = self.options.schedule()
         self.progress.plan(total_trials(schedule), total_epochs(schedule), stored)
         tuner = StudyTuner(
@@ -207,35 +217,14 @@ class _Run:
                 batch_size=self.options.batch_size,
                 on_epoch=on_epoch,
             )
-            record = _completed(asked, outcome.curve, self.options)
+            record = completed(asked, outcome.curve, self.options.objective)
         except DivergedError as error:
-            record = replace(asked, message=str(error), curve=_records(error.curve))
+            record = replace(asked, message=str(error), curve=epoch_records(error.curve))
         record = replace(record, seconds=round(time.monotonic() - start, 3))
         self.study.write_trial(record)
         self.manifest.save()
         self.records[record.trial] = record
+        if self.board is not None:
+            self.board.write(record)
         self.progress.trial_done(record, self._best())
         return record
-
-
-def _completed(asked: TrialRecord, curve: list[Epoch], options: SearchOptions) -> TrialRecord:
-    best = best_epoch(curve, options.objective)
-    at_best = curve[best - 1]._asdict()
-    metrics = {name: value for name, value in at_best.items() if name not in ("epoch", "phase")}
-    return replace(
-        asked,
-        status="completed",
-        score=metrics[options.objective],
-        best_epoch=best,
-        metrics=metrics,
-        curve=_records(curve),
-    )
-
-
-def record_epoch(epoch: Epoch) -> EpochRecord:
-    """An epoch as the results keep it."""
-    return EpochRecord(**epoch._asdict())
-
-
-def _records(curve: list[Epoch]) -> list[EpochRecord]:
-    return [record_epoch(epoch) for epoch in curve]

@@ -25,6 +25,12 @@ def best_command(
     format: Annotated[
         str, typer.Option(help="Exports: keras, saved-model, litert, onnx; with commas.")
     ] = "keras,saved-model",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write runs/NAME/tensorboard/best too.")
+    ] = False,
+    scratch: Annotated[
+        bool, typer.Option("--scratch", help="Also train from random weights, to compare.")
+    ] = False,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train and test anew, though a result is stored.")
     ] = False,
@@ -61,6 +67,18 @@ def best_command(
             metrics = train_again(study, display, epochs=epochs, fast=fast)
         else:
             display.note(f"Study {study.name}: the stored result; --retrain does it anew.")
+        if scratch and (retrain or not study.scratch_path.exists()):
+            import_tensorflow()
+            from search.scratch import train_from_scratch
+
+            train_from_scratch(study, display)
+        if tensorboard:
+            import_tensorflow()
+            from results.records import EpochRecord
+            from search.tensorboard import write_curves
+
+            curve = [EpochRecord(**epoch) for epoch in metrics["curve"]]
+            write_curves(study.tensorboard_path / "best", curve)
         if export:
             from search.exports import export as write_exports
 

@@ -162,6 +162,8 @@ class Display:
         if self._epochs_bar is not None:
             self._bars.advance(self._epochs_bar)
         elif not self._planned:
+            if epoch.epoch == 1:  # another training begins
+                self._curve = []
             self._curve.append(epoch)
             self.note(
                 f"phase {epoch.phase} epoch {epoch.epoch:>3}  loss {epoch.loss:.4f}  "

@@ -69,6 +69,9 @@ def search_command(
         int | None,
         typer.Option(help="Search on so many; retrain on all.", show_default="all"),
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write runs/NAME/tensorboard/ too.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the split, the search and training.")] = 1,
     time_budget: Annotated[
         str | None, typer.Option(help="End in time with the best so far, e.g. 2h or 1h30m.")
@@ -128,7 +131,14 @@ def search_command(
                 options, study, display, resume=resume, overwrite=overwrite, time_budget=budget
             )
         return
-    run_study(options, study, resume=resume, overwrite=overwrite, time_budget=budget)
+    run_study(
+        options,
+        study,
+        resume=resume,
+        overwrite=overwrite,
+        time_budget=budget,
+        tensorboard=tensorboard,
+    )
 
 
 def parse_budget(text: str) -> float:
@@ -198,6 +208,7 @@ def run_study(
     resume: bool,
     overwrite: bool,
     time_budget: float | None = None,
+    tensorboard: bool = False,
 ) -> None:
     """Runs a search under the live display and prints where everything is.
 
@@ -217,6 +228,7 @@ def run_study(
                 resume=resume,
                 overwrite=overwrite,
                 time_budget=time_budget,
+                tensorboard=tensorboard,
             )
         except BaseException:
             # Whatever stopped it: what was finished is kept.

@@ -20,6 +20,7 @@ from models.export import (
     export_model,
     parameter_counts,
     require_exporters,
+    summary_text,
     trained_model,
 )
 from models.learner import Network
@@ -212,6 +213,9 @@ def test_exports_predict_as_the_trained_network_in_a_fresh_process(
     for wrong in (np.full_like(expected, np.nan), 1 - expected):
         with pytest.raises(ResourceError, match="something else"):
             check_exports(exports[:1], images, wrong)
+    assert {
+        len(line) for line in summary_text(model).splitlines() if line and line[0] in "┏┃│└"
+    } == {100}
     assert parameter_counts(model, 3) == {
         "phase_1": {"trainable": 8242, "non_trainable": 14_714_688},
         "phase_2": {"trainable": 7_079_424 + 8242, "non_trainable": 7_635_264},

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 from small_study import Recorder, Search
 
 from datasets.batches import image_batches
@@ -29,6 +31,8 @@ FILES = {
     "curves.png",
     "confusion-matrix.png",
     "summary.txt",
+    "illustrations",
+    "scratch.json",
 }
 
 
@@ -43,7 +47,7 @@ def study(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stu
 def test_the_best_trial_is_retrained_tested_once_and_exported(
     study: StudyFolder, whole: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["best", "--export"]) == ExitCode.OK
+    assert run(["best", "--export", "--scratch"]) == ExitCode.OK
     out, err = capsys.readouterr()
     assert "Test accuracy" in out
     assert "kept epoch" in out
@@ -68,6 +72,27 @@ def test_the_best_trial_is_retrained_tested_once_and_exported(
     assert run(["best", "small", "--epochs", "2"]) == ExitCode.USAGE
     assert "--retrain" in capsys.readouterr().err
     assert len(study.manifest()["test_opened"]) == 1
+    reported(study)
+
+
+def reported(study: StudyFolder) -> None:
+    """The report shows what needed TensorFlow: views, overlays, both summaries, from scratch."""
+    assert run(["report", "small"]) == ExitCode.OK
+    folder = study.path / "report"
+    views = study.manifest()["features"]["views"]
+    assert len(list((folder / "pictures").glob("view-*.jpg"))) == 2 * views
+    shown = [*(folder / "pictures").glob("unsure-*.jpg"), *(folder / "pictures").glob("mist*.jpg")]
+    assert len(shown) == 4
+    assert {Image.open(path).size for path in shown} == {(320, 160)}
+    page = (folder / "report.md").read_text()
+    assert "Grad-CAM" in page
+    assert page.count("Total params") == 2
+    curve = pd.read_csv(folder / "figures" / "training-loss.csv")
+    assert curve["val_loss_scratch"].notna().all()
+    assert (curve["val_loss_scratch"] != curve["val_loss"]).all()
+    readings = pd.read_csv(folder / "tables" / "readings.csv").set_index(["measure", "weights"])
+    start = readings["start"]["val_accuracy"]
+    assert start["difference"] == pytest.approx(start["pretrained"] - start["random"])
 
 
 def answers_again(study: StudyFolder) -> None:

@@ -83,6 +83,7 @@ class Picture:
     name: str
     caption: str
     jpeg: bytes
+    width: int = 160  # pixels on the page, of a height of 160
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from datasets.splits import SplitRow, read_split
 from results.evaluation import read_predictions
 from results.folder import StudyFolder
 from results.records import TrialRecord
+from results.stored import read_json
 from results.trials import objective_direction
 
 
@@ -26,6 +28,8 @@ class Facts:
     predictions: pd.DataFrame | None
     validation: pd.DataFrame | None
     summary: str  # Keras' table of the layers
+    illustrations: Path | None  # from `study best --export`
+    scratch: dict[str, Any] | None  # the recipe from random weights, from `study best --scratch`
 
     @property
     def objective(self) -> str:
@@ -66,6 +70,8 @@ def read_facts(study: StudyFolder) -> Facts:
         predictions=predictions(study.predictions_path.name),
         validation=predictions(study.validation_path.name),
         summary=summary.read_text(encoding="utf-8") if summary.exists() else "",
+        illustrations=study.illustrations_path if study.illustrations_path.exists() else None,
+        scratch=read_json(study.scratch_path) if study.scratch_path.exists() else None,
     )
 
 

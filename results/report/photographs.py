@@ -24,10 +24,15 @@ class Album:
 
     roots: dict[str, Path]
     rows: dict[str, SplitRow]
+    attention: Path | None  # overlays by the photograph's SHA-256
 
     def picture(self, name: str, file: str, caption: str) -> Picture | None:
         """One photograph, if its content is that of the split."""
         row = self.rows.get(file)
+        if row is not None and self.attention is not None:
+            explained = self.attention / f"{row.sha256}.jpg"
+            if explained.exists():
+                return Picture(name, caption, explained.read_bytes(), width=2 * SIZE)
         try:
             path = locate(self.roots, file)
             if row is not None and file_sha256(path) == row.sha256:
@@ -52,12 +57,19 @@ class Album:
         return blocks
 
 
-def open_album(manifest: dict[str, Any], rows: Sequence[SplitRow]) -> Album:
-    """The photographs of a study, wherever `study.json` says they were."""
+def open_album(
+    manifest: dict[str, Any], rows: Sequence[SplitRow], illustrations: Path | None
+) -> Album:
+    """The photographs of a study, wherever `study.json` says they were.
+
+    Test images that `study best --export` explained have their overlay beside them.
+    """
     stored = manifest.get("data") or {}
     roots = {"": stored} if isinstance(stored, str) else stored
     return Album(
-        {name: Path(root) for name, root in roots.items()}, {row.file: row for row in rows}
+        {name: Path(root) for name, root in roots.items()},
+        {row.file: row for row in rows},
+        illustrations and illustrations / "attention",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from datasets.splits import SplitRow
-from results.report.blocks import Block, Code, Paragraph, Pictures, Section, Table
+from results.report.blocks import Block, Code, Paragraph, Picture, Pictures, Section, Table
 from results.report.facts import Facts, counted, folders
 from results.report.photographs import Album, samples
 
@@ -20,9 +20,27 @@ def sample_sections(facts: Facts, album: Album) -> list[Section]:
     for number, label in enumerate(sorted({row.label for row in facts.rows}), start=1):
         files = samples(facts.rows, label)
         sheets += album.sheet(f"class-{number}", label, files, files)
-    if not any(isinstance(block, Pictures) for block in sheets):
+    shown = [*sheets, *_views(facts)]
+    if not any(isinstance(block, Pictures) for block in shown):
         return []
-    return [Section("samples", "Training images", sheets)]
+    return [Section("samples", "Training images", shown)]
+
+
+def _views(facts: Facts) -> list[Block]:
+    """What training sees of some photographs."""
+    if facts.illustrations is None:
+        return []
+    sheets: list[Block] = []
+    for number, label in enumerate(facts.classes):
+        paths = sorted((facts.illustrations / "views").glob(f"{number}-*.jpg"))
+        captions = [f"view {view}" if view else "plain" for view in range(len(paths))]
+        pictures = [
+            Picture(f"view-{path.stem}", caption, path.read_bytes())
+            for path, caption in zip(paths, captions, strict=True)
+        ]
+        caption = f"One photograph of {label} as the epochs of training see it."
+        sheets += [Pictures(caption, pictures)] if pictures else []
+    return sheets
 
 
 def closing_sections(facts: Facts) -> list[Section]:

@@ -18,7 +18,7 @@ def result_sections(facts: Facts, album: Album) -> list[Section]:
     if facts.metrics is None:
         return []
     test = facts.metrics["test"]
-    sections = [_training(facts.metrics), _stages(test), _report(test)]
+    sections = [_training(facts.metrics, facts.scratch), _stages(test), _report(test)]
     if facts.predictions is not None:
         sections += [
             _curves(facts, facts.predictions),
@@ -40,6 +40,13 @@ def model_sections(facts: Facts) -> list[Section]:
         if isinstance(numbers, dict)
     ]
     blocks: list[Block] = [Code(facts.summary)]
+    if facts.illustrations is not None and (path := facts.illustrations / "base.txt").exists():
+        blocks = [
+            Paragraph("VGG16 without its top:"),
+            Code(path.read_text(encoding="utf-8")),
+            Paragraph("The whole network:"),
+            *blocks,
+        ]
     if rows:
         base = f"; VGG16's base has {counts['base']:,}" if "base" in counts else ""
         caption = f"Parameters that each phase trains and leaves{base}."
@@ -77,8 +84,27 @@ def transfer_readings(numbers: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["measure", "start", "slope", "asymptote"])
 
 
-def _training(metrics: dict[str, Any]) -> Section:
+def compared_readings(numbers: pd.DataFrame, scratch: pd.DataFrame) -> pd.DataFrame:
+    """The readings of both curves and what transfer brought, column by column.
+
+    Columns: measure, weights (pretrained, random, difference), and those of `transfer_readings`.
+    """
+    mine, other = transfer_readings(numbers), transfer_readings(scratch)
+    marks = ["start", "slope", "asymptote"]
+    difference = mine.assign(**{mark: mine[mark] - other[mark] for mark in marks})
+    parts = {"pretrained": mine, "random": other, "difference": difference}
+    table = pd.concat([part.assign(weights=name) for name, part in parts.items()])
+    ordered = table.sort_values("measure", kind="stable", ignore_index=True)
+    return ordered[["measure", "weights", *marks]]
+
+
+def _training(metrics: dict[str, Any], scratch: dict[str, Any] | None) -> Section:
     numbers = training_numbers(metrics)
+    if scratch is not None:
+        beside = training_numbers(scratch)[
+            ["epoch", "loss", "val_loss", "accuracy", "val_accuracy"]
+        ]
+        numbers = numbers.merge(beside, on="epoch", how="left", suffixes=("", "_scratch"))
     panels = [
         Drawing(
             f"training-{measure}",
@@ -98,7 +124,11 @@ def _training(metrics: dict[str, Any]) -> Section:
             else ", and with no layer to unfreeze there is no phase 2."
         )
     )
-    table = transfer_readings(numbers)
+    table = (
+        transfer_readings(numbers)
+        if scratch is None
+        else compared_readings(numbers, training_numbers(scratch))
+    )
     caption = "Where the validation curves start, climb (per epoch of phase 1) and end."
     blocks: list[Block] = [Paragraph(text), Drawings(panels), Table("readings", caption, table)]
     return Section("training", "Both phases of training", blocks)
@@ -201,4 +231,9 @@ def _mistakes(facts: Facts, predictions: pd.DataFrame, album: Album) -> Section:
         text = f"None of the {counted(len(answers), 'test image')} is classified wrongly."
     else:
         text = f"{len(wrong)} of {counted(len(answers), 'test image')} are classified wrongly."
+    if facts.illustrations is not None:
+        text += (
+            " Beside each photograph is where the evidence for the answer lies (Grad-CAM at the "
+            "last convolution): the brighter, the more."
+        )
     return Section("mistakes", "Worst mistakes and least sure", [Paragraph(text), *blocks])

@@ -31,7 +31,9 @@ def draw_learning(numbers: pd.DataFrame, *, measure: Measure) -> Figure:
     """One measure over both phases of the retraining.
 
     Args:
-        numbers: epoch, phase, loss, accuracy, val_loss, val_accuracy, kept (one epoch is).
+        numbers: epoch, phase, loss, accuracy, val_loss, val_accuracy, kept (one epoch is); and
+            val_loss_scratch and val_accuracy_scratch, if the recipe was also run from random
+            weights.
         measure: loss or accuracy.
     """
     second = numbers.loc[numbers["phase"] == 2, "epoch"]
@@ -46,7 +48,13 @@ def draw_learning(numbers: pd.DataFrame, *, measure: Measure) -> Figure:
         second_phase=int(second.min()) if len(second) else None,
         selected=int(kept.iloc[0]) if len(kept) else None,
     )
-    draw_learning_curve(figure.add_subplot(), curves, measure)
+    axes = figure.add_subplot()
+    draw_learning_curve(axes, curves, measure)
+    beside = f"val_{measure}_scratch"
+    if beside in numbers:
+        label = "validation, from random weights"
+        axes.plot(numbers["epoch"], numbers[beside], "s:", ms=4, color=INK, label=label)
+        axes.legend(frameon=False)
     return figure
 
 

@@ -88,7 +88,7 @@ def write_report(study: StudyFolder) -> Path:
 
 def report_sections(facts: Facts) -> list[Section]:
     """The sections in their order; those that a study has nothing for are left out."""
-    album = open_album(facts.manifest, facts.rows)
+    album = open_album(facts.manifest, facts.rows, facts.illustrations)
     return [
         answer(facts),
         *search_sections(facts),

@@ -1,0 +1,55 @@
+"""The retrained recipe once more from random weights: what transfer learning was worth."""
+
+import time
+from dataclasses import asdict
+
+from datasets.errors import StudyStateError
+from datasets.files import write_json
+from models.devices import memory_errors, prepare_devices
+from results.folder import StudyFolder
+from search.environment import git_commit
+from search.progress import Progress
+from search.recording import record_epoch
+from search.retraining import STORED_VIEWS, Retraining
+
+
+def train_from_scratch(study: StudyFolder, progress: Progress) -> None:
+    """Trains the best trial's recipe on the same images with the base at random weights.
+
+    Only its curve is kept, `best/scratch.json`: it is compared on the validation images, and
+    the test split stays closed.
+
+    Raises:
+        StudyStateError: If the study is not retrained.
+        SearchError: If training diverged.
+    """
+    prepare_devices()
+    with study.lock(), memory_errors():
+        metrics = study.metrics()
+        if metrics is None:
+            raise StudyStateError(
+                f"study {study.name} has no retrained model.",
+                f"Expected {study.metrics_path}.",
+                f"study best {study.name}",
+            )
+        start = time.monotonic()
+        progress.note("The same recipe from random weights:")
+        job = Retraining(
+            study,
+            study.manifest(),
+            progress,
+            epochs=metrics["epochs"],
+            fast=metrics["trained_on"] == STORED_VIEWS,
+            weights="none",
+        )
+        outcome = job.train()
+        content = {
+            "weights": "none",
+            "epochs": job.epochs,
+            "trained_on": metrics["trained_on"],
+            "selected_epoch": outcome.best_epoch,
+            "curve": [asdict(record_epoch(epoch)) for epoch in outcome.curve],
+            "commit": git_commit(),
+            "seconds": round(time.monotonic() - start, 1),
+        }
+        write_json(study.scratch_path, content)

@@ -1,0 +1,58 @@
+"""What TensorBoard is given, read back by TensorBoard's own reader."""
+
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from small_study import Recorder, Search, small_options
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from results.folder import StudyFolder
+from search.runner import run_search
+from search.tensorboard import TrialBoard
+
+
+def read(run: Path) -> EventAccumulator:
+    events = EventAccumulator(str(run))
+    events.Reload()
+    return events
+
+
+def curve(run: Path, tag: str) -> dict[int, float]:
+    return {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in read(run).Tensors(tag)}
+
+
+def settings(run: Path) -> dict[str, float]:
+    stored = HParamsPluginData.FromString(
+        read(run).SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    )
+    given = stored.session_start_info.hparams
+    return {name: value.number_value for name, value in given.items()}
+
+
+def test_every_trial_has_its_settings_score_and_curves_by_phase(
+    whole: Search, tmp_path: Path
+) -> None:
+    board = TrialBoard(tmp_path, whole.options.space, "val_loss")
+    for record in whole.records * 2:  # written twice: a resumed search writes all of them anew
+        board.write(record)
+    for record in whole.records:
+        run = tmp_path / f"trial-{record.trial}-at-{record.epochs}-epochs"
+        said = {name.replace("_", " "): value for name, value in record.settings.items()}
+        assert settings(run) == pytest.approx(said)
+        assert curve(run, "score") == {record.best_epoch: pytest.approx(record.score)}
+        for phase in {epoch.phase for epoch in record.curve}:
+            expected = {
+                e.epoch: pytest.approx(e.val_loss) for e in record.curve if e.phase == phase
+            }
+            assert curve(run / f"phase-{phase}" / "validation", "loss") == expected
+            assert set(curve(run / f"phase-{phase}" / "training", "accuracy")) == set(expected)
+    assert read(tmp_path).Tags()["tensors"] == ["_hparams_/experiment"]
+
+
+def test_a_search_writes_them_where_it_is_asked_to(slabs: Path, tmp_path: Path) -> None:
+    study = StudyFolder(tmp_path / "s")
+    run_search(small_options(slabs, max_epochs=1), study, Recorder(), tensorboard=True)
+    runs = {path.name for path in study.tensorboard_path.iterdir() if path.is_dir()}
+    assert runs == {f"trial-{record.trial}-at-1-epochs" for record in study.trials()}
