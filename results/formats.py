@@ -61,7 +61,10 @@ def readable(frame: pd.DataFrame, *, transposed: bool = False) -> pd.DataFrame:
     if not transposed:
         return shown
     first = shown.columns[0]
-    return shown.set_index(first).T.reset_index(names=first)
+    turned = shown.set_index(first).T
+    # A study may be called as the first column is.
+    turned.insert(0, first, turned.index, allow_duplicates=True)
+    return turned.reset_index(drop=True)
 
 
 def duration(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """`study compare`: studies side by side."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,9 @@ def compare_command(
     only_changed: Annotated[
         bool, typer.Option("--only-changed", help="Leave out what all studies have in common.")
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a page with figures into this folder.")
+    ] = None,
 ) -> None:
     """Compare studies: search, chosen settings and test result side by side.
 
@@ -49,5 +53,9 @@ def compare_command(
     if paired or (format is Format.TABLE and not pairs.empty):
         print()
         print_frame(pairs, format, "Paired tests", transposed=True)
+    if report is not None:
+        from results.report.writing import write_comparison
+
+        typer.echo(f"The report: {write_comparison(studies, report)}", err=True)
     for sentence in differences(studies):
         typer.echo(f"Warning: {sentence}", err=True)

@@ -190,6 +190,13 @@ def test_json_is_valid_with_null_for_blanks_and_whole_numbers(table: pd.DataFram
     assert list(first) == list(table.columns)
 
 
+def test_a_study_may_be_called_as_a_column_is() -> None:
+    table = pd.DataFrame({"study": ["study", "trials"], "trials": [3, 4]})
+    turned = readable(table, transposed=True)
+    assert turned.columns.tolist() == ["study", "study", "trials"]
+    assert turned.to_numpy().tolist() == [["trials", "3", "4"]]
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 def test_markdown_parses_back_to_the_rounded_table(table: pd.DataFrame, transposed: bool) -> None:
     lines = render(table, "markdown", transposed=transposed).splitlines()

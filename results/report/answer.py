@@ -95,6 +95,12 @@ def _cautions(facts: Facts) -> list[str]:
         planned = manifest.get("planned_trials")
         of = f" of {planned}" if planned else ""
         cautions.append(f"The search is {facts.state}, with {len(facts.records)}{of} trials.")
+    elif stopped := manifest.get("stopped"):
+        planned = manifest.get("planned_trials")
+        cautions.append(f"The {stopped} ended it after {len(facts.records)} of {planned} trials.")
+    if manifest["options"].get("search_images"):
+        part = sum((manifest.get("searched") or {}).values())
+        cautions.append(f"The search saw {part} of the images.")
     failed = sum(record.status == "failed" for record in facts.records)
     if failed and failed < len(facts.records):
         cautions.append(f"{counted(failed, 'trial')} failed.")

@@ -2,6 +2,7 @@
 
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -95,15 +96,16 @@ def commands(manifest: dict[str, Any], metrics: dict[str, Any] | None) -> str:
 
 def space_toml(manifest: dict[str, Any]) -> str:
     """The searched space as `study search --space` takes it."""
-    lines = []
-    for name, dimension in manifest["options"]["space"].items():
-        if dimension["choices"]:
-            value = str(list(dimension["choices"]))
-        else:
-            log = str(dimension["log"]).lower()
-            value = f"{{ min = {dimension['low']}, max = {dimension['high']}, log = {log} }}"
-        lines.append(f"{name} = {value}")
-    return "\n".join(lines) + "\n"
+    space = manifest["options"]["space"]
+    return "".join(f"{name} = {toml_value(dimension)}\n" for name, dimension in space.items())
+
+
+def toml_value(dimension: Mapping[str, Any]) -> str:
+    """The values of one hyperparameter, as study.json has them, in TOML."""
+    if dimension["choices"]:
+        return str(list(dimension["choices"]))
+    low, high, log = dimension["low"], dimension["high"], str(dimension["log"]).lower()
+    return f"{{ min = {low}, max = {high}, log = {log} }}"
 
 
 def split_sections(facts: Facts) -> list[Section]:

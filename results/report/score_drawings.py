@@ -24,7 +24,7 @@ from results.report.drawings import PANEL
 from results.report.scores import areas
 
 _Corner = Literal["lower right", "lower left", "upper left"]
-_COLOURS = (VALIDATION, TRAIN, "#4f9a6b", "#8f6bb3", "#b58a2c", "#7a858f")
+COLOURS = (VALIDATION, TRAIN, "#4f9a6b", "#8f6bb3", "#b58a2c", "#7a858f")
 
 
 def draw_learning(numbers: pd.DataFrame, *, measure: Measure) -> Figure:
@@ -81,7 +81,7 @@ def draw_roc(points: pd.DataFrame) -> Figure:
         RocCurveDisplay(fpr=false.to_numpy(), tpr=true.to_numpy()).plot(
             ax=axes,
             curve_kwargs={
-                "color": _COLOURS[number % len(_COLOURS)],
+                "color": COLOURS[number % len(COLOURS)],
                 "label": f"{name}: area {area['roc_auc'].iloc[0]:.4f}",
             },
         )
@@ -105,7 +105,7 @@ def draw_precision_recall(points: pd.DataFrame) -> Figure:
         display.plot(
             ax=axes,
             curve_kwargs={
-                "color": _COLOURS[number % len(_COLOURS)],
+                "color": COLOURS[number % len(COLOURS)],
                 "label": f"{name}: average precision {average:.4f}",
             },
         )

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -20,6 +20,7 @@ from results.folder import StudyFolder
 from results.formats import readable, render
 from results.report.answer import answer
 from results.report.blocks import Drawing, Drawings, Parallel, Pictures, Section, Table
+from results.report.comparing import comparison_sections
 from results.report.facts import Facts, read_facts
 from results.report.photographs import open_album
 from results.report.record_sections import (
@@ -33,7 +34,7 @@ from results.report.search_sections import search_sections
 from results.templating import templates
 from results.thumbnails import data_uri
 
-_PAGE = "report.html"
+PAGE = "report.html"
 # A figure's colours and the names that the page's style gives them, light and dark.
 _THEME = {
     "#ffffff": "var(--ground)",
@@ -60,30 +61,78 @@ def write_report(study: StudyFolder) -> Path:
         StudyStateError: If a file of the study is damaged; the message names it.
     """
     facts = read_facts(study)
-    sections = report_sections(facts)
-    with replacing_folder(study.path / "report") as folder:
+    files = {}
+    if facts.manifest["options"].get("space"):
+        files["space.toml"] = space_toml(facts.manifest)
+    write_pages(
+        study.path / "report",
+        report_sections(facts),
+        title=f"Study {facts.name}",
+        command="study report",
+        files=files,
+    )
+    return study.path / "report" / PAGE
+
+
+def write_comparison(studies: Sequence[StudyFolder], folder: Path) -> Path:
+    """Makes a page of several studies anew, with its figures and tables beside it.
+
+    Returns:
+        The page.
+
+    Raises:
+        StudyStateError: If a file of a study is damaged; the message names it.
+    """
+    write_pages(
+        folder,
+        comparison_sections(studies),
+        title=" and ".join(study.name for study in studies),
+        command="study compare --report",
+        files={},
+    )
+    return folder / PAGE
+
+
+def write_pages(
+    folder: Path,
+    sections: Sequence[Section],
+    *,
+    title: str,
+    command: str,
+    files: Mapping[str, str],
+) -> None:
+    """Writes sections as HTML and Markdown with all that belongs to them, whole or not at all.
+
+    Args:
+        folder: Replaced.
+        sections: In their order.
+        title: Of the page.
+        command: What made it.
+        files: Further text files by name.
+    """
+    with replacing_folder(folder) as new:
         drawn = {
-            drawing.name: _write_drawing(drawing, folder / "figures")
+            drawing.name: _write_drawing(drawing, new / "figures")
             for drawing in _drawings(sections)
         }
         for block in (block for section in sections for block in section.blocks):
             if isinstance(block, Table):
-                _write(folder / "tables" / f"{block.name}.csv", render(block.frame, "csv"))
+                _write(new / "tables" / f"{block.name}.csv", render(block.frame, "csv"))
             elif isinstance(block, Pictures):
                 for picture in block.pictures:
-                    _write(folder / "pictures" / f"{picture.name}.jpg", picture.jpeg)
-        if facts.manifest["options"].get("space"):
-            _write(folder / "space.toml", space_toml(facts.manifest))
+                    _write(new / "pictures" / f"{picture.name}.jpg", picture.jpeg)
+        for name, text in files.items():
+            _write(new / name, text)
         content = {
-            "name": facts.name,
+            "title": title,
+            "command": command,
             "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
             "sections": sections,
             "drawn": drawn,
         }
-        for page in (_PAGE, "report.md"):
+        for page in (PAGE, "report.md"):
             template = _environment().get_template(f"{page}.jinja")
-            _write(folder / page, template.render(content))
-    return study.path / "report" / _PAGE
+            _write(new / page, template.render(content))
 
 
 def report_sections(facts: Facts) -> list[Section]:
@@ -100,7 +149,7 @@ def report_sections(facts: Facts) -> list[Section]:
     ]
 
 
-def _drawings(sections: list[Section]) -> Iterator[Drawing]:
+def _drawings(sections: Sequence[Section]) -> Iterator[Drawing]:
     for block in (block for section in sections for block in section.blocks):
         if isinstance(block, Drawings):
             yield from block.drawings
