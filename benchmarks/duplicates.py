@@ -121,16 +121,18 @@ def _pairs(groups: Mapping[str, str]) -> set[tuple[str, str]]:
     return {pair for group in members.values() for pair in combinations(group, 2)}
 
 
-def make_variations(files: list[Path], count: int, folder: Path) -> dict[str, Path]:
-    """Pictures that look like concrete and are no copies of each other."""
+def make_variations(
+    files: list[Path], count: int, folder: Path, *, side: int | None = None
+) -> dict[str, Path]:
+    """Pictures that look like concrete and are no copies of each other; of `side` pixels."""
     dice = np.random.default_rng(1)
     made = {}
     for number in range(count):
         parts = [_quarter(files[k], dice) for k in dice.choice(len(files), 2, replace=False)]
         share = dice.uniform(0.35, 0.65)
         mixed = (share * parts[0] + (1 - share) * parts[1]).round().astype(np.uint8)
-        path = folder / f"{number:06}.jpg"
-        Image.fromarray(mixed).save(path, quality=90)
+        path, image = folder / f"{number:06}.jpg", Image.fromarray(mixed)
+        (image.resize((side, side)) if side else image).save(path, quality=90)
         made[f"{number:064x}"] = path
     return made
 

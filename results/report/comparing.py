@@ -85,7 +85,7 @@ def cost_to_reach(reached: pd.DataFrame, *, lowest_is_best: bool) -> pd.DataFram
     last = reached.drop_duplicates("study", keep="last")["best"]
     target = last.max() if lowest_is_best else last.min()
     there = reached["best"] <= target if lowest_is_best else reached["best"] >= target
-    first = reached[there].drop_duplicates("study", keep="first")
+    first: pd.DataFrame = reached.loc[there].drop_duplicates("study", keep="first")
     return first.assign(target=target)[["study", "target", "trials", "seconds"]]
 
 

@@ -1,0 +1,82 @@
+"""Trials on stored features against the same trials on images, at full size.
+
+    python benchmarks/same_answer.py --data METU --images 60
+
+Trains each unfreeze depth from 0 to 3 in float32 twice, from float16 features and from images of
+the same views through the whole network, and prints the losses on validation as JSON lines.
+Expected: the same to within float16's rounding, some 0.1 %.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from contenders import link_images
+
+from datasets.batches import subset_of
+from datasets.folders import read_folder
+from datasets.splits import split_images
+from models.base import load_weights
+from models.configuration import Configuration
+from models.features import FeatureStore
+from models.learner import Network
+from models.network import cut_below
+from models.precision import choose_precision
+from models.recipe import train
+from models.sources import FeatureSource, ImageSource, Source
+
+EPOCHS, VIEWS = 4, 2
+
+
+def main() -> None:
+    """One line per depth."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--size", type=int, default=224)
+    arguments = parser.parse_args()
+    with TemporaryDirectory() as name:
+        link_images(arguments.data, Path(name) / "images", arguments.images, seed=1)
+        folder = read_folder(Path(name) / "images")
+        rows = split_images(folder.images, seed=1)
+        precision = choose_precision("float32")
+        network = Network(
+            load_weights("bundled"), size=arguments.size, classes=2, precision=precision
+        )
+        subsets = [
+            subset_of(folder.roots, rows, subset, folder.classes)
+            for subset in ("train", "validation")
+        ]
+        live = [ImageSource(network, subset, views=VIEWS) for subset in subsets]
+        cuts = ("pooled", *(cut_below(depth) for depth in (1, 2, 3)))
+        stored = []
+        for subset, views in zip(subsets, (VIEWS, 1), strict=True):
+            store = FeatureStore(network, subset, cuts)
+            for view in range(views):
+                store.compute(view)
+            stored.append(FeatureSource(store, views=views))
+        for depth in range(4):
+            losses = [validation_loss(network, depth, *sources) for sources in (stored, live)]
+            difference = abs(losses[0] / losses[1] - 1)
+            line = {"depth": depth, "features": losses[0], "images": losses[1]}
+            print(json.dumps(line | {"difference": difference}), flush=True)
+
+
+def validation_loss(network: Network, depth: int, training: Source, validation: Source) -> float:
+    """The loss after the last epoch of one configuration."""
+    configuration = Configuration(
+        head_units=64,
+        dropout=0.3,
+        unfreeze_depth=depth,
+        head_learning_rate=1e-3,
+        fine_tune_learning_rate=1e-5,
+    )
+    outcome = train(
+        network, configuration, epochs=EPOCHS, training=training, validation=validation, seed=1
+    )
+    return outcome.curve[-1].val_loss
+
+
+if __name__ == "__main__":
+    main()
