@@ -1,9 +1,12 @@
 """The model card: what was made, from what, how good it is and where it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
+from datasets.files import write_text
 from results.evaluation import STAGE_NAMES
+from results.folder import StudyFolder
 from results.formats import duration, markdown_table
 from results.tables import is_sample
 from results.templating import templates
@@ -11,7 +14,21 @@ from results.templating import templates
 _REPORT = ("precision", "recall", "f1-score")
 
 
-def model_card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def write_card(study: StudyFolder) -> None:
+    """Writes `best/model-card.md` of a retrained study anew.
+
+    Raises:
+        StudyStateError: If a file of the study is damaged.
+    """
+    card = model_card(study.manifest(), study.metrics() or {}, study.evaluations())
+    write_text(study.card_path, card)
+
+
+def model_card(
+    manifest: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    evaluations: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """The model card in Markdown.
 
     Args:
@@ -21,6 +38,7 @@ def model_card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
         metrics: best/metrics.json. `test` is what `evaluate` returned; trial and settings
             are told if they are there, and so is test_opened, the times at which the test
             split was opened.
+        evaluations: What `study evaluate` found on other folders.
 
     Returns:
         Markdown text for any number of classes.
@@ -56,6 +74,10 @@ def model_card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
             opened=metrics.get("test_opened", []),
             confusion=_confusion(test),
             report=_report(test),
+            elsewhere=[
+                (PurePath(found["data"]).name, found["test"], found["test"]["accuracy_interval"])
+                for found in evaluations
+            ],
         )
     )
 

@@ -71,6 +71,11 @@ class StudyFolder:
         return self.best_path / "predictions.csv"
 
     @property
+    def card_path(self) -> Path:
+        """The model card, from `study best --export`."""
+        return self.best_path / "model-card.md"
+
+    @property
     def illustrations_path(self) -> Path:
         """Pictures for the report that need TensorFlow, from `study best --export`."""
         return self.best_path / "illustrations"

@@ -14,6 +14,7 @@ from datasets.splits import SplitRow, read_split
 from models.classifier import Classifier, predict_images
 from models.devices import memory_errors, prepare_devices
 from models.export import KERAS_FILE
+from results.card import write_card
 from results.evaluation import evaluate, prediction_rows, read_predictions
 from results.folder import StudyFolder
 from search.data import stored_roots
@@ -83,6 +84,8 @@ def evaluate_elsewhere(
         "versions": versions(),
     }
     write_json(place / "metrics.json", metrics)
+    if study.card_path.exists():
+        write_card(study)  # its limits tell what other photographs showed
     return metrics
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.batches import image_batches
-from datasets.files import write_json, write_text
+from datasets.files import write_json
 from models.export import KERAS_FILE, check_exports, export_model
-from results.card import model_card
+from results.card import write_card
 from results.evaluation import final_rows, read_predictions
 from results.figures import (
     collect_confusion,
@@ -60,8 +60,8 @@ def export(
         save_figure(draw_learning_curves(curves), folder / "curves.png")
         confusion = collect_confusion(metrics["test"])
         save_figure(draw_confusion(confusion), folder / "confusion-matrix.png")
-        write_text(folder / "model-card.md", model_card(manifest, metrics))
         write_json(study.metrics_path, metrics)
+        write_card(study)
     return metrics
 
 

@@ -126,3 +126,12 @@ def test_the_card_tells_how_often_and_when_the_test_split_was_opened() -> None:
     limits = " ".join(twice[twice.index("## Limits") :].split())
     assert f"opened 2 times ({first}, {second})" in limits
     assert "is no longer unseen" in limits
+
+
+def test_what_other_places_showed_stands_among_the_limits() -> None:
+    found = {"data": "/photographs/decks", "test": metrics(3)["test"]}
+    card = model_card(MANIFEST, metrics(3), [found])
+    assert "On 4 photographs of another place (`decks`) its accuracy is\n  0.7500" in card
+    assert "All images come from one data set" not in card
+    assert "All images come from one data set" in model_card(MANIFEST, metrics(3))
+    assert "## Intended use" in card
