@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from datasets.batches import Subset
 from models.configuration import Configuration
 from models.learner import Network, Weights
+from models.network import unfrozen
 from models.sources import PLAIN, ImageSource
 
 
@@ -34,6 +35,11 @@ def predict_stages(
         By stage, probabilities of shape (images, classes) in the subset's order.
     """
     learner = network.learner(configuration.head_units, configuration.unfreeze_depth)
+    network.restore()
+    # A stage from before phase 2 has the base's own weights where later ones have trained.
+    untrained: Weights = {
+        name: list(network.weights.layers[name]) for name in unfrozen(configuration.unfreeze_depth)
+    }
     answers: dict[str, list[NDArray[np.float32]]] = {stage: [] for stage in stages}
     source = ImageSource(network, subset)
     order = np.arange(len(subset))
@@ -41,8 +47,7 @@ def predict_stages(
         learner.cut, epoch=PLAIN, order=order, batch_size=batch_size
     ):
         for stage, weights in stages.items():
-            network.restore()
-            learner.load(weights)
+            learner.load(untrained | weights)
             answers[stage].append(learner.predict(features))
         on_images(len(labels))
     return {stage: np.concatenate(batches) for stage, batches in answers.items()}
