@@ -15,7 +15,7 @@ search: $(STAMP)  ## search the space; further options: make search ARGS="--data
 	@$(BIN)/study search --max-epochs 10 $(ARGS)
 
 test: $(STAMP)  ## run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The tests stand last, so that pytest's closing line is the last line.
 check: lint types test  ## style, types, layers and all tests, also of the built wheel

@@ -125,7 +125,7 @@ def test_every_dependency_is_imported() -> None:
     names = {re.split(r"[<>=\[ ]", requirement)[0] for requirement in project["dependencies"]}
     modules = {"scikit-learn": "sklearn", "pillow": "PIL", "keras-tuner": "keras_tuner"}
     unused = {name for name in names if modules.get(name, name) not in imported()}
-    assert unused == {"tensorboard"}  # Keras Tuner imports it
+    assert unused == set()
 
 
 def test_mypy_is_told_only_of_packages_that_are_imported() -> None:
