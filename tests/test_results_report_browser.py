@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from small_report import whole_study
 
-from results.report.writing import write_report
+from results.report.writing import write_comparison, write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Chromium looks for updates and news by itself; nothing in here may ask the network.
@@ -79,6 +79,20 @@ def test_the_page_is_quiet_and_fits_its_window(
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
     assert complaints == []
+    page.close()
+
+
+@pytest.mark.parametrize("width", SIZES)
+def test_the_page_of_several_studies_is_quiet_too(
+    browser: Browser, complaints: list[str], tmp_path: Path, width: int
+) -> None:
+    studies = [whole_study(tmp_path / name) for name in ("first", "second-with-a-long-name")]
+    comparison = write_comparison(studies, tmp_path / "page")
+    size = {"width": width, "height": 800}
+    page = opened(browser, comparison, complaints, viewport=size)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert complaints == []
+    assert len(page.query_selector_all(".drawing svg")) == 3
     page.close()
 
 
