@@ -1,7 +1,6 @@
 """What a search is going to cost, told before it starts: passes, disk and time."""
 
-from collections import Counter
-from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from models.configuration import Configuration
@@ -9,16 +8,15 @@ from models.features import GIGABYTE, FeaturePlan, feature_folder
 from models.rates import Rates
 from models.recipe import Phase, plan_phases
 from results.formats import duration
-from results.records import TrialRecord
 from search.options import SearchOptions
-from search.schedule import Round, total_epochs, total_trials
+from search.rehearsal import Rehearsed
 from search.space import DEPTH
 
 
 class SearchPlan(NamedTuple):
     """What is still to be done, and how fast this machine does it."""
 
-    rounds: list[Round]  # with the trials that are left
+    left: list[Rehearsed]  # trials that are still to be run, in their order
     done: int  # trials of an earlier run
     depths: tuple[int, ...]  # unfreeze depths of the space
     structures: int  # different compiled steps of the space
@@ -57,30 +55,14 @@ class SearchPlan(NamedTuple):
     def search_seconds(self) -> float:
         """About how long all trials take."""
         once = sum(self.rates.compiling.values()) / len(self.rates.compiling)
-        compiling = once * min(self.structures, total_trials(self.rounds))
-        return compiling + sum(r.trials * self.trial_seconds(r.epochs) for r in self.rounds)
+        compiling = once * min(self.structures, len(self.left))
+        return compiling + sum(self.trial_seconds(*trial) for trial in self.left)
 
-    def trials_within(self, seconds: float) -> list[Round]:
-        """The rounds that a time holds, the last with the trials that still fit."""
-        left, rounds = seconds - self.feature_seconds, []
-        for r in self.rounds:
-            fitting = min(r.trials, int(max(left, 0) / self.trial_seconds(r.epochs)))
-            left -= fitting * self.trial_seconds(r.epochs)
-            rounds.append(r._replace(trials=fitting))
-            if fitting < r.trials:
-                break
-        return [r for r in rounds if r.trials]
-
-
-def rounds_left(schedule: Sequence[Round], records: Sequence[TrialRecord]) -> list[Round]:
-    """The schedule without the trials that were run before."""
-    done = Counter(record.epochs for record in records)
-    left = []
-    for r in schedule:
-        spared = min(r.trials, done[r.epochs])
-        done[r.epochs] -= spared
-        left.append(r._replace(trials=r.trials - spared))
-    return [r for r in left if r.trials]
+    def trials_within(self, seconds: float) -> list[Rehearsed]:
+        """The trials that a time holds, in their order."""
+        ends = accumulate(self.trial_seconds(*trial) for trial in self.left)
+        left = seconds - self.feature_seconds
+        return [trial for trial, end in zip(self.left, ends, strict=True) if end <= left]
 
 
 def structures_of(options: SearchOptions) -> int:
@@ -92,7 +74,7 @@ def structures_of(options: SearchOptions) -> int:
 def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
     """The plan in a few lines: what, on what, how long; what a time budget (seconds) leaves."""
     earlier = f"; {plan.done} trials are done" if plan.done else ""
-    trials, epochs = total_trials(plan.rounds), total_epochs(plan.rounds)
+    trials, epochs = len(plan.left), sum(trial.epochs for trial in plan.left)
     lines = [
         f"Plan: {trials} trials, {epochs} epochs{earlier}.",
         describe_features(plan.features),
@@ -101,8 +83,8 @@ def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
     if budget is not None and plan.seconds > budget:
         within = plan.trials_within(budget)
         lines.append(
-            f"--time-budget {duration(budget)} holds about {total_trials(within)} of {trials} "
-            f"trials, up to {max((r.epochs for r in within), default=0)} epochs."
+            f"--time-budget {duration(budget)} holds about {len(within)} of {trials} trials, "
+            f"up to {max((trial.epochs for trial in within), default=0)} epochs."
         )
     return lines
 

@@ -14,8 +14,9 @@ from results.folder import StudyFolder
 from results.records import TrialRecord
 from search.data import StudyData, load_data
 from search.options import SearchOptions
-from search.plan import SearchPlan, describe_plan, rounds_left, structures_of
+from search.plan import SearchPlan, describe_plan, structures_of
 from search.progress import Progress
+from search.rehearsal import rehearse
 from search.space import DEPTH
 
 
@@ -81,7 +82,7 @@ class Preparation:
             batch_size=self.options.batch_size,
         )
         return SearchPlan(
-            rounds=rounds_left(self.options.schedule(), self.records),
+            left=rehearse(self.options, self.records),
             done=len(self.records),
             depths=self.depths,
             structures=structures_of(self.options),

@@ -9,24 +9,23 @@ from datasets.errors import ExitCode, UsageError
 from models.features import FeaturePlan
 from models.rates import Rates
 from results.folder import StudyFolder
-from results.records import TrialRecord
-from search.plan import SearchPlan, describe_plan, rounds_left
+from search.plan import SearchPlan, describe_plan
+from search.rehearsal import Rehearsed, rehearse
 from search.retraining import retrain
 from search.runner import plan_search, run_search
-from search.schedule import Round, hyperband_schedule
 from study.app import run
 from study.search import parse_budget
 
 RATES = Rates(
     passing=0.1, training={0: 0.0, 3: 0.02}, validating={0: 0.0, 3: 0.01}, compiling={0: 1, 3: 3}
 )
-ROUNDS = [Round(1, 0, 6, 4), Round(1, 1, 2, 10)]
+LEFT = [Rehearsed(4, depth) for depth in (0, 3, 0, 3, None, None)] + [Rehearsed(10, None)] * 2
 
 
-def made_plan(rounds: list[Round]) -> SearchPlan:
+def made_plan(left: list[Rehearsed]) -> SearchPlan:
     features = FeaturePlan(("pooled", "block4_pool"), 5, 10**9, "")
     return SearchPlan(
-        rounds=rounds,
+        left=left,
         done=0,
         depths=(0, 3),
         structures=4,
@@ -38,14 +37,8 @@ def made_plan(rounds: list[Round]) -> SearchPlan:
     )
 
 
-def record(number: int, epochs: int) -> TrialRecord:
-    return TrialRecord(
-        trial=f"{number:04}", status="completed", settings={}, epochs=epochs, seconds=1.0
-    )
-
-
 def test_the_times_follow_from_what_was_timed() -> None:
-    plan = made_plan(ROUNDS)
+    plan = made_plan(LEFT)
     assert plan.feature_seconds == pytest.approx(52)
     assert plan.trial_seconds(10, 0) == 0
     assert plan.trial_seconds(10, 3) == pytest.approx(5 * (100 * 0.02 + 20 * 0.01))  # 11 s
@@ -54,24 +47,41 @@ def test_the_times_follow_from_what_was_timed() -> None:
     assert plan.seconds == pytest.approx(52 + plan.search_seconds)
 
 
-def test_a_budget_holds_the_rounds_that_fit_in_their_order() -> None:
-    plan = made_plan(ROUNDS)
-    assert plan.trials_within(1000) == ROUNDS
-    assert plan.trials_within(52 + 6 * 2.2 + 6) == [ROUNDS[0], Round(1, 1, 1, 10)]
-    assert plan.trials_within(52 + 3 * 2.2) == [Round(1, 0, 3, 4)]
+def test_a_budget_holds_the_trials_that_fit_in_their_order() -> None:
+    plan = made_plan(LEFT)
+    assert plan.trials_within(1000) == LEFT
+    assert plan.trials_within(52 + 6 * 2.2 + 6) == LEFT[:7]
+    assert plan.trials_within(52 + 5) == LEFT[:3]
     assert plan.trials_within(10) == []
-    told = describe_plan(plan, budget=52 + 3 * 2.2)[-1]
-    assert told == "--time-budget 59 s holds about 3 of 8 trials, up to 4 epochs."
+    told = describe_plan(plan, budget=52 + 5)[-1]
+    assert told == "--time-budget 57 s holds about 3 of 8 trials, up to 4 epochs."
     assert not any("--time-budget" in line for line in describe_plan(plan, budget=1000))
 
 
-def test_what_was_run_before_is_not_planned_again() -> None:
-    schedule = hyperband_schedule(10)
-    done = [record(n, 2) for n in range(12)] + [record(12, 4), record(13, 10)]
-    left = rounds_left(schedule, done)
-    assert sum(r.trials for r in left) == 30 - 14
-    assert left[0] == Round(2, 1, 3, 4)
-    assert rounds_left(schedule, []) == schedule
+def test_a_rehearsal_asks_for_what_the_search_will_ask_for(whole: Search) -> None:
+    asked = rehearse(whole.options, [])
+    assert [trial.epochs for trial in asked] == [record.epochs for record in whole.records]
+    first = [n for n, record in enumerate(whole.records) if record.parent is None]
+    assert [asked[n].depth for n in first] == [
+        whole.records[n].settings["unfreeze_depth"] for n in first
+    ]
+
+
+def test_a_rehearsal_leaves_out_what_was_run_before(whole: Search) -> None:
+    left = rehearse(whole.options, whole.records[:4])
+    assert [(t.epochs, t.depth) for t in left] == [
+        (r.epochs, r.settings["unfreeze_depth"]) for r in whole.records[4:]
+    ]
+    assert rehearse(whole.options, whole.records) == []
+
+
+@pytest.mark.parametrize(("algorithm", "depths"), [("random", {0, 1}), ("bayesian", {None})])
+def test_other_searches_are_rehearsed_too(
+    algorithm: str, depths: set[int | None], slabs: Path
+) -> None:
+    asked = rehearse(small_options(slabs, algorithm=algorithm, trials=9), [])
+    assert {trial.depth for trial in asked} == depths
+    assert [trial.epochs for trial in asked] == [3] * 9
 
 
 def test_a_plan_counts_what_the_search_then_does(
@@ -80,7 +90,7 @@ def test_a_plan_counts_what_the_search_then_does(
     monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
     options, told = small_options(slabs), Recorder()
     plan = plan_search(options, StudyFolder(tmp_path / "runs" / "planned"), told)
-    assert sum(r.trials for r in plan.rounds) == TRIALS
+    assert len(plan.left) == TRIALS
     assert (plan.train, plan.validation, plan.passes) == (20, 4, 2 * 20 + 4)
     assert all(seconds > 0 for seconds in plan.rates.training.values())
     assert f"Plan: {TRIALS} trials, 12 epochs." in told.notes
