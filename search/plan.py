@@ -3,6 +3,7 @@
 from itertools import accumulate
 from typing import NamedTuple
 
+from datasets.errors import UsageError
 from models.configuration import Configuration
 from models.features import GIGABYTE, FeaturePlan, feature_folder
 from models.rates import Rates
@@ -57,6 +58,20 @@ class SearchPlan(NamedTuple):
         once = sum(self.rates.compiling.values()) / len(self.rates.compiling)
         compiling = once * min(self.structures, len(self.left))
         return compiling + sum(self.trial_seconds(*trial) for trial in self.left)
+
+    def require_features_within(self, seconds: float) -> None:
+        """Refuses a time budget in which no trial would begin.
+
+        Raises:
+            UsageError: If the passes alone take longer.
+        """
+        if self.feature_seconds > seconds:
+            raise UsageError(
+                f"--time-budget {duration(seconds)} is too short.",
+                f"Expected more than the {duration(self.feature_seconds)} of "
+                f"{self.passes:,} passes through VGG16, before which no trial begins.",
+                "--search-images N, fewer --views, or a longer --time-budget.",
+            )
 
     def trials_within(self, seconds: float) -> list[Rehearsed]:
         """The trials that a time holds, in their order."""

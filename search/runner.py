@@ -70,6 +70,8 @@ def run_search(
         require_free(study, resume=resume, overwrite=overwrite)
         prepared = prepare(options, study, progress, resume=resume)
         plan = tell_plan(prepared, progress, time_budget)
+        if time_budget is not None:
+            plan.require_features_within(time_budget)
         if overwrite:
             study.clear()
         store_split(study, prepared.data)

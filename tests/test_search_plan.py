@@ -120,6 +120,18 @@ def test_a_search_whose_time_is_up_has_a_best_and_goes_on_later(
     assert study.manifest()["stopped"] is None
 
 
+def test_a_budget_in_which_no_trial_would_begin_is_refused(
+    slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
+    study = StudyFolder(tmp_path / "runs" / "s")
+    with pytest.raises(UsageError, match="--time-budget 0 s is too short") as caught:
+        run_search(small_options(slabs), study, Recorder(), time_budget=0.001)
+    assert "44 passes" in caught.value.expected
+    assert not study.path.exists()
+    made_plan(LEFT).require_features_within(53)
+
+
 def test_a_trial_in_which_the_time_ends_is_dropped_whole(slabs: Path, tmp_path: Path) -> None:
     """Its first epochs were on time; a score of fewer epochs would belong to another rung."""
 
