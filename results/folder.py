@@ -173,6 +173,21 @@ class StudyFolder:
         """
         return read_json(self.metrics_path) if self.metrics_path.exists() else None
 
+    def required_metrics(self) -> dict[str, Any]:
+        """What `study best` measured, for what cannot do without.
+
+        Raises:
+            StudyStateError: If it was not run yet, or the file is damaged.
+        """
+        metrics = self.metrics()
+        if metrics is None:
+            raise StudyStateError(
+                f"study {self.name} has no retrained model.",
+                f"Expected {self.metrics_path}.",
+                f"study best {self.name}",
+            )
+        return metrics
+
     def state(self) -> str:
         """The manifest's state, except that a search that was killed counts as interrupted.
 

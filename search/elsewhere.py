@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.batches import subset_of
-from datasets.errors import DataError, StudyStateError, UsageError
+from datasets.errors import DataError, UsageError
 from datasets.files import write_json, write_text
 from datasets.folders import ImageFolder, LabelledImage, Roots, locate
 from datasets.groups import group_images
@@ -48,13 +48,8 @@ def evaluate_elsewhere(
         DataError: If the folder cannot be read, or no image of it is left.
     """
     prepare_devices()
+    study.required_metrics()
     manifest, model = study.manifest(), study.best_path / KERAS_FILE
-    if not model.exists():
-        raise StudyStateError(
-            f"study {study.name} has no retrained model.",
-            f"Expected {model}.",
-            f"study best {study.name}",
-        )
     classes: list[str] = manifest["classes"]
     folder = read_images({"": root}, progress)
     images = _renamed(folder, names, classes)

@@ -3,7 +3,6 @@
 import time
 from dataclasses import asdict
 
-from datasets.errors import StudyStateError
 from datasets.files import write_json
 from models.devices import memory_errors, prepare_devices
 from results.folder import StudyFolder
@@ -25,13 +24,7 @@ def train_from_scratch(study: StudyFolder, progress: Progress) -> None:
     """
     prepare_devices()
     with study.lock(), memory_errors():
-        metrics = study.metrics()
-        if metrics is None:
-            raise StudyStateError(
-                f"study {study.name} has no retrained model.",
-                f"Expected {study.metrics_path}.",
-                f"study best {study.name}",
-            )
+        metrics = study.required_metrics()
         start = time.monotonic()
         progress.note("The same recipe from random weights:")
         job = Retraining(

@@ -15,7 +15,6 @@ def open_model(name: str | None) -> "tuple[StudyFolder, list[str]]":
     Raises:
         StudyStateError: If there is none.
     """
-    from datasets.errors import StudyStateError
     from results.runs import RUNS, latest_study, list_studies, open_study
     from study.quiet import import_tensorflow
 
@@ -24,12 +23,6 @@ def open_model(name: str | None) -> "tuple[StudyFolder, list[str]]":
         study = retrained[-1] if retrained else latest_study(RUNS)
     else:
         study = open_study(RUNS, name)
-    metrics = study.metrics()
-    if metrics is None:
-        raise StudyStateError(
-            f"study {study.name} has no retrained model.",
-            f"Expected {study.metrics_path}.",
-            f"study best {study.name}",
-        )
+    metrics = study.required_metrics()
     import_tensorflow()
     return study, list(metrics["test"]["classes"])
