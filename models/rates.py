@@ -19,7 +19,7 @@ TIMED_IMAGES = 8
 class Rates(NamedTuple):
     """Seconds per image; by unfreeze depth, 0 being phase 1, where they depend on it."""
 
-    passing: float  # decoding and one pass through the frozen part
+    passing: float  # decoding and one pass through the frozen part; 0 where none is needed
     training: dict[int, float]  # one epoch's step, with what is computed live for it
     validating: dict[int, float]
     compiling: dict[int, float]  # seconds per structure, once
@@ -30,6 +30,7 @@ def time_rates(
     images: Subset,
     *,
     stored: Sequence[str],
+    complete: bool,
     depths: Sequence[int],
     units: int,
     batch_size: int,
@@ -43,23 +44,27 @@ def time_rates(
         network: Shared by all trials.
         images: At least one; a few of them are decoded.
         stored: The cuts at which features are stored.
+        complete: Whether all of them have been computed.
         depths: Unfreeze depths of the space.
         units: A head width of the space.
         batch_size: Of a training step.
     """
-    passing = _pass_seconds(network, images, tuple(stored) or ("pooled",))
+    live = any(nearest_cut(cut_below(depth), stored) == "image" for depth in (0, *depths))
+    passing = 0.0
+    if live or not complete:
+        passing = _pass_seconds(network, images, tuple(stored) or ("pooled",))
     rates = Rates(passing, {}, {}, {})
     for depth in sorted({0, *depths}):
         cut = cut_below(depth)
         start = nearest_cut(cut, stored)
-        live, start = (passing, cut) if start == "image" else (0.0, start)
+        extra, start = (passing, cut) if start == "image" else (0.0, start)
         # A step of the head alone takes what calling it takes, whatever the batch.
         count = min(TIMED_IMAGES, batch_size) if depth else batch_size
         features = np.zeros((count, *cut_shape(start, network.size)), np.float16)
         between = None if start == cut else network.lower((cut,), start)
         step, predict, once = _step_seconds(network.learner(units, depth), features, between)
-        rates.training[depth] = step / count + live
-        rates.validating[depth] = predict / count + live
+        rates.training[depth] = step / count + extra
+        rates.validating[depth] = predict / count + extra
         rates.compiling[depth] = once
     return rates
 

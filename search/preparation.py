@@ -77,6 +77,7 @@ class Preparation:
             self.network,
             self.images[0],
             stored=self.features.cuts,
+            complete=not passes,
             depths=self.depths,
             units=int(max(self.options.space["head_units"].choices)),
             batch_size=self.options.batch_size,
