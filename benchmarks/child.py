@@ -14,7 +14,7 @@ def run_child(command: Sequence[str], folder: Path, name: str) -> Row:
     """Runs a command in `folder`, its cache there, its output in a log; returns what it used."""
     log = folder / f"{name}.log"
     cache = {"STUDY_CACHE_DIR": str(folder / "cache"), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    start = time.monotonic()
+    began, start = time.time(), time.monotonic()
     with log.open("w") as output:
         child = subprocess.Popen(
             command, cwd=folder, stdout=output, stderr=output, env=os.environ | cache
@@ -28,6 +28,7 @@ def run_child(command: Sequence[str], folder: Path, name: str) -> Row:
         raise SystemExit(f"{shlex.join(command)} failed:\n{log.read_text()[-4000:]}")
     return {
         "contender": name,
+        "began": began,
         "seconds": seconds,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "peak_mb": usage.ru_maxrss / 1024,

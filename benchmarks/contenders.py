@@ -82,8 +82,15 @@ def run_ours(args: argparse.Namespace, folder: Path, name: str = "ours") -> Row:
         "features_mb": features_mb,
         "passes": passes,
         "work": passes + work_of(trials, images, features["cuts"]),
+        "first_trial_seconds": first_trial(study) - row["began"],
         **summary(trials, [trial["score"] for trial in trials], row["seconds"]),
     }
+
+
+def first_trial(study: StudyFolder) -> float:
+    """When a study's first trial started, in seconds of the epoch."""
+    record = study.trials()[0]
+    return (study.trials_path / f"{record.trial}.json").stat().st_mtime - record.seconds
 
 
 def run_again(args: argparse.Namespace, folder: Path) -> Row:

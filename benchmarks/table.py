@@ -8,7 +8,7 @@ Row = dict[str, Any]
 COLUMNS = (
     *("images", "precision", "contender", "computed_in", "seconds", "cpu_seconds", "peak_mb"),
     *("study_mb", "features_mb", "disk_write_mb", "passes", "work", "trials", "epochs"),
-    *("best_val_loss", "outside_trials_seconds", "note"),
+    *("best_val_loss", "first_trial_seconds", "outside_trials_seconds", "note"),
 )
 
 

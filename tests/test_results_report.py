@@ -18,7 +18,7 @@ from small_report import (
     whole_study,
 )
 
-from datasets.files import file_sha256
+from datasets.files import file_sha256, write_json
 from datasets.splits import write_split
 from results.folder import StudyFolder
 from results.report.blocks import Drawing, Drawings, Parallel
@@ -73,6 +73,19 @@ def test_every_figure_is_recomputed_from_the_csv_beside_it(
             drawing.draw(numbers).savefig(tmp_path / "again.svg", metadata={"Date": None})
         again = (tmp_path / "again.svg").read_bytes()
         assert again == (folder / f"{drawing.name}.svg").read_bytes(), drawing.name
+
+
+def test_a_change_of_phase_is_named_only_where_there_is_one(
+    whole: StudyFolder, tmp_path: Path
+) -> None:
+    caption = "dashed line is the change of phase"
+    assert caption in markdown(whole)
+    study = StudyFolder(shutil.copytree(whole.path, tmp_path / "one-phase"))
+    metrics = study.required_metrics()
+    for epoch in metrics["curve"]:
+        epoch["phase"] = 1
+    write_json(study.metrics_path, metrics)
+    assert caption not in markdown(study)
 
 
 def test_every_figure_is_a_whole_png_and_svg(whole: StudyFolder) -> None:

@@ -105,10 +105,12 @@ def _training(metrics: dict[str, Any], scratch: dict[str, Any] | None) -> Sectio
             ["epoch", "loss", "val_loss", "accuracy", "val_accuracy"]
         ]
         numbers = numbers.merge(beside, on="epoch", how="left", suffixes=("", "_scratch"))
+    fine_tuned = bool((numbers["phase"] == 2).any())
+    mark = "; the dashed line is the change of phase" if fine_tuned else ""
     panels = [
         Drawing(
             f"training-{measure}",
-            f"{title} of the retraining; the dashed line is the change of phase.",
+            f"{title} of the retraining{mark}.",
             numbers,
             partial(score_drawings.draw_learning, measure=measure),
         )
@@ -120,7 +122,7 @@ def _training(metrics: dict[str, Any], scratch: dict[str, Any] | None) -> Sectio
         "head on the frozen base"
         + (
             "; phase 2 trains the top of the base with it, at a low rate."
-            if (numbers["phase"] == 2).any()
+            if fine_tuned
             else ", and with no layer to unfreeze there is no phase 2."
         )
     )
