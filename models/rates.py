@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from datasets.batches import Subset, image_batches
 from models.learner import Features, FrozenPart, Learner, Network
 from models.network import cut_below, cut_shape, nearest_cut
+from models.work import epoch_work
 
 # Batches of 8 to 64 images take the same time per image to within a tenth.
 TIMED_IMAGES = 8
+# Epochs of one image.
+STEP, PREDICTION = {"train": 1, "validation": 0}, {"train": 0, "validation": 1}
 
 
 class Rates(NamedTuple):
@@ -35,10 +38,11 @@ def time_rates(
     units: int,
     batch_size: int,
 ) -> Rates:
-    """Times a small batch of every kind of step that a search will make.
+    """Times a small batch of the cheapest and of the dearest step that a search will make.
 
-    What is compiled here the search uses again, so little of the time is lost; what is trained
-    here is set anew at every trial's start.
+    Those between are worked out: a step costs what its convolutions multiply (to within a tenth
+    in float32, a fifth in bfloat16; decision 011's table). What is compiled here the search uses
+    again; what is trained here is set anew at every trial's start.
 
     Args:
         network: Shared by all trials.
@@ -53,20 +57,39 @@ def time_rates(
     passing = 0.0
     if live or not complete:
         passing = _pass_seconds(network, images, tuple(stored) or ("pooled",))
-    rates = Rates(passing, {}, {}, {})
-    for depth in sorted({0, *depths}):
-        cut = cut_below(depth)
-        start = nearest_cut(cut, stored)
-        extra, start = (passing, cut) if start == "image" else (0.0, start)
+    rates, deepest = Rates(passing, {}, {}, {}), max(depths, default=0)
+    timed = {}
+    for depth in {0, deepest}:
         # A step of the head alone takes what calling it takes, whatever the batch.
         count = min(TIMED_IMAGES, batch_size) if depth else batch_size
+        cut, start = cut_below(depth), _start(depth, stored)
         features = np.zeros((count, *cut_shape(start, network.size)), np.float16)
         between = None if start == cut else network.lower((cut,), start)
         step, predict, once = _step_seconds(network.learner(units, depth), features, between)
-        rates.training[depth] = step / count + extra
-        rates.validating[depth] = predict / count + extra
+        timed[depth] = (step / count, predict / count, once)
+    for depth in sorted({0, *depths}):
+        step, predict, once = timed[deepest if depth else 0]
+        if depth:
+            step *= _share(depth, deepest, stored, STEP)
+            predict *= _share(depth, deepest, stored, PREDICTION)
+        extra = passing if nearest_cut(cut_below(depth), stored) == "image" else 0.0
+        rates.training[depth] = step + extra
+        rates.validating[depth] = predict + extra
         rates.compiling[depth] = once
     return rates
+
+
+def _start(depth: int, stored: Sequence[str]) -> str:
+    """Where a step's own work begins; what lies below is stored, or told as `passing`."""
+    cut = cut_below(depth)
+    start = nearest_cut(cut, stored)
+    return cut if start == "image" else start
+
+
+def _share(depth: int, deepest: int, stored: Sequence[str], images: Mapping[str, int]) -> float:
+    """What an epoch of these images costs at a depth, as part of what it costs at the deepest."""
+    shallow, deep = (epoch_work(d, images, [_start(d, stored)]) for d in (depth, deepest))
+    return shallow / deep
 
 
 def _step_seconds(

@@ -105,22 +105,6 @@ def test_trials_that_differ_end_the_run(contenders: Any) -> None:
         contenders.check_equal(ours, [trial("0000", 2, 2), ours[1]], resumed=True)
 
 
-def test_work_counts_what_the_issue_counts(work: Any) -> None:
-    cached = ("pooled", "block4_pool")
-    block_5 = sum(work.convolution_shares()[10:])
-    assert block_5 == pytest.approx(0.09, abs=0.005)
-    assert work.epoch_work(0, IMAGES) == 85
-    assert work.epoch_work(0, IMAGES, cached) == 0
-    # Gradients of block 5: three kernels and two inputs, 0.15 of a forward pass.
-    assert work.epoch_work(3, IMAGES) == pytest.approx(85 + 70 * 0.15, abs=0.5)
-    assert work.epoch_work(3, IMAGES, cached) == pytest.approx(85 * block_5 + 70 * block_5 * 5 / 3)
-    assert work.epoch_work(1, IMAGES, cached) == pytest.approx(85 * block_5 + 70 * block_5 / 3)
-    finest = (*cached, "block5_conv2")
-    assert work.epoch_work(1, IMAGES, finest) == pytest.approx((85 + 70) * block_5 / 3)
-    # All 13 convolutions open: nothing is frozen, so nothing can be stored.
-    assert work.epoch_work(13, IMAGES, cached) > 85 + 70 * 1.9
-
-
 def test_resumed_trials_skip_their_parents_epochs(work: Any) -> None:
     assert work.phase_epochs(trial("0000", 3, 10)) == {0: 5, 3: 5}
     assert work.phase_epochs(trial("0001", 3, 10) | {"skipped": 4}) == {0: 1, 3: 5}
