@@ -37,14 +37,22 @@ def expand(paths: Sequence[str]) -> Iterator[str]:
         if path == "-":
             yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
         elif Path(path).is_dir():
-            below = (Path(place, name) for place, _, names in os.walk(path) for name in names)
-            yield from sorted(str(file) for file in below if file.suffix.lower() in SUFFIXES)
+            yield from _images_below(path)
         elif not Path(path).exists() and any(sign in path for sign in "*?["):
             anchor = Path(Path(path).anchor)
             matches = [str(match) for match in anchor.glob(str(Path(path).relative_to(anchor)))]
             yield from sorted(matches) or [path]
         else:
             yield path
+
+
+def _images_below(folder: str) -> Iterator[str]:
+    """Images in a folder, then in those below it, each by name; one folder's at a time."""
+    for place, below, names in os.walk(folder):
+        below.sort()
+        yield from (
+            str(Path(place, n)) for n in sorted(names) if Path(n).suffix.lower() in SUFFIXES
+        )
 
 
 def predict_files(

@@ -24,9 +24,12 @@ def doctor_command(
     from models.devices import prepare_devices
     from models.precision import choose_precision
     from search.environment import git_commit, versions
+    from study.packages import PACKAGES
 
     for name, version in versions().items():
         typer.echo(f"{name:<15}{version}")
+    # A clash would have ended every command at its start.
+    typer.echo(f"{'packages':<15}{', '.join(PACKAGES)}: no other package of these names is found")
     precision = choose_precision("auto")
     typer.echo(f"{'commit':<15}{git_commit() or 'none: an installed package'}")
     typer.echo(f"{'devices':<15}{prepare_devices()}")

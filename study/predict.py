@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -62,7 +63,9 @@ def predict_command(
     rows = predict_files(classifier, expand(paths), classes, threshold=threshold)
     if explain is not None:
         rows = _explained(rows, classifier, classes, explain)
-    _print(rows, classes, format)
+    counts: Counter[bool] = Counter()
+    _print(_counted(rows, counts), classes, format)
+    _tell_of_faults(counts)
 
 
 def _threshold(
@@ -120,6 +123,34 @@ def _explained(
             with replacing(folder / f"{number:06}-{Path(row.file).stem}.png") as temporary:
                 overlay(image, heat).save(temporary, "PNG")
         yield row
+
+
+def _counted(rows: Iterable["Prediction"], counts: Counter[bool]) -> Iterator["Prediction"]:
+    """Counts, as they pass, the files that were classified (True) and those that were not."""
+    for row in rows:
+        counts[not row.error] += 1
+        yield row
+
+
+def _tell_of_faults(counts: Counter[bool]) -> None:
+    """Says how many files have no answer: among thousands of rows theirs are easily overlooked.
+
+    Raises:
+        DataError: If none has one.
+    """
+    from datasets.errors import DataError
+
+    if not counts[True]:
+        found = f"only files that cannot be read ({counts[False]})" if counts[False] else "none"
+        raise DataError(
+            "nothing was classified.", f"Expected JPEG, PNG or BMP files; found {found}."
+        )
+    if counts[False]:
+        typer.echo(
+            f"Warning: {counts[False]} of {counts.total()} files could not be classified; "
+            "their rows say why.",
+            err=True,
+        )
 
 
 def _print(rows: Iterable["Prediction"], classes: list[str], format: Lines) -> None:

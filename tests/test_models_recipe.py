@@ -213,9 +213,9 @@ def test_exports_predict_as_the_trained_network_in_a_fresh_process(
     for wrong in (np.full_like(expected, np.nan), 1 - expected):
         with pytest.raises(ResourceError, match="something else"):
             check_exports(exports[:1], images, wrong)
-    assert {
-        len(line) for line in summary_text(model).splitlines() if line and line[0] in "┏┃│└"
-    } == {100}
+    table = [line for line in summary_text(model).splitlines() if line and line[0] in "┏┃│└"]
+    assert len({len(line) for line in table}) == 1
+    assert "…" not in "".join(table)
     assert parameter_counts(model, 3) == {
         "phase_1": {"trainable": 8242, "non_trainable": 14_714_688},
         "phase_2": {"trainable": 7_079_424 + 8242, "non_trainable": 7_635_264},

@@ -80,7 +80,14 @@ def test_doctor_names_what_decides_the_numbers_and_clears_the_cache(
     (tmp_path / "cache" / "features" / "key" / "view.npy").write_bytes(bytes(20_000_000))
     assert run(["doctor"]) == ExitCode.OK
     out, _ = capsys.readouterr()
-    for word in ("tensorflow", "precision", "devices", "SHA-256 5b9c1bcc", "0.02 GB  features"):
+    for word in (
+        "tensorflow",
+        "precision",
+        "devices",
+        "no other package",
+        "SHA-256 5b9c1bcc",
+        "0.02 GB  features",
+    ):
         assert word in out
     assert run(["doctor", "--clear-cache"]) == ExitCode.OK
     assert "0.02 GB removed" in capsys.readouterr().out

@@ -65,7 +65,9 @@ def test_a_faulty_file_is_a_row_and_not_the_end(
     study: StudyFolder, mixed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["predict", str(mixed), str(mixed / "none.jpg"), "-f", "json"]) == ExitCode.OK
-    rows = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    assert "Warning: 3 of 5 files could not be classified" in err
+    rows = json.loads(out)
     assert [Path(row["file"]).name[0] for row in rows] == ["a", "b", "c", "d", "n"]
     assert [row["error"] for row in rows[1:3]] == [
         "the file is empty",
@@ -75,14 +77,23 @@ def test_a_faulty_file_is_a_row_and_not_the_end(
     assert all(row["predicted"] is None for row in rows if row["error"])
     assert all(row["predicted"] in CLASSES for row in rows if not row["error"])
 
-    assert run(["predict", str(mixed / "b.jpg"), "-f", "csv"]) == ExitCode.OK
-    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert row["p_Positive"] == row["predicted"] == ""
     assert run(["predict", str(mixed)]) == ExitCode.OK
     assert "error     the file is empty  " in capsys.readouterr().out
+
+
+def test_an_answer_for_no_file_is_an_error(
+    study: StudyFolder, mixed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(mixed / "b.jpg"), "-f", "csv"]) == ExitCode.DATA
+    out, err = capsys.readouterr()
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert row["p_Positive"] == row["predicted"] == ""
+    assert "found only files that cannot be read (1)" in err
     (mixed / "folder").mkdir()
-    assert run(["predict", str(mixed / "folder"), "-f", "json"]) == ExitCode.OK
-    assert json.loads(capsys.readouterr().out) == []
+    assert run(["predict", str(mixed / "folder"), "-f", "json"]) == ExitCode.DATA
+    out, err = capsys.readouterr()
+    assert json.loads(out) == []
+    assert "Expected JPEG, PNG or BMP files; found none." in err
 
 
 def test_folders_patterns_and_standard_input_are_expanded(
@@ -90,7 +101,9 @@ def test_folders_patterns_and_standard_input_are_expanded(
 ) -> None:
     names = [str(mixed / f"{letter}.jpg") for letter in "abcd"]
     (mixed / "notes.txt").touch()
-    assert list(expand([str(mixed)])) == names
+    (mixed / "a").mkdir()
+    (mixed / "a" / "e.JPG").touch()
+    assert list(expand([str(mixed)])) == [*names, str(mixed / "a" / "e.JPG")]
     assert list(expand([str(mixed / "[ab].jpg")])) == names[:2]
     assert list(expand([str(mixed / "*.bmp")])) == [str(mixed / "*.bmp")]
     monkeypatch.setattr("sys.stdin", io.StringIO("x y.jpg\n\nz.jpg\n"))

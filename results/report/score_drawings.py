@@ -17,6 +17,7 @@ from results.figures import (
     Measure,
     draw_confusion,
     draw_learning_curve,
+    log_losses,
     new_figure,
     plain_axes,
 )
@@ -54,7 +55,12 @@ def draw_learning(numbers: pd.DataFrame, *, measure: Measure) -> Figure:
     if beside in numbers:
         label = "validation, from random weights"
         axes.plot(numbers["epoch"], numbers[beside], "s:", ms=4, color=INK, label=label)
-        axes.legend(frameon=False)
+        if measure == "loss":  # random weights begin at losses that would flatten all others
+            log_losses(axes)
+        # Below: between two trainings no corner is free of curves for sure.
+        if (within := axes.get_legend()) is not None:
+            within.remove()
+        figure.legend(frameon=False, loc="outside lower center", ncols=2)
     return figure
 
 
