@@ -1,7 +1,9 @@
 """Curves and hyperparameters as TensorBoard reads them, from the records of trials.
 
-`tensorboard --logdir runs/NAME/tensorboard` has one run per trial, phase and subset, e.g.
-`trial-0007-at-10-epochs/phase-2/validation`, and every trial under HPARAMS.
+`tensorboard --logdir runs/NAME/tensorboard` has every trial under HPARAMS and one run a trial,
+e.g. `trial-0007-at-10-epochs`, with charts such as `phase 2/validation loss`: of more than 40
+runs it would at first show none, and Hyperband's 30 trials at two phases and two subsets are 120.
+The retrained model's training and validation are two runs, so that they share their charts.
 """
 
 import shutil
@@ -32,31 +34,39 @@ class TrialBoard:
 
     def __init__(self, folder: Path, space: Space, objective: str) -> None:
         self.folder = folder
-        with tf.summary.create_file_writer(str(folder)).as_default():
+        with _run(folder):
             hparams.hparams_config(
                 hparams=[hparams.HParam(name.replace("_", " ")) for name in space],
                 metrics=[hparams.Metric(SCORE, display_name=objective)],
             )
 
     def write(self, record: TrialRecord) -> None:
-        """One trial: its settings, its score and its curves."""
+        """One trial: its settings, its score and its curves; steps are epochs of both phases."""
         run = self.folder / f"trial-{record.trial}-at-{record.epochs}-epochs"
         shutil.rmtree(run, ignore_errors=True)
-        with tf.summary.create_file_writer(str(run)).as_default():
+        with _run(run):
             settings = {name.replace("_", " "): value for name, value in record.settings.items()}
             hparams.hparams(settings, trial_id=record.trial)
             if record.score is not None:
                 tf.summary.scalar(SCORE, record.score, step=record.best_epoch)
-        write_curves(run, record.curve)
+            for subset, measures in CURVES.items():
+                for name, field in measures.items():
+                    _write_curve(record.curve, field, f"phase {{}}/{subset} {name}")
 
 
-def write_curves(run: Path, curve: Sequence[EpochRecord]) -> None:
-    """A run per phase and subset; its steps are epochs, counted through both phases."""
-    for phase in sorted({epoch.phase for epoch in curve}):
-        for subset, measures in CURVES.items():
-            place = run / f"phase-{phase}" / subset
-            shutil.rmtree(place, ignore_errors=True)
-            with tf.summary.create_file_writer(str(place)).as_default():
-                for epoch in (epoch for epoch in curve if epoch.phase == phase):
-                    for name, field in measures.items():
-                        tf.summary.scalar(name, getattr(epoch, field), step=epoch.epoch)
+def write_best(folder: Path, curve: Sequence[EpochRecord]) -> None:
+    """The retrained model's curves, training and validation in one chart."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for subset, measures in CURVES.items():
+        with _run(folder / subset):
+            for name, field in measures.items():
+                _write_curve(curve, field, f"best, phase {{}}/{name}")
+
+
+def _run(folder: Path) -> tf.summary.SummaryWriter:
+    return tf.summary.create_file_writer(str(folder)).as_default()
+
+
+def _write_curve(curve: Sequence[EpochRecord], field: str, chart: str) -> None:
+    for epoch in curve:
+        tf.summary.scalar(chart.format(epoch.phase), getattr(epoch, field), step=epoch.epoch)

@@ -75,10 +75,10 @@ def best_command(
         if tensorboard:
             import_tensorflow()
             from results.records import EpochRecord
-            from search.tensorboard import write_curves
+            from search.tensorboard import write_best
 
             curve = [EpochRecord(**epoch) for epoch in metrics["curve"]]
-            write_curves(study.tensorboard_path / "best", curve)
+            write_best(study.tensorboard_path / "best", curve)
         if export:
             from search.exports import export as write_exports
 

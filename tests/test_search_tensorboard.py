@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from small_report import curve as made_up_curve
 from small_study import Recorder, Search, small_options
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from results.folder import StudyFolder
 from search.runner import run_search
-from search.tensorboard import TrialBoard
+from search.tensorboard import TrialBoard, write_best
 
 
 def read(run: Path) -> EventAccumulator:
@@ -46,9 +47,20 @@ def test_every_trial_has_its_settings_score_and_curves_by_phase(
             expected = {
                 e.epoch: pytest.approx(e.val_loss) for e in record.curve if e.phase == phase
             }
-            assert curve(run / f"phase-{phase}" / "validation", "loss") == expected
-            assert set(curve(run / f"phase-{phase}" / "training", "accuracy")) == set(expected)
+            assert curve(run, f"phase {phase}/validation loss") == expected
+            assert set(curve(run, f"phase {phase}/training accuracy")) == set(expected)
     assert read(tmp_path).Tags()["tensors"] == ["_hparams_/experiment"]
+
+
+def test_training_and_validation_of_the_best_share_their_charts(tmp_path: Path) -> None:
+    epochs = made_up_curve(0.2, 5)
+    for _ in range(2):
+        write_best(tmp_path / "best", epochs)
+    for subset, field in (("training", "loss"), ("validation", "val_loss")):
+        for phase in (1, 2):
+            expected = {e.epoch: getattr(e, field) for e in epochs if e.phase == phase}
+            written = curve(tmp_path / "best" / subset, f"best, phase {phase}/loss")
+            assert written == pytest.approx(expected)
 
 
 def test_a_search_writes_them_where_it_is_asked_to(slabs: Path, tmp_path: Path) -> None:
