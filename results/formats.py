@@ -1,7 +1,7 @@
 """Any table as text: for programs with every digit, for people rounded."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -78,9 +78,17 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def toml_value(dimension: Mapping[str, Any]) -> str:
+    """The values of one hyperparameter, as study.json has them, in TOML."""
+    if dimension["choices"]:
+        return str(list(dimension["choices"]))
+    low, high, log = dimension["low"], dimension["high"], str(dimension["log"]).lower()
+    return f"{{ min = {low}, max = {high}, log = {log} }}"
+
+
 def _heading(column: str) -> str:
     # "seconds" would be wrong above "4 min 47 s".
-    return "time" if column == "seconds" else column.replace("_", " ").replace(" f1", " F1")
+    return column.replace("seconds", "time").replace("_", " ").replace(" f1", " F1")
 
 
 def _cell(column: str, value: Any) -> str:

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
@@ -14,6 +14,8 @@ from results.records import SETTINGS, TrialRecord
 from results.trials import rank, with_whole_numbers
 
 _COUNTS = ("trials", "planned_trials", "failed_trials", "epochs", "rung", "test_images")
+# Which scores the images of a subset decide.
+_SCORED_ON: dict[str, Literal["test", "search"]] = {"test": "test", "validation": "search"}
 _STUDIES = (
     "study",
     "state",
@@ -81,41 +83,52 @@ def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     return _frame(rows, [*_COMPARISON, *others])
 
 
-def differences(studies: Sequence[StudyFolder]) -> list[str]:
+class Difference(NamedTuple):
+    """Something that studies do not share, and which of their scores do not compare for it."""
+
+    scores: Literal["test", "search", "none"]
+    sentence: str
+
+
+def differences(studies: Sequence[StudyFolder]) -> list[Difference]:
     """Why scores of these studies do not compare, one sentence each; empty if they do."""
-    sentences = []
-    for subset, scores in (("test", "test scores"), ("validation", "validation scores")):
+    found: list[Difference] = []
+    for subset, scores in _SCORED_ON.items():
         images = {study.name: subset_images(study, subset) for study in studies}
         for first, second in combinations(images, 2):
             if images[first] != images[second]:
-                sentences.append(
-                    f"The {scores} of {first} and {second} are not comparable: "
+                sentence = (
+                    f"The {subset} scores of {first} and {second} are not comparable: "
                     f"their {subset} images differ ({len(images[first])} and "
                     f"{len(images[second])}, {len(images[first] & images[second])} in common)."
                 )
+                found.append(Difference(scores, sentence))
+    return found + _differing_settings(studies)
+
+
+def _differing_settings(studies: Sequence[StudyFolder]) -> list[Difference]:
     rows = [_row(study) for study in studies]
     sizes = [study.manifest()["options"].get("image_size") for study in studies]
-    parts = [study.manifest().get("searched") or {} for study in studies]
-    told = (
-        ("measure different objectives", [row["objective"] for row in rows]),
+    parts = [sum((study.manifest().get("searched") or {}).values()) or None for study in studies]
+    told: tuple[tuple[Literal["search", "none"], str, list[Any]], ...] = (
+        ("search", "measure different objectives", [row["objective"] for row in rows]),
         (
+            "search",
             "are from different rungs, that is, after different numbers of epochs",
             [row.get("rung") for row in rows],
         ),
-        ("are for different image sizes in pixels", sizes),
-        (
-            "are of searches on different numbers of images",
-            [sum(part.values()) or None for part in parts],
-        ),
+        ("none", "are for different image sizes in pixels", sizes),
+        ("search", "are of searches on different numbers of images", parts),
     )
-    for what, values in told:
+    found: list[Difference] = []
+    for scores, what, values in told:
         known = {
             s.name: value for s, value in zip(studies, values, strict=True) if value is not None
         }
         if len(set(known.values())) > 1:
             each = ", ".join(f"{name}: {value}" for name, value in known.items())
-            sentences.append(f"The scores {what} ({each}).")
-    return sentences
+            found.append(Difference(scores, f"The scores {what} ({each})."))
+    return found
 
 
 def is_sample(manifest: Mapping[str, Any]) -> bool:

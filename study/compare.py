@@ -1,12 +1,35 @@
 """`study compare`: studies side by side."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from study.arguments import complete_studies
 from study.tables import Format, FormatOption, print_frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class Part(StrEnum):
+    """The tables, in the order in which they are printed."""
+
+    COMPARISON = "comparison"
+    PAIRED = "paired"
+    RANKS = "ranks"
+    COST = "cost"
+    OPTIONS = "options"
+
+
+_TITLES = {
+    Part.COMPARISON: "Comparison",
+    Part.PAIRED: "Paired tests",
+    Part.RANKS: "Places, 1 the best",
+    Part.COST: "Trials and time until the worst of the best scores was reached",
+    Part.OPTIONS: "Options that differ",
+}
 
 
 def compare_command(
@@ -17,9 +40,12 @@ def compare_command(
         ),
     ] = None,
     format: FormatOption = Format.TABLE,
-    paired: Annotated[
-        bool, typer.Option("--paired", help="Only the paired tests, in any --format.")
-    ] = False,
+    table: Annotated[
+        Part | None,
+        typer.Option(
+            help="This one alone.", show_default="all; comparison in other formats than table"
+        ),
+    ] = None,
     only_changed: Annotated[
         bool, typer.Option("--only-changed", help="Leave out what all studies have in common.")
     ] = False,
@@ -32,30 +58,52 @@ def compare_command(
     The test result is blank until `study best` was run. Warnings say why scores do not
     compare: other images or image sizes, other objectives, other rungs (epoch budgets).
     Models tested on exactly the same images are compared in pairs: McNemar's exact test,
-    and a bootstrap interval of the difference.
+    and a bootstrap interval of the difference. Then: places, what it took to reach a score,
+    and options that differ.
 
-    Example: study compare first second --format latex
+    Example: study compare first second --table paired --format latex
     """
     from results.paired import paired_table
     from results.runs import RUNS, latest_study, list_studies, open_study
+    from results.standings import changed_options, cost_to_reach, ranks
     from results.tables import comparison, differences
 
     if not names:
         latest_study(RUNS)  # raises if there is none
         names = [study.name for study in list_studies(RUNS)]
     studies = [open_study(RUNS, name) for name in dict.fromkeys(names)]
-    pairs = paired_table(studies)
-    if not paired:
-        frame = comparison(studies)
-        if only_changed and len(frame) > 1:
-            frame = frame.loc[:, frame.nunique(dropna=False) > 1]  # names differ always
-        print_frame(frame, format, "Comparison", transposed=True)
-    if paired or (format is Format.TABLE and not pairs.empty):
-        print()
-        print_frame(pairs, format, "Paired tests", transposed=True)
+    frame = comparison(studies)
+    frames: dict[Part, DataFrame] = {
+        Part.COMPARISON: frame,
+        Part.PAIRED: paired_table(studies),
+        Part.RANKS: ranks(studies),
+        Part.COST: cost_to_reach(studies),
+        Part.OPTIONS: changed_options(studies),
+    }
+    if only_changed and len(frame) > 1:
+        # Names differ always.
+        frames[Part.COMPARISON] = frame.loc[:, frame.nunique(dropna=False) > 1]
+    _print(frames, format, table, several=len(studies) > 1)
     if report is not None:
         from results.report.writing import write_comparison
 
         typer.echo(f"The report: {write_comparison(studies, report)}", err=True)
-    for sentence in differences(studies):
-        typer.echo(f"Warning: {sentence}", err=True)
+    for difference in differences(studies):
+        typer.echo(f"Warning: {difference.sentence}", err=True)
+
+
+def _print(
+    frames: "dict[Part, DataFrame]", format: Format, table: Part | None, *, several: bool
+) -> None:
+    """One table, or for people every one that says something."""
+    if table is not None:
+        shown = [table]
+    elif format is Format.TABLE and several:
+        shown = [part for part, frame in frames.items() if len(frame)]
+    else:
+        shown = [Part.COMPARISON]
+    for part in shown:
+        if part is not shown[0]:
+            print()
+        few_rows_of_many_values = part in (Part.COMPARISON, Part.PAIRED)
+        print_frame(frames[part], format, _TITLES[part], transposed=few_rows_of_many_values)

@@ -14,6 +14,7 @@ from datasets.splits import SplitRow, write_split
 from results.evaluation import evaluate, prediction_rows
 from results.folder import StudyFolder
 from results.records import EpochRecord, TrialRecord
+from results.trials import rank
 
 TWO = ("Negative", "Positive")
 # (bracket, round, trials, epochs) of Hyperband at 10 epochs; each round promotes its first.
@@ -143,10 +144,11 @@ def make_study(folder: Path, records: Sequence[TrialRecord] = (), **more: Any) -
 
 def add_best(study: StudyFolder, rows: Sequence[SplitRow], classes: Sequence[str] = TWO) -> None:
     """What `study best` writes: metrics, predictions of test and validation, a summary."""
+    best = next(iter(rank(study.trials(), objective="val_loss")), None)
     predictions = answers(rows, "test", classes)
     epochs = [vars(epoch) for epoch in curve(0.1, 10)]
     metrics = {
-        "trial": "0012",
+        "trial": best.trial if best else "0012",
         "settings": {"head_units": 64, "dropout": 0.25},
         "epochs": 10,
         "trained_on": "stored views",
@@ -174,3 +176,13 @@ def whole_study(
     write_split(study.split_path, rows)
     add_best(study, rows, classes)
     return study
+
+
+def two_studies(runs: Path) -> list[StudyFolder]:
+    """Two studies of the same photographs; the second has one trial and other options."""
+    first = whole_study(runs / "first")
+    second = whole_study(runs / "second", records=[trial(0, 10, 0.5)])
+    manifest = second.manifest()
+    options = manifest["options"] | {"algorithm": "random", "trials": 1}
+    second.write_manifest(manifest | {"options": options, "seconds": 5.0})
+    return [first, second]

@@ -109,7 +109,7 @@ def test_the_answer_is_one_paragraph_with_figures(whole: StudyFolder) -> None:
     answer = report_sections(read_facts(whole))[0].blocks[0]
     text = getattr(answer, "text", "")
     assert text.startswith("The best of 22 configurations (30 trials in 1 min 05 s) is trial ")
-    assert "Trial 0012, retrained, is right on 80.00 % of 10 test images" in text
+    assert "Trial 0016, retrained, is right on 80.00 % of 10 test images" in text
     assert "wrong on 1 of 5 Negative, 1 of 5 Positive" in text
 
 

@@ -121,22 +121,26 @@ def test_different_images_and_objectives_are_told(tmp_path: Path) -> None:
     second = make_study(tmp_path, "second", objective="val_accuracy")
     write_split(second, test="abd", validation="vw")
     test, objective = differences([first, second])
-    assert test == (
+    assert (test.scores, objective.scores) == ("test", "search")
+    assert test.sentence == (
         "The test scores of first and second are not comparable: "
         "their test images differ (3 and 3, 2 in common)."
     )
-    assert "first: val_loss, second: val_accuracy" in objective
+    assert "first: val_loss, second: val_accuracy" in objective.sentence
 
 
 def test_different_rungs_and_image_sizes_are_told(tmp_path: Path) -> None:
     first = make_study(tmp_path, "first", image_size=96)
     second = make_study(tmp_path, "second", trials=2, image_size=224)
     rung, size = differences([first, second])
-    assert rung == (
+    assert (rung.scores, size.scores) == ("search", "none")
+    assert rung.sentence == (
         "The scores are from different rungs, that is, after different numbers of epochs "
         "(first: 4, second: 3)."
     )
-    assert size == "The scores are for different image sizes in pixels (first: 96, second: 224)."
+    assert size.sentence == (
+        "The scores are for different image sizes in pixels (first: 96, second: 224)."
+    )
 
 
 def test_searches_on_parts_of_the_images_are_told(tmp_path: Path) -> None:
@@ -144,9 +148,11 @@ def test_searches_on_parts_of_the_images_are_told(tmp_path: Path) -> None:
     for study, count in zip(studies, (100, 40), strict=False):
         searched = {"train": count, "validation": count // 5}
         study.write_manifest(study.manifest() | {"searched": searched})
-    assert differences(studies) == [
-        "The scores are of searches on different numbers of images (first: 120, second: 48)."
-    ]
+    (part,) = differences(studies)
+    assert part == (
+        "search",
+        "The scores are of searches on different numbers of images (first: 120, second: 48).",
+    )
 
 
 def test_a_study_without_a_score_differs_in_no_rung(tmp_path: Path) -> None:
@@ -157,7 +163,7 @@ def test_a_study_without_a_score_differs_in_no_rung(tmp_path: Path) -> None:
 def test_a_study_without_its_split_is_not_comparable(tmp_path: Path) -> None:
     first, second = make_study(tmp_path, "first"), make_study(tmp_path, "second")
     second.split_path.unlink()
-    assert "(3 and 0, 0 in common)" in differences([first, second])[0]
+    assert "(3 and 0, 0 in common)" in differences([first, second])[0].sentence
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """The page of `study compare --report`: studies side by side, and what may be said of them."""
 
-import json
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,14 +11,11 @@ from results.folder import StudyFolder
 from results.paired import paired_table
 from results.report.blocks import Block, Drawing, Drawings, Paragraph, Section, Table
 from results.report.drawings import PANEL
-from results.report.record_sections import toml_value
 from results.report.score_drawings import COLOURS
+from results.standings import changed_options, cost_to_reach, objective_of, progress, ranks
 from results.tables import comparison, differences
-from results.trials import objective_direction, rank
 
 _TESTED = ("test_images", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_loss")
-# What a study is ranked by, and whether more of it is better.
-_RANKED = {"score": False, "test_accuracy": True, "test_loss": False, "seconds": False}
 _MEASURES = {"val_loss": "validation loss (nats)", "val_accuracy": "validation accuracy"}
 
 
@@ -30,79 +25,11 @@ def comparison_sections(studies: Sequence[StudyFolder]) -> list[Section]:
     return [
         _answer(studies, frame),
         *_paired(studies),
-        _ranks(frame),
+        _ranks(studies),
         *_curves(studies),
         *_costs(studies),
         *_options(studies),
     ]
-
-
-def changed_options(studies: Sequence[StudyFolder]) -> pd.DataFrame:
-    """Options in which studies differ: a row each, a column per study; the space by dimension."""
-    given = {study.name: _flat(study.manifest()["options"]) for study in studies}
-    names = dict.fromkeys(name for options in given.values() for name in options)
-    rows = [
-        {"option": name, **{study: options.get(name, "") for study, options in given.items()}}
-        for name in names
-    ]
-    return pd.DataFrame(
-        [row for row in rows if len(set(list(row.values())[1:])) > 1],
-        columns=["option", *given],
-    )
-
-
-def progress(studies: Sequence[StudyFolder]) -> pd.DataFrame:
-    """The best score so far over a search's time, on each study's highest rung.
-
-    Columns: study, trials (done so far), seconds (their sum), best.
-    """
-    rows = []
-    for study in studies:
-        records = study.trials()
-        objective = str(study.manifest()["options"].get("objective", "val_loss"))
-        scored = {record.trial for record in rank(records, objective=objective)}
-        top = max((r.epochs for r in records if r.trial in scored), default=0)
-        choose = min if objective_direction(objective) == "min" else max
-        best, seconds = None, 0.0
-        for number, record in enumerate(records, start=1):
-            seconds += record.seconds
-            if record.trial in scored and record.epochs == top and record.score is not None:
-                best = record.score if best is None else choose(best, record.score)
-                rows.append((study.name, number, seconds, best))
-    return pd.DataFrame(rows, columns=["study", "trials", "seconds", "best"])
-
-
-def cost_to_reach(reached: pd.DataFrame, *, lowest_is_best: bool) -> pd.DataFrame:
-    """What each study spent until it had the worst of all studies' best scores.
-
-    Args:
-        reached: As `progress` gives it.
-        lowest_is_best: Whether the objective is a loss.
-
-    Returns:
-        study, target, trials, seconds.
-    """
-    last = reached.drop_duplicates("study", keep="last")["best"]
-    target = last.max() if lowest_is_best else last.min()
-    there = reached["best"] <= target if lowest_is_best else reached["best"] >= target
-    first: pd.DataFrame = reached.loc[there].drop_duplicates("study", keep="first")
-    return first.assign(target=target)[["study", "target", "trials", "seconds"]]
-
-
-def ranks(frame: pd.DataFrame) -> pd.DataFrame:
-    """Places, 1 the best, ties sharing the better one: study, and by_<measure> for each there is.
-
-    Args:
-        frame: As `results.tables.comparison` gives it.
-    """
-    lowest = frame["objective"].iloc[0] == "val_loss"
-    better = _RANKED | {"score": not lowest}
-    columns = {
-        f"by_{name}": frame[name].rank(ascending=not more, method="min").astype("Int64")
-        for name, more in better.items()
-        if frame[name].notna().any()
-    }
-    return pd.DataFrame({"study": frame["study"], **columns})
 
 
 def draw_overlaid(numbers: pd.DataFrame, *, measure: str) -> Figure:
@@ -162,7 +89,9 @@ def _answer(studies: Sequence[StudyFolder], frame: pd.DataFrame) -> Section:
         )
     blocks: list[Block] = [Paragraph(said)]
     if reasons := differences(studies):
-        blocks.append(Paragraph("Not everything here compares. " + " ".join(reasons)))
+        blocks.append(
+            Paragraph("Not everything here compares. " + " ".join(d.sentence for d in reasons))
+        )
     names = [str(name) for name in frame.columns]
     others = [name for name in names if name.startswith("on_")]
     kept = [name for name in names if name not in (*_TESTED, "test_macro_f1", *others)]
@@ -188,9 +117,12 @@ def _paired(studies: Sequence[StudyFolder]) -> list[Section]:
     return [Section("paired", "Paired tests", [Paragraph(text), table])]
 
 
-def _ranks(frame: pd.DataFrame) -> Section:
-    text = "Places by each measure, 1 the best; a place says nothing of how far apart they are."
-    return Section("ranks", "Ranks", [Paragraph(text), Table("ranks", "Places.", ranks(frame))])
+def _ranks(studies: Sequence[StudyFolder]) -> Section:
+    text = (
+        "Places, 1 the best, by each measure in which the studies compare; a place says nothing of "
+        "how far apart they are."
+    )
+    return Section("ranks", "Ranks", [Paragraph(text), Table("ranks", "Places.", ranks(studies))])
 
 
 def _curves(studies: Sequence[StudyFolder]) -> list[Section]:
@@ -216,21 +148,21 @@ def _curves(studies: Sequence[StudyFolder]) -> list[Section]:
 
 
 def _costs(studies: Sequence[StudyFolder]) -> list[Section]:
-    objectives = {str(s.manifest()["options"].get("objective", "val_loss")) for s in studies}
-    reached = progress(studies)
-    if len(objectives) > 1 or reached.empty:
-        return []  # scores of different objectives share no axis
-    (objective,) = objectives
-    low = objective_direction(objective) == "min"
+    cost = cost_to_reach(studies)
+    if cost.empty:
+        return []
     drawing = Drawing(
         "progress",
         "The best score so far on each study's highest rung, against the time of all its trials.",
-        reached,
-        partial(draw_progress, objective=objective),
+        progress(studies),
+        partial(draw_progress, objective=objective_of(studies[0])),
     )
     caption = "What it took to reach the worst of the studies' best scores; features not counted."
-    table = Table("cost", caption, cost_to_reach(reached, lowest_is_best=low))
-    return [Section("cost", "Cost to reach a score", [Drawings([drawing]), table])]
+    return [
+        Section(
+            "cost", "Cost to reach a score", [Drawings([drawing]), Table("cost", caption, cost)]
+        )
+    ]
 
 
 def _options(studies: Sequence[StudyFolder]) -> list[Section]:
@@ -239,9 +171,3 @@ def _options(studies: Sequence[StudyFolder]) -> list[Section]:
         return []
     table = Table("options", "As study.json has them; all others are the same.", changed)
     return [Section("options", "Options that differ", [table])]
-
-
-def _flat(options: dict[str, Any]) -> dict[str, str]:
-    flat = {name: json.dumps(value) for name, value in options.items() if name != "space"}
-    space = options.get("space") or {}
-    return flat | {f"space, {name}": toml_value(dimension) for name, dimension in space.items()}

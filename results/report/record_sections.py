@@ -2,12 +2,12 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from datasets.splits import SplitRow
+from results.formats import toml_value
 from results.report.blocks import Block, Code, Paragraph, Picture, Pictures, Section, Table
 from results.report.facts import Facts, counted, folders
 from results.report.photographs import Album, samples
@@ -98,14 +98,6 @@ def space_toml(manifest: dict[str, Any]) -> str:
     """The searched space as `study search --space` takes it."""
     space = manifest["options"]["space"]
     return "".join(f"{name} = {toml_value(dimension)}\n" for name, dimension in space.items())
-
-
-def toml_value(dimension: Mapping[str, Any]) -> str:
-    """The values of one hyperparameter, as study.json has them, in TOML."""
-    if dimension["choices"]:
-        return str(list(dimension["choices"]))
-    low, high, log = dimension["low"], dimension["high"], str(dimension["log"]).lower()
-    return f"{{ min = {low}, max = {high}, log = {log} }}"
 
 
 def split_sections(facts: Facts) -> list[Section]:
