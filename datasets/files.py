@@ -31,8 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary = Path(file.name)
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        _sync(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:
@@ -41,19 +40,38 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` that takes its place, whole, when the block ends well."""
+    """A new folder beside `path` that takes its place, whole, when the block ends well.
+
+    Folders cannot be exchanged in one step: what stops it between the two renames leaves the
+    old one as `.NAME.old`, and it is put back at once or, after a kill, by the next call.
+    """
     temporary, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
+    _put_back(old, path)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        shutil.rmtree(old, ignore_errors=True)
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
         if path.exists():
             path.replace(old)
         temporary.replace(path)
     finally:
+        _put_back(old, path)
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(old: Path, path: Path) -> None:
+    """Gives `old` its place again if that is empty; else removes it."""
+    if old.exists() and not path.exists():
+        old.replace(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -159,11 +159,19 @@ class StudyFolder:
             self._lock_path.unlink()
         self.path.rmdir()
 
+    def remains(self) -> list[str]:
+        """What lies in the folder beside that which a search writes before its study.json."""
+        first = (self._lock_path.name, self.split_path.name, f".{self.split_path.name}.")
+        found = self.path.iterdir() if self.path.is_dir() else ()
+        return sorted(path.name for path in found if not path.name.startswith(first))
+
     def rename(self, target: "StudyFolder") -> None:
-        """Moves the folder; StudyStateError if another process has it."""
+        """Moves the folder to a place that is free; StudyStateError if another process has it."""
         with self.lock():
-            self.write_manifest(self.manifest() | {"name": target.name})
+            if target.path.exists():
+                target.remove()
             self.path.rename(target.path)
+            target.write_manifest(target.manifest() | {"name": target.name})
 
     def metrics(self) -> dict[str, Any] | None:
         """What `study best` measured, or None if it was not run yet.

@@ -13,10 +13,16 @@ def require_free(study: StudyFolder, *, resume: bool, overwrite: bool) -> None:
         overwrite: Whether to replace it.
 
     Raises:
-        StudyStateError: If the study exists and neither was asked for, or if it does not
-            exist and is to be resumed.
+        StudyStateError: If the study exists and neither was asked for, if it does not exist
+            and is to be resumed, or if the folder holds something else.
     """
     exists = study.manifest_path.exists()
+    if not exists and (found := study.remains()):
+        raise StudyStateError(
+            f"{study.path} is no study.",
+            f"Expected no such folder, or one with a study.json; found {', '.join(found)}.",
+            "move it away, or take another name.",
+        )
     if exists and not (resume or overwrite):
         raise StudyStateError(
             f"study {study.name} exists.",

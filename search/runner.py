@@ -109,7 +109,7 @@ def _removed_if_nothing_began(study: StudyFolder) -> Iterator[None]:
     try:
         yield
     finally:
-        if not study.manifest_path.exists():
+        if not study.manifest_path.exists() and not study.remains():
             shutil.rmtree(study.path, ignore_errors=True)
             with suppress(OSError):  # not empty: other studies are there
                 study.path.parent.rmdir()

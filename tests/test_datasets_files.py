@@ -72,6 +72,35 @@ def test_a_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "best").iterdir()] == ["second"]
 
 
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with replacing_folder(tmp_path / "best") as folder:
+        (folder / "first").touch()
+    replace = Path.replace
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name == ".best.new":
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt), replacing_folder(tmp_path / "best"):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+    assert [path.name for path in (tmp_path / "best").iterdir()] == ["first"]
+
+
+def test_a_folder_that_a_kill_left_aside_is_put_back(tmp_path: Path) -> None:
+    (tmp_path / ".best.old").mkdir()
+    (tmp_path / ".best.old" / "first").touch()
+    with pytest.raises(ZeroDivisionError), replacing_folder(tmp_path / "best"):
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+    assert (tmp_path / "best" / "first").exists()
+
+
 def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
     path = tmp_path / "big"
     path.write_bytes(os.urandom(300_000))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from small_report import make_study, two_studies, whole_study
 
-from datasets.errors import ExitCode
+from datasets.errors import ExitCode, UsageError
 from results.folder import StudyFolder
 from results.report.comparing import comparison_sections
 from results.report.writing import write_comparison
@@ -49,6 +49,18 @@ def test_studies_without_trials_or_tests_have_a_page_too(tmp_path: Path) -> None
     page = write_comparison(studies, tmp_path / "page").read_text(encoding="utf-8")
     assert "None of the studies was tested yet" in page
     assert "<svg" not in page
+
+
+def test_a_folder_of_something_else_is_not_replaced_by_the_page(
+    studies: list[StudyFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path("runs"), Path(), Path("runs/first/study.json")):
+        with pytest.raises(UsageError, match="would be replaced"):
+            write_comparison(studies, folder)
+    assert studies[0].manifest_path.exists()
+    for _ in range(2):
+        write_comparison(studies, Path("page"))
 
 
 def test_compare_writes_the_page_where_it_is_asked_to(

@@ -31,3 +31,13 @@ def test_only_a_study_that_exists_is_resumed(study: StudyFolder) -> None:
 def test_a_folder_with_only_a_lock_is_free(study: StudyFolder) -> None:
     with study.lock():
         require_free(study, resume=False, overwrite=False)
+
+
+def test_a_folder_of_something_else_is_not_taken_for_a_study(study: StudyFolder) -> None:
+    study.path.mkdir(parents=True)
+    study.split_path.touch()  # as a search leaves it that was killed before its study.json
+    require_free(study, resume=False, overwrite=False)
+    study.trials_path.mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(StudyStateError, match="found trials"):
+            require_free(study, resume=False, overwrite=overwrite)

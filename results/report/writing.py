@@ -14,14 +14,15 @@ import pandas as pd
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from datasets.errors import UsageError
 from datasets.files import replacing_folder
-from results.figures import GRID, INK, QUIET, TRAIN, VALIDATION
 from results.folder import StudyFolder
 from results.formats import readable, render
 from results.report.answer import answer
 from results.report.blocks import Drawing, Drawings, Parallel, Pictures, Section, Table
 from results.report.comparing import comparison_sections
 from results.report.facts import Facts, read_facts
+from results.report.inlining import inline
 from results.report.photographs import open_album
 from results.report.record_sections import (
     closing_sections,
@@ -35,16 +36,7 @@ from results.templating import templates
 from results.thumbnails import data_uri
 
 PAGE = "report.html"
-# A figure's colours and the names that the page's style gives them, light and dark.
-_THEME = {
-    "#ffffff": "var(--ground)",
-    "#000000": "var(--ink)",
-    INK: "var(--ink)",
-    QUIET: "var(--faint)",
-    GRID: "var(--grid)",
-    TRAIN: "var(--cool)",
-    VALIDATION: "var(--warm)",
-}
+_WRITTEN = (PAGE, "report.md", "figures", "tables", "pictures")
 SVG_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # words stay words: found by a search, set in the page's own type
     "svg.hashsalt": "report",  # the same numbers give the same file
@@ -81,8 +73,10 @@ def write_comparison(studies: Sequence[StudyFolder], folder: Path) -> Path:
         The page.
 
     Raises:
+        UsageError: If the folder holds something else than such a page, which would be lost.
         StudyStateError: If a file of a study is damaged; the message names it.
     """
+    _require_own(folder)
     write_pages(
         folder,
         comparison_sections(studies),
@@ -149,6 +143,19 @@ def report_sections(facts: Facts) -> list[Section]:
     ]
 
 
+def _require_own(folder: Path) -> None:
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    strange = [name for name in found if name not in _WRITTEN]
+    inside = Path.cwd().is_relative_to(folder.resolve())
+    if strange or inside or (folder.exists() and not folder.is_dir()):
+        raise UsageError(
+            f"{folder} would be replaced by the report.",
+            "Expected a new or empty folder, or an earlier report's; found "
+            + ("the one you are in." if inside else f"{', '.join(strange[:3]) or 'a file'}."),
+            "another folder.",
+        )
+
+
 def _drawings(sections: Sequence[Section]) -> Iterator[Drawing]:
     for block in (block for section in sections for block in section.blocks):
         if isinstance(block, Drawings):
@@ -166,25 +173,7 @@ def _write_drawing(drawing: Drawing, folder: Path) -> Markup:
     with mpl.rc_context(SVG_STYLE):
         figure.savefig(path, metadata={"Date": None})
     figure.savefig(folder / f"{drawing.name}.png", dpi=150)
-    return _inline(path.read_text(encoding="utf-8"), drawing)
-
-
-def _inline(svg: str, drawing: Drawing) -> Markup:
-    """An SVG as a part of a page: its colours the page's, its names its own."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    for colour, name in _THEME.items():
-        svg = svg.replace(colour, name)
-    # Two figures of one size share names, and a hidden one would take the other's along.
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{drawing.name}-", svg)
-    svg = re.sub(r"'?DejaVu Sans'?[^;\"]*", "var(--type)", svg)
-    width = re.search(r'<svg [^>]*?width="([\d.]+)pt"', svg, flags=re.DOTALL)
-    wide = float(width.group(1)) * 4 / 3 if width else 0.0
-    label = escape(drawing.caption)
-    head = f'<svg role="img" aria-label="{label}" style="--wide: {wide:.0f}px"'
-    svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", svg, count=1, flags=re.DOTALL)
-    return Markup(svg.replace("<svg", head, 1))
+    return inline(path.read_text(encoding="utf-8"), drawing)
 
 
 def _write(path: Path, content: str | bytes) -> None:
