@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from results.evaluation import final_rows
 
@@ -39,6 +40,14 @@ def threshold_for_recall(
     probability = rows[f"p_{classes[1]}"].to_numpy(np.float64)
     ranked = np.sort(probability[sought])[::-1]
     # Rounded first: 0.99 of 300 is 297, not 297.00000000000006.
-    value = float(ranked[math.ceil(round(recall * len(ranked), 9)) - 1])
+    last = ranked[max(math.ceil(round(recall * len(ranked), 9)), 1) - 1]
+    value = _between(last, probability)
     alarms = float((probability[~sought] >= value).mean())
     return Threshold(value, float((ranked >= value).mean()), alarms, len(ranked))
+
+
+def _between(last: np.float64, probability: NDArray[np.float64]) -> float:
+    """Halfway from the last one found to the next: another runtime's digits move none across."""
+    below = probability[probability < last].max(initial=0.0)
+    halfway = float((last + below) / 2)
+    return halfway if halfway > below else float(last)

@@ -10,7 +10,7 @@ from datasets.errors import DataError, UsageError
 from datasets.files import write_json, write_text
 from datasets.folders import ImageFolder, LabelledImage, Roots, locate
 from datasets.groups import group_images
-from datasets.splits import SplitRow, read_split
+from datasets.splits import HELD_OUT, SplitRow, read_split
 from models.classifier import Classifier, predict_images
 from models.devices import memory_errors, prepare_devices
 from models.export import KERAS_FILE
@@ -31,7 +31,7 @@ def evaluate_elsewhere(
 ) -> dict[str, Any]:
     """Tests a study's retrained model on another folder.
 
-    Pictures that the study trained or validated on, and copies of them, are left out.
+    Pictures that the study trained, validated or tested on, and copies of them, are left out.
 
     Args:
         study: One that `study best` has retrained.
@@ -110,26 +110,28 @@ def _unseen(
     images: list[LabelledImage],
     progress: Progress,
 ) -> list[LabelledImage]:
-    """The images that are no copies of what the study trained or validated on."""
-    known = {row.sha256: locate(roots, row.file) for row in read_split(study.split_path)}
-    seen = {row.sha256 for row in read_split(study.split_path) if row.subset != "test"}
+    """The images that are no copies of what the study trained, validated or tested on."""
+    rows = read_split(study.split_path)
+    known = {row.sha256: locate(roots, row.file) for row in rows}
+    # Its test images too: they are opened by `study best` alone. Held-out folders are elsewhere.
+    seen = {row.sha256 for row in rows if row.subset != HELD_OUT}
     here = {digest: path for digest, path in known.items() if path.is_file()}
     pairs = look_for_copies(here | folder.files(), progress)
     old = [LabelledImage("", "", digest) for digest in known]
     groups = group_images([*old, *folder.images], [pair[:2] for pair in pairs])
-    trained = {groups[digest] for digest in seen}
-    unseen = [image for image in images if groups[image.sha256] not in trained]
+    own = {groups[digest] for digest in seen}
+    unseen = [image for image in images if groups[image.sha256] not in own]
     if len(here) < len(known):
         progress.note("The study's own images have gone: only byte-identical copies are found.")
     if len(unseen) < len(images):
         progress.note(
-            f"{len(images) - len(unseen)} of {len(images)} images are left out: the study trained "
-            "or validated on the same pictures."
+            f"{len(images) - len(unseen)} of {len(images)} images are left out: the study has the "
+            "same pictures."
         )
     if not unseen:
         raise DataError(
             f"nothing in {folder.roots['']} is new to study {study.name}.",
-            "Expected images that it neither trained nor validated on.",
+            "Expected images that it neither trained on nor validated or tested on.",
             "--data of another folder; the study's own test is in study best.",
         )
     return unseen

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from datasets.batches import image_batches
 from datasets.files import write_json
+from models.devices import memory_errors, prepare_devices
 from models.export import KERAS_FILE, check_exports, export_model
 from results.card import write_card
 from results.evaluation import final_rows, read_predictions
@@ -41,7 +42,8 @@ def export(
     Raises:
         ResourceError: If an export does not load or predicts something else.
     """
-    with study.lock():
+    prepare_devices()
+    with study.lock(), memory_errors():
         data = reopen_data(study, study.manifest())
         manifest, folder = study.manifest(), study.best_path
         progress.note("Exporting, and loading each export in a fresh process ...")

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from datasets.batches import subset_of
 from datasets.folders import ImageFolder, LabelledImage
 from datasets.splits import DEFAULT_SHARES, SplitRow, split_images
-from models.base import BaseWeights
+from models.base import load_weights
 from models.devices import memory_errors, prepare_devices
 from models.features import FeatureStore
 from models.learner import Network
@@ -28,7 +28,7 @@ RANDOM, BY_PICTURE = "random", "by picture"
 
 
 def probe_leakage(
-    options: SearchOptions, weights: BaseWeights, seeds: Sequence[int], progress: Progress
+    options: SearchOptions, seeds: Sequence[int], progress: Progress
 ) -> list[ProbeRun]:
     """Trains a logistic regression on frozen features under both kinds of split.
 
@@ -37,7 +37,6 @@ def probe_leakage(
 
     Args:
         options: `data` (one folder), image size and precision.
-        weights: The base's.
         seeds: One split of each kind for each.
         progress: Told of the passes over the images.
 
@@ -48,7 +47,7 @@ def probe_leakage(
     folder = read_images({"": Path(options.data[0])}, progress)
     grouping = group_folder(folder, options, progress)
     images = grouping.without_conflicts(folder)
-    features = _pooled(folder, images, options, weights, progress)
+    features = _pooled(folder, images, options, progress)
     place = {image.file: number for number, image in enumerate(images)}
     labels = np.array([image.label for image in images])
     groups = np.array([grouping.groups[image.sha256] for image in images])
@@ -70,13 +69,12 @@ def _pooled(
     folder: ImageFolder,
     images: Sequence[LabelledImage],
     options: SearchOptions,
-    weights: BaseWeights,
     progress: Progress,
 ) -> NDArray[np.float32]:
     """The plain images' pooled features, (images, 512), kept in the cache."""
     rows = [SplitRow(i.file, i.label, "all", "", i.sha256) for i in images]
     network = Network(
-        weights,
+        load_weights(options.weights, seed=options.seed),
         size=options.image_size,
         classes=len(folder.classes),
         precision=choose_precision(options.precision),

@@ -26,7 +26,6 @@ def leakage_command(
 
     import_tensorflow()
 
-    from models.base import load_weights
     from results.leakage import leakage_table
     from search.leakage import probe_leakage
     from search.options import SearchOptions
@@ -34,6 +33,5 @@ def leakage_command(
 
     options = SearchOptions(data=(str(folder),), image_size=image_size, precision=precision)
     with Display() as display:
-        weights = load_weights(options.weights, seed=options.seed)
-        runs = probe_leakage(options, weights, range(1, seeds + 1), display)
+        runs = probe_leakage(options, range(1, seeds + 1), display)
     print_frame(leakage_table(runs), format, f"Errors of a linear probe on {folder}")

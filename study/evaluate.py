@@ -18,7 +18,7 @@ def evaluate_command(
 ) -> None:
     """Test a retrained model on photographs from elsewhere.
 
-    Pictures that the study trained or validated on, and copies of them, are left out.
+    Pictures that the study has, and copies of them, are left out.
 
     Example: study evaluate first --data bridges --map Cracked=Positive --map Sound=Negative
     """

@@ -25,4 +25,8 @@ def open_model(name: str | None) -> "tuple[StudyFolder, list[str]]":
         study = open_study(RUNS, name)
     metrics = study.required_metrics()
     import_tensorflow()
+
+    from models.devices import prepare_devices
+
+    prepare_devices()
     return study, list(metrics["test"]["classes"])

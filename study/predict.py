@@ -56,6 +56,7 @@ def predict_command(
     threshold = _threshold(found, classes, threshold, recall)
 
     from models.classifier import Classifier
+    from models.devices import memory_errors
     from models.export import KERAS_FILE
     from search.prediction import expand, predict_files
 
@@ -64,7 +65,8 @@ def predict_command(
     if explain is not None:
         rows = _explained(rows, classifier, classes, explain)
     counts: Counter[bool] = Counter()
-    _print(_counted(rows, counts), classes, format)
+    with memory_errors():
+        _print(_counted(rows, counts), classes, format)
     _tell_of_faults(counts)
 
 

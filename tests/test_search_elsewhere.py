@@ -60,20 +60,18 @@ def test_another_folder_gets_the_tables_of_best_and_a_row_in_compare(
     assert json.loads(capsys.readouterr().out)[0][column] == row[column]
 
 
-def test_the_study_s_own_test_images_get_the_scores_of_best_again(
-    study: StudyFolder, whole: Search
+def test_the_study_s_own_images_are_left_out_and_the_test_stays_closed(
+    study: StudyFolder, other: Path
 ) -> None:
-    told = Recorder()
     images = Path(study.manifest()["data"][""])
-    metrics = evaluate_elsewhere(study, images, {}, told)
-    rows = read_split(study.split_path)
-    assert metrics["left_out"] == sum(row.subset != "test" for row in rows)
-    assert metrics["test"]["images"] == sum(row.subset == "test" for row in rows)
-    best = study.metrics()
-    assert best is not None
-    assert metrics["test"]["accuracy"] == best["test"]["accuracy"]
-    assert metrics["test"]["loss"] == pytest.approx(best["test"]["loss"], rel=1e-4)
-    assert "are left out: the study trained or validated" in told.notes[-1]
+    with pytest.raises(DataError, match=r"nothing in .* is new to study small"):
+        evaluate_elsewhere(study, images, {}, Recorder())
+    tested = next(row for row in read_split(study.split_path) if row.subset == "test")
+    shutil.copy(images / tested.file, other / "Sound" / "tested.jpg")
+    told = Recorder()
+    metrics = evaluate_elsewhere(study, other, MAPPED, told)
+    assert (metrics["left_out"], metrics["test"]["images"]) == (1, 28)
+    assert "1 of 29 images are left out: the study has the same pictures." in told.notes
 
 
 def test_a_turned_copy_of_a_training_image_is_not_tested(study: StudyFolder, other: Path) -> None:

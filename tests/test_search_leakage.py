@@ -4,7 +4,6 @@ import pytest
 from PIL import Image
 from small_study import Recorder, draw_images
 
-from models.base import load_weights
 from results.leakage import ProbeRun, leakage_table
 from results.statistics import mean_interval
 from search.leakage import BY_PICTURE, RANDOM, probe_leakage
@@ -17,7 +16,7 @@ def test_a_probe_meets_copies_under_a_random_split_alone(tmp_path: Path) -> None
         Image.open(path).transpose(Image.Transpose.ROTATE_180).save(path.with_stem(f"t{path.stem}"))
     options = SearchOptions(data=(str(images),), image_size=32, precision="float32")
     told = Recorder()
-    runs = probe_leakage(options, load_weights("bundled", seed=1), [1, 2], told)
+    runs = probe_leakage(options, [1, 2], told)
     assert [(run.split, run.seed) for run in runs] == [
         (RANDOM, 1),
         (BY_PICTURE, 1),
@@ -27,7 +26,7 @@ def test_a_probe_meets_copies_under_a_random_split_alone(tmp_path: Path) -> None
     for run in runs:
         assert 0 <= run.errors <= run.test_images
         assert (run.with_copy > 0) == (run.split == RANDOM)
-    again = probe_leakage(options, load_weights("bundled", seed=1), [1, 2], told)
+    again = probe_leakage(options, [1, 2], told)
     assert again == runs
 
 

@@ -145,13 +145,14 @@ def test_a_threshold_finds_the_part_that_was_asked_for_and_not_more_than_needed(
     truth = ["B"] * 5 + ["A"] * 3
     table = pd.DataFrame({"class": truth, "stage": "kept", "p_B": p})
     for recall, value, alarms in (
-        (1, 0.5, 1 / 3),
-        (0.8, 0.6, 1 / 3),
-        (0.6, 0.7, 0),
-        (0.01, 0.9, 0),
+        (1, 0.35, 1 / 3),  # halfway to the next below, which is 0.2
+        (0.8, 0.55, 1 / 3),
+        (0.6, 0.675, 0),
+        (0.01, 0.85, 0),
+        (1e-12, 0.85, 0),
     ):
         found = threshold_for_recall(table, ["A", "B"], recall)
-        assert found.value == value
+        assert found.value == pytest.approx(value)
         assert found.recall >= recall
         assert found.false_alarms == pytest.approx(alarms)
         assert found.images == 5
