@@ -15,7 +15,7 @@ def cache_sizes() -> dict[str, int]:
 
 
 def clear() -> int:
-    """Removes everything; a search that is running keeps the files it has opened.
+    """Removes everything; a search that is running ends, and can be resumed.
 
     Returns:
         Bytes that were there.

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from datasets.errors import DataError, UsageError
-from datasets.folders import LabelledImage
+from datasets.folders import ImageFolder, LabelledImage, root_of
 
 BY_PREFIX = "prefix"
 
@@ -50,11 +50,11 @@ def conflicting_groups(
     return sorted(m for m in members.values() if len({image.label for image in m}) > 1)
 
 
-def links_by_name(images: Sequence[LabelledImage], split_by: str) -> list[list[str]]:
+def links_by_name(folder: ImageFolder, split_by: str) -> list[list[str]]:
     """Contents that belong together by their files' names or by a list of the user's.
 
     Args:
-        images: All images.
+        folder: All images; of several folders, each has prefixes of its own.
         split_by: `prefix`, the part of a file's name before its first dash (in SDNET2018 the
             source photograph), or a CSV file with the columns `file` and `group`.
 
@@ -66,17 +66,21 @@ def links_by_name(images: Sequence[LabelledImage], split_by: str) -> list[list[s
         DataError: If the CSV file does not name every image.
     """
     by_prefix = split_by == BY_PREFIX
-    group_of = _prefixes(images) if by_prefix else _read_groups(Path(split_by), images)
+    group_of = _prefixes(folder) if by_prefix else _read_groups(Path(split_by), folder.images)
     links: dict[str, list[str]] = defaultdict(list)
-    for image in images:
+    for image in folder.images:
         links[group_of[image.file]].append(image.sha256)
     return list(links.values())
 
 
-def _prefixes(images: Sequence[LabelledImage]) -> Mapping[str, str]:
+def _prefixes(folder: ImageFolder) -> Mapping[str, str]:
+    images = folder.images
     parts = {image.file: PurePosixPath(image.file).name.partition("-") for image in images}
     if any(dash for _, dash, _ in parts.values()):
-        return {file: prefix for file, (prefix, _, _) in parts.items()}
+        return {
+            file: f"{root_of(folder.roots, file)}/{prefix}"
+            for file, (prefix, _, _) in parts.items()
+        }
     raise UsageError(
         "--split-by prefix finds no prefix.",
         f"Expected names such as 7001-12.jpg; received e.g. {images[0].file}.",

@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from io import FileIO
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -142,11 +143,21 @@ class FeatureStore:
         """Reads the features of some images: (images, *cut shape)."""
         rows = np.empty((len(order), *cut_shape(cut, self.network.size)), np.float16)
         # Not mapped: a map's pages count as this process's memory, up to all features there are.
-        with self.path(view, cut).open("rb", buffering=0) as file:
+        with self._opened(view, cut) as file:
             for row, number in zip(rows, order, strict=True):
                 file.seek((int(number) - len(self.subset)) * row.nbytes, os.SEEK_END)
                 file.readinto(row)
         return rows
+
+    def _opened(self, view: int, cut: str) -> FileIO:
+        try:
+            return self.path(view, cut).open("rb", buffering=0)
+        except FileNotFoundError as error:
+            raise ResourceError(
+                "the stored features have gone.",
+                f"Expected {error.filename}; the cache was cleared since it was written.",
+                "the same command again, a search with --resume.",
+            ) from error
 
     def compute(self, view: int, *, on_images: Callable[[int], None] = lambda n: None) -> None:
         """Computes what is missing of one view in one pass over the images.

@@ -42,7 +42,7 @@ def group_folder(folder: ImageFolder, options: SearchOptions, progress: Progress
         [" and ".join(image.file for image in conflict) for conflict in conflicts],
     )
     if options.split_by:
-        links += links_by_name(folder.images, options.split_by)
+        links += links_by_name(folder, options.split_by)
     groups = group_images(folder.images, links)
     return Grouping(groups, [] if options.keep_conflicts else conflicts)
 

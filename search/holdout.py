@@ -29,7 +29,7 @@ def place_others(
         One row per image, sorted by file.
 
     Raises:
-        DataError: If a class has no image to validate on.
+        DataError: If a class has no image to validate on, or nothing is left to hold out.
     """
     placed = list(rows)
     if validating:
@@ -44,7 +44,14 @@ def place_others(
                 "Expected pictures of every class that are not among the study's own.",
                 "another folder.",
             )
-    return sorted([*placed, *_unknown(held_out, HELD_OUT, placed, groups, progress)])
+    new = _unknown(held_out, HELD_OUT, placed, groups, progress)
+    if held_out and not new:
+        raise DataError(
+            "--hold-out leaves no image to test on.",
+            "Expected pictures that are not among the study's own; found none.",
+            "another folder.",
+        )
+    return sorted([*placed, *new])
 
 
 def _trained_on(row: SplitRow) -> SplitRow:

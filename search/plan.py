@@ -26,6 +26,7 @@ class SearchPlan(NamedTuple):
     features: FeaturePlan
     passes: int  # images to be taken through the frozen part
     rates: Rates
+    spent: float  # seconds that reading the images and looking for copies have taken
 
     @property
     def feature_seconds(self) -> float:
@@ -55,29 +56,35 @@ class SearchPlan(NamedTuple):
     @property
     def search_seconds(self) -> float:
         """About how long all trials take."""
+        return sum(self._shares())
+
+    def _shares(self) -> list[float]:
+        """Each trial's seconds, with its part of what all of them compile."""
         once = sum(self.rates.compiling.values()) / len(self.rates.compiling)
-        compiling = once * min(self.structures, len(self.left))
-        return compiling + sum(self.trial_seconds(*trial) for trial in self.left)
+        compiling = once * min(self.structures / max(len(self.left), 1), 1)
+        return [compiling + self.trial_seconds(*trial) for trial in self.left]
 
     def require_features_within(self, seconds: float) -> None:
         """Refuses a time budget in which no trial would begin.
 
         Raises:
-            UsageError: If the passes alone take longer.
+            UsageError: If the passes alone take longer than what is left of it.
         """
-        if self.feature_seconds > seconds:
+        if self.passes and self.spent + self.feature_seconds > seconds:
             raise UsageError(
                 f"--time-budget {duration(seconds)} is too short.",
-                f"Expected more than the {duration(self.feature_seconds)} of "
-                f"{self.passes:,} passes through VGG16, before which no trial begins.",
+                f"Expected more than {duration(self.spent)} of reading and "
+                f"{duration(self.feature_seconds)} of {self.passes:,} passes through VGG16, before "
+                "which no trial begins.",
                 "--search-images N, fewer --views, or a longer --time-budget.",
             )
 
     def trials_within(self, seconds: float) -> list[Rehearsed]:
-        """The trials that a time holds, in their order."""
-        ends = accumulate(self.trial_seconds(*trial) for trial in self.left)
-        left = seconds - self.feature_seconds
-        return [trial for trial, end in zip(self.left, ends, strict=True) if end <= left]
+        """The trials that a time holds, in their order; the first is always finished."""
+        left = seconds - self.spent - self.feature_seconds
+        ends = accumulate(self._shares())
+        within = [trial for trial, end in zip(self.left, ends, strict=True) if end <= left]
+        return within or self.left[:1]
 
 
 def structures_of(options: SearchOptions) -> int:
@@ -95,11 +102,11 @@ def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
         describe_features(plan.features),
         f"Time: {_parts(plan)}.",
     ]
-    if budget is not None and plan.seconds > budget:
+    if budget is not None and plan.spent + plan.seconds > budget:
         within = plan.trials_within(budget)
         lines.append(
             f"--time-budget {duration(budget)} holds about {len(within)} of {trials} trials, "
-            f"up to {max((trial.epochs for trial in within), default=0)} epochs."
+            f"up to {max(trial.epochs for trial in within)} epochs."
         )
     return lines
 

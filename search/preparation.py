@@ -1,5 +1,6 @@
 """What all trials of a search share: the network, the frozen features, and what they will cost."""
 
+import time
 from collections.abc import Sequence
 
 from models.base import BaseWeights, load_weights
@@ -30,6 +31,7 @@ class Preparation:
         devices: From `prepare_devices`, which comes before anything is computed.
         precision: The one the study began with; None chooses.
         records: Trials of an earlier run.
+        began: `time.monotonic()` when the images began to be read.
     """
 
     def __init__(
@@ -41,9 +43,10 @@ class Preparation:
         devices: str,
         precision: str | None,
         records: Sequence[TrialRecord],
+        began: float,
     ) -> None:
         self.options, self.data, self.weights, self.records = options, data, weights, records
-        self.devices = devices
+        self.devices, self.began = devices, began
         self.precision = choose_precision(precision or options.precision)
         self.network = Network(
             weights,
@@ -67,6 +70,7 @@ class Preparation:
 
     def plan(self) -> SearchPlan:
         """Times a few batches and says what is left to be done."""
+        spent = time.monotonic() - self.began
         passes = sum(
             len(store.subset)
             for store, views in zip(self.stores, self.views, strict=True)
@@ -92,6 +96,7 @@ class Preparation:
             features=self.features,
             passes=passes,
             rates=rates,
+            spent=spent,
         )
 
     def compute_features(self, progress: Progress) -> tuple[FeatureSource, FeatureSource]:
@@ -111,7 +116,7 @@ def prepare(
     Raises:
         StudyError: If the images or the weights cannot be used.
     """
-    devices = prepare_devices()
+    began, devices = time.monotonic(), prepare_devices()
     data = load_data(options, study, progress)
     return Preparation(
         options,
@@ -120,6 +125,7 @@ def prepare(
         devices=devices,
         precision=study.manifest().get("precision") if resume else None,
         records=study.trials() if resume else [],
+        began=began,
     )
 
 

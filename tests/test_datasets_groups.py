@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import DataError, UsageError
-from datasets.folders import LabelledImage
+from datasets.folders import ImageFolder, LabelledImage
 from datasets.groups import conflicting_groups, group_images, links_by_name
 
 IMAGES = [
@@ -12,8 +12,13 @@ IMAGES = [
 ]
 
 
+def folder_of(images: list[LabelledImage], *sources: str) -> ImageFolder:
+    roots = {source: Path("/photographs") / source for source in sources or ("",)}
+    return ImageFolder(roots, ["A", "B"], images, [])
+
+
 def grouped(split_by: str) -> list[set[str]]:
-    groups = group_images(IMAGES, links_by_name(IMAGES, split_by))
+    groups = group_images(IMAGES, links_by_name(folder_of(IMAGES), split_by))
     return sorted({i.file for i in IMAGES if groups[i.sha256] == g} for g in set(groups.values()))
 
 
@@ -55,7 +60,13 @@ def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_names_without_a_dash_have_no_prefix() -> None:
     images = [LabelledImage("A/0.jpg", "A", "0"), LabelledImage("B/1.jpg", "B", "1")]
     with pytest.raises(UsageError, match=r"finds no prefix.\n.*A/0\.jpg"):
-        links_by_name(images, "prefix")
+        links_by_name(folder_of(images), "prefix")
+
+
+def test_one_prefix_in_two_folders_is_two_groups() -> None:
+    files = ("east/A/7-1.jpg", "east/B/7-2.jpg", "west/A/7-1.jpg")
+    images = [LabelledImage(file, file[5], str(n)) for n, file in enumerate(files)]
+    assert links_by_name(folder_of(images, "east", "west"), "prefix") == [["0", "1"], ["2"]]
 
 
 def test_one_picture_under_two_labels_is_a_conflict_and_its_copies_with_it() -> None:

@@ -1,5 +1,6 @@
 """Stored features: what they equal, what they depend on, and that they survive a kill."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,3 +200,13 @@ def test_the_image_itself_is_never_cached() -> None:
     plan = plan_features(["pooled", "image"], train=1, validation=1, size=32, views=1, budget_gb=9)
     assert plan.cuts == ("pooled",)
     assert plan.reason == ""
+
+
+def test_features_that_were_cleared_meanwhile_are_named(
+    network: Network, subsets: dict[str, Subset], own_cache: Path
+) -> None:
+    store = FeatureStore(network, subsets["test"], ("pooled",))
+    store.compute(0)
+    shutil.rmtree(own_cache)
+    with pytest.raises(ResourceError, match="the stored features have gone"):
+        store.rows(0, "pooled", np.arange(2))

@@ -18,13 +18,18 @@ from study.app import run
 CLASSES = ["A", "B"]
 
 
-def study_of(name: str, right: list[bool], *, first: int = 0, prefix: str = "") -> StudyFolder:
-    """A study that classifies image n rightly if `right[n]`; truth alternates."""
+def study_of(
+    name: str, right: list[bool], *, first: int = 0, prefix: str = "", copies: int = 1
+) -> StudyFolder:
+    """A study that classifies image n rightly if `right[n]`; truth alternates.
+
+    So many images each make a group.
+    """
     study = StudyFolder(Path("runs") / name)
     files = [f"{prefix}{CLASSES[n % 2]}/{n}.jpg" for n in range(len(right))]
     truth = [CLASSES[n % 2] for n in range(len(right))]
     rows = [
-        SplitRow(file, label, "test", f"{first + n}", f"{first + n:064}")
+        SplitRow(file, label, "test", f"{first + n // copies}", f"{first + n:064}")
         for n, (file, label) in enumerate(zip(files, truth, strict=True))
     ]
     write_split(study.split_path, rows)
@@ -61,6 +66,30 @@ def test_the_exact_test_and_the_interval_are_of_the_images_that_one_alone_has_ri
     assert paired_table([a, b]).equals(paired_table([a, b]))
 
 
+def test_copies_of_one_picture_are_one_piece_of_evidence() -> None:
+    # Five pictures of two files each; the first model has all, the second misses two pictures.
+    a = study_of("a", [True] * 10, copies=2)
+    b = study_of("b", [True] * 6 + [False] * 4, copies=2)
+    (row,) = paired_table([a, b]).to_dict("records")
+    assert (row["images"], row["groups"], row["only_first_right"]) == (10, 5, 4)
+    assert row["p_value"] == pytest.approx(2 / 2**2)  # two throws, not four
+    alone = paired_table([study_of("a", [True] * 10), study_of("b", [True] * 6 + [False] * 4)])
+    assert row["difference"] == alone["difference"].item() == pytest.approx(0.4)
+    wider = row["difference_high"] - row["difference_low"]
+    assert wider > (alone["difference_high"] - alone["difference_low"]).item()
+
+
+def test_byte_identical_files_that_one_study_alone_has_make_no_pair() -> None:
+    a, b = study_of("a", [True] * 6), study_of("b", [True] * 6)
+    text = a.split_path.read_text(encoding="utf-8")
+    a.split_path.write_text(text.replace(f"{5:064}", f"{4:064}"), encoding="utf-8")
+    rows = b.split_path.read_text(encoding="utf-8").replace(f"{5:064}", f"{4:064}")
+    b.split_path.write_text("".join(rows.splitlines(keepends=True)[:-1]), encoding="utf-8")
+    table = pd.read_csv(b.predictions_path, dtype=str)
+    write_text(b.predictions_path, table[table["file"] != "B/5.jpg"].to_csv(index=False))
+    assert paired_table([a, b]).empty
+
+
 def test_models_that_agree_on_every_image_do_not_differ() -> None:
     rows = paired_table([study_of("a", [True, False] * 5), study_of("b", [True, False] * 5)])
     (row,) = rows.to_dict("records")
@@ -83,7 +112,7 @@ def test_compare_prints_pairs_below_its_table_or_alone(capsys: pytest.CaptureFix
     out, _ = capsys.readouterr()
     assert "Paired tests" in out
     assert "val_loss" not in out
-    assert run(["compare", "a", "b", "--paired", "--format", "json"]) == ExitCode.OK
+    assert run(["compare", "a", "b", "--table", "paired", "--format", "json"]) == ExitCode.OK
     (row,) = json.loads(capsys.readouterr().out)
     assert row["p_value"] == 1
     assert run(["compare", "a", "b", "--only-changed", "-f", "json"]) == ExitCode.OK

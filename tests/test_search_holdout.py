@@ -101,6 +101,9 @@ def test_pictures_that_the_study_has_are_left_out_of_other_folders(
         shutil.copytree(a, tmp_path / "same")
         again = small_options(a, validate_on=str(tmp_path / "same"))
         load_data(again, StudyFolder(tmp_path / "s"), told)
+    with pytest.raises(DataError, match="--hold-out leaves no image to test on"):
+        again = small_options(a, hold_out=(str(tmp_path / "same"),))
+        load_data(again, StudyFolder(tmp_path / "s"), told)
 
 
 def test_folders_of_one_name_are_told_apart_and_one_named_twice_is_refused() -> None:

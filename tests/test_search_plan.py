@@ -22,7 +22,7 @@ RATES = Rates(
 LEFT = [Rehearsed(4, depth) for depth in (0, 3, 0, 3, None, None)] + [Rehearsed(10, None)] * 2
 
 
-def made_plan(left: list[Rehearsed]) -> SearchPlan:
+def made_plan(left: list[Rehearsed], *, spent: float = 0.0) -> SearchPlan:
     features = FeaturePlan(("pooled", "block4_pool"), 5, 10**9, "")
     return SearchPlan(
         left=left,
@@ -34,6 +34,7 @@ def made_plan(left: list[Rehearsed]) -> SearchPlan:
         features=features,
         passes=520,
         rates=RATES,
+        spent=spent,
     )
 
 
@@ -50,12 +51,16 @@ def test_the_times_follow_from_what_was_timed() -> None:
 def test_a_budget_holds_the_trials_that_fit_in_their_order() -> None:
     plan = made_plan(LEFT)
     assert plan.trials_within(1000) == LEFT
-    assert plan.trials_within(52 + 6 * 2.2 + 6) == LEFT[:7]
-    assert plan.trials_within(52 + 5) == LEFT[:3]
-    assert plan.trials_within(10) == []
-    told = describe_plan(plan, budget=52 + 5)[-1]
-    assert told == "--time-budget 57 s holds about 3 of 8 trials, up to 4 epochs."
+    # One second of compiling each: 1, 5.4, 1, 5.4, 3.2, 3.2, 6.5 and 6.5 s.
+    assert plan.trials_within(52 + 25.8) == LEFT[:7]
+    assert plan.trials_within(52 + 8) == LEFT[:3]
+    assert made_plan(LEFT, spent=3).trials_within(52 + 8) == LEFT[:1]
+    assert plan.trials_within(10) == LEFT[:1]  # one is always finished
+    told = describe_plan(plan, budget=52 + 8)[-1]
+    assert told == "--time-budget 1 min 00 s holds about 3 of 8 trials, up to 4 epochs."
     assert not any("--time-budget" in line for line in describe_plan(plan, budget=1000))
+    just_short = describe_plan(plan, budget=plan.seconds - 1)[-1]
+    assert "holds about 7 of 8 trials" in just_short
 
 
 def test_a_rehearsal_asks_for_what_the_search_will_ask_for(whole: Search) -> None:
@@ -130,6 +135,8 @@ def test_a_budget_in_which_no_trial_would_begin_is_refused(
     assert "44 passes" in caught.value.expected
     assert not study.path.exists()
     made_plan(LEFT).require_features_within(53)
+    with pytest.raises(UsageError, match="Expected more than 2 s of reading"):
+        made_plan(LEFT, spent=2).require_features_within(53)
 
 
 def test_a_trial_in_which_the_time_ends_is_dropped_whole(slabs: Path, tmp_path: Path) -> None:
