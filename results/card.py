@@ -5,9 +5,11 @@ from pathlib import PurePath
 from typing import Any
 
 from datasets.files import write_text
+from datasets.splits import read_split
 from results.evaluation import STAGE_NAMES
 from results.folder import StudyFolder
 from results.formats import duration, markdown_table
+from results.statistics import dependence
 from results.tables import is_sample
 from results.templating import templates
 
@@ -20,7 +22,13 @@ def write_card(study: StudyFolder) -> None:
     Raises:
         StudyStateError: If a file of the study is damaged.
     """
-    card = model_card(study.manifest(), study.metrics() or {}, study.evaluations())
+    card = model_card(
+        study.manifest(),
+        study.metrics() or {},
+        study.evaluations(),
+        trials=len(study.trials()),
+        groups=[row.group for row in read_split(study.split_path) if row.subset == "test"],
+    )
     write_text(study.card_path, card)
 
 
@@ -28,6 +36,9 @@ def model_card(
     manifest: Mapping[str, Any],
     metrics: Mapping[str, Any],
     evaluations: Sequence[Mapping[str, Any]] = (),
+    *,
+    trials: int | None = None,
+    groups: Sequence[str] = (),
 ) -> str:
     """The model card in Markdown.
 
@@ -39,6 +50,8 @@ def model_card(
             are told if they are there, and so is test_opened, the times at which the test
             split was opened.
         evaluations: What `study evaluate` found on other folders.
+        trials: How many the search has run; None tells what was planned.
+        groups: Each test image's group.
 
     Returns:
         Markdown text for any number of classes.
@@ -61,6 +74,8 @@ def model_card(
             manifest=manifest,
             metrics=metrics,
             groups=manifest.get("groups"),
+            trials=trials or manifest.get("planned_trials"),
+            dependence=dependence(groups),
             trial=metrics.get("trial"),
             settings={key.replace("_", " "): _number(value) for key, value in settings.items()},
             # One epoch is all phase 1's, whatever the depth.

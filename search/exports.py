@@ -55,7 +55,8 @@ def export(
             for path in made:
                 shutil.rmtree(folder / path.name, ignore_errors=True)
                 path.replace(folder / path.name)
-        metrics = metrics | {"exports": differences}
+        # Exports of an earlier call stay, and what was found of them.
+        metrics = metrics | {"exports": metrics.get("exports", {}) | differences}
         illustrate(study, data, manifest["features"]["views"])
         curve = [EpochRecord(**epoch) for epoch in metrics["curve"]]
         curves = collect_learning_curves(curve, selected=metrics["selected_epoch"])

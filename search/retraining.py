@@ -85,6 +85,7 @@ class Retraining:
         progress: Told of everything.
         epochs: Of both phases together; None is the search's own.
         fast: Whether to train on the search's stored views.
+        trial: Which one; None is the best of the top rung.
         weights: Where the base starts from; None is the study's own weights.
     """
 
@@ -96,12 +97,15 @@ class Retraining:
         *,
         epochs: int | None,
         fast: bool,
+        trial: str | None = None,
         weights: str | None = None,
     ) -> None:
         self.study, self.manifest, self.progress = study, manifest, progress
         self.options = SearchOptions.from_json(manifest["options"])
         self.classes: list[str] = manifest["classes"]
-        self.trial = best_trial(study.trials(), self.options.objective)
+        records = study.trials()
+        known = {record.trial: record for record in records}
+        self.trial = known[trial] if trial else best_trial(records, self.options.objective)
         self.configuration = configuration_of(self.trial.settings)
         self.epochs = epochs or self.options.max_epochs
         self.fast = fast

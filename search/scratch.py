@@ -1,4 +1,7 @@
-"""The retrained recipe once more from random weights: what transfer learning was worth."""
+"""The retrained recipe once more from random weights: what transfer learning was worth.
+
+It is the same recipe, so the convolutions that it freezes stay as they were drawn.
+"""
 
 import time
 from dataclasses import asdict
@@ -13,7 +16,7 @@ from search.retraining import STORED_VIEWS, Retraining
 
 
 def train_from_scratch(study: StudyFolder, progress: Progress) -> None:
-    """Trains the best trial's recipe on the same images with the base at random weights.
+    """Trains the retrained trial's recipe on the same images with the base at random weights.
 
     Only its curve is kept, `best/scratch.json`: it is compared on the validation images, and
     the test split stays closed.
@@ -33,10 +36,12 @@ def train_from_scratch(study: StudyFolder, progress: Progress) -> None:
             progress,
             epochs=metrics["epochs"],
             fast=metrics["trained_on"] == STORED_VIEWS,
+            trial=metrics["trial"],
             weights="none",
         )
         outcome = job.train()
         content = {
+            "trial": metrics["trial"],
             "weights": "none",
             "epochs": job.epochs,
             "trained_on": metrics["trained_on"],

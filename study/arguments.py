@@ -24,3 +24,9 @@ ModelOption = Annotated[
         autocompletion=complete_studies,
     ),
 ]
+
+
+def typed(context: typer.Context, option: str) -> bool:
+    """Whether an option was given on the command line, be it with its default value."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"

@@ -26,7 +26,7 @@ def baseline_command(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="none trains from scratch.", show_default="those of the study"),
+        typer.Option(help="none starts from random weights.", show_default="those of the study"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study --name.")] = False,
     overwrite: Annotated[

@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.arguments import StudyArgument
+from study.arguments import StudyArgument, typed
 
 if TYPE_CHECKING:
     from results.folder import StudyFolder
+    from study.display import Display
 
 
 def best_command(
+    context: typer.Context,
     name: StudyArgument = None,
     epochs: Annotated[
         int | None,
@@ -45,7 +47,9 @@ def best_command(
     from study.quiet import import_tensorflow
 
     study = open_study(RUNS, name)
-    formats = format.split(",")
+    formats = [name.strip() for name in format.split(",")]
+    if not export and typed(context, "format"):
+        raise UsageError("--format is of exports.", "Expected --export beside it; found none.")
     if export:
         import_tensorflow()
         from models.export import require_exporters
@@ -67,6 +71,7 @@ def best_command(
             metrics = train_again(study, display, epochs=epochs, fast=fast)
         else:
             display.note(f"Study {study.name}: the stored result; --retrain does it anew.")
+            _note_better(study, metrics, display)
         if scratch and (retrain or not study.scratch_path.exists()):
             import_tensorflow()
             from search.scratch import train_from_scratch
@@ -86,7 +91,21 @@ def best_command(
     _print_metrics(study, metrics)
 
 
+def _note_better(study: "StudyFolder", metrics: dict[str, Any], display: "Display") -> None:
+    """A search that was resumed after its time budget may have found a better trial since."""
+    from results.trials import best_trial
+
+    best = best_trial(study.trials(), study.manifest()["options"]["objective"])
+    if best.trial != metrics["trial"]:
+        display.note(
+            f"It is that of trial {metrics['trial']}; since then the search has found trial "
+            f"{best.trial} to be better."
+        )
+
+
 def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
+    from datasets.splits import read_split
+    from results.statistics import dependence
     from study.display import describe
     from study.scores import print_scores, print_sources
 
@@ -95,6 +114,9 @@ def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
     typer.echo(f"kept epoch {metrics['selected_epoch']}.\n")
     print_scores(metrics["test"])
     print_sources(metrics.get("by_source", []))
+    groups = [row.group for row in read_split(study.split_path) if row.subset == "test"]
+    if caution := dependence(groups):
+        typer.echo(caution)
     if study.manifest().get("groups") is None:
         typer.echo("Split by file: tested pictures may have a copy that was trained on.")
     opened = len(metrics["test_opened"])

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from study.arguments import typed
+
 if TYPE_CHECKING:
     from results.folder import StudyFolder
     from results.records import TrialRecord
@@ -181,15 +183,15 @@ def _resumed(
     stored = SearchOptions.from_json(study.manifest()["options"])
     changed = []
     for key, value in given.items():
-        source = context.get_parameter_source(key)
-        typed = source is not None and source.name == "COMMANDLINE"
-        if typed and key == "space":
+        if not typed(context, key):
+            continue
+        if key == "space":
             changed += [
                 f"--space, {name}: was {stored.space[name]}, now {dimension}"
                 for name, dimension in value.items()
                 if dimension != stored.space[name]
             ]
-        elif typed and getattr(stored, key) != value:
+        elif getattr(stored, key) != value:
             option = f"--{key.replace('_', '-')}"
             changed.append(f"{option}: was {getattr(stored, key)}, now {value}")
     if changed:
@@ -215,6 +217,7 @@ def run_study(
     Raises:
         StudyError: If the data, the disk or the search itself forbids it.
     """
+    from datasets.errors import StudyStateError
     from search.runner import run_search
     from study.display import Display
 
@@ -230,6 +233,8 @@ def run_study(
                 time_budget=time_budget,
                 tensorboard=tensorboard,
             )
+        except StudyStateError:
+            raise  # nothing was begun: another process has it, or it is another study
         except BaseException:
             # Whatever stopped it: what was finished is kept.
             if study.manifest_path.exists() and study.manifest()["state"] != "finished":

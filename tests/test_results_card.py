@@ -20,7 +20,7 @@ MANIFEST: dict[str, Any] = {
         "objective": "val_loss",
         "image_size": 96,
         "seed": 7,
-        "weights": "imagenet",
+        "weights": "bundled",
     },
     "images": {"train": 700, "validation": 150, "test": 150},
     "fingerprint": "ab" * 32,
@@ -76,6 +76,21 @@ def test_the_card_says_whether_near_duplicates_were_kept_together() -> None:
 def test_a_model_from_random_weights_does_not_claim_imagenet() -> None:
     options = {**MANIFEST["options"], "weights": "none"}
     assert "CC BY" not in model_card({**MANIFEST, "options": options}, metrics(2))
+    own = {**MANIFEST["options"], "weights": "/mine/vgg16.weights.h5"}
+    card = model_card({**MANIFEST, "options": own}, metrics(2))
+    assert "CC BY" not in card
+    assert "weights\nin `/mine/vgg16.weights.h5`, which have a licence of their own" in card
+
+
+def test_the_card_counts_the_trials_that_were_run_and_says_what_ended_them() -> None:
+    card = model_card({**MANIFEST, "stopped": "time budget"}, metrics(2), trials=7)
+    assert "hyperband, 7 trials until the time budget was spent, up to 10 epochs" in card
+
+
+def test_the_card_says_where_copies_make_the_interval_too_narrow() -> None:
+    assert "a little too narrow" not in model_card(MANIFEST, metrics(2), groups=["a", "b", "c"])
+    card = model_card(MANIFEST, metrics(2), groups=["a", "b", "b"])
+    assert "- The 3 test images are of 2 groups" in card
 
 
 def test_a_manifest_with_the_bare_minimum_renders() -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -86,6 +87,7 @@ def reported(study: StudyFolder) -> None:
     assert {Image.open(path).size for path in shown} == {(320, 160)}
     page = (folder / "report.md").read_text()
     assert "Grad-CAM" in page
+    assert "of VGG16's 13 convolutions stay as they were drawn" in page
     assert page.count("Total params") == 2
     curve = pd.read_csv(folder / "figures" / "training-loss.csv")
     assert curve["val_loss_scratch"].notna().all()
@@ -126,6 +128,29 @@ class Interrupted(Recorder):
             if what == "predicting test":
                 raise KeyboardInterrupt
             yield done
+
+
+def test_a_better_trial_found_since_is_told_and_scratch_keeps_to_the_retrained_one(
+    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["best", "small", "--fast"]) == ExitCode.OK
+    metrics = study.metrics()
+    assert metrics is not None
+    best = next(record for record in study.trials() if record.trial == metrics["trial"])
+    study.write_trial(replace(best, trial="0099", score=0.0, metrics=best.metrics))
+    capsys.readouterr()
+    assert run(["best", "small", "--scratch"]) == ExitCode.OK
+    _, err = capsys.readouterr()
+    assert f"trial {metrics['trial']}; since then the search has found trial 0099" in err
+    assert json.loads(study.scratch_path.read_text())["trial"] == metrics["trial"]
+
+
+def test_a_format_without_an_export_is_refused(
+    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["best", "small", "--format", "onnx"]) == ExitCode.USAGE
+    assert "Expected --export beside it" in capsys.readouterr().err
+    assert study.metrics() is None
 
 
 def test_a_training_that_was_finished_is_not_done_again(study: StudyFolder) -> None:

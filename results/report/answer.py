@@ -5,6 +5,7 @@ from typing import Any
 from results.formats import duration
 from results.report.blocks import Paragraph, Section
 from results.report.facts import Facts, counted
+from results.statistics import dependence
 from results.tables import is_sample
 from results.trials import promotion_path, rank
 
@@ -111,9 +112,11 @@ def _cautions(facts: Facts) -> list[str]:
         )
     if facts.rows and manifest.get("groups") is None:
         cautions.append("Copies of a picture may have been both trained on and tested on.")
+    if facts.metrics is not None:
+        cautions.append(dependence([row.group for row in facts.rows if row.subset == "test"]))
     opened = len((facts.metrics or {}).get("test_opened", []))
     if opened > 1:
         cautions.append(
             f"The test images were opened {opened} times, so they are no longer unseen."
         )
-    return cautions
+    return [caution for caution in cautions if caution]

@@ -126,6 +126,12 @@ def _training(metrics: dict[str, Any], scratch: dict[str, Any] | None) -> Sectio
             else ", and with no layer to unfreeze there is no phase 2."
         )
     )
+    if scratch is not None:
+        frozen = 13 - metrics["settings"].get("unfreeze_depth", 0)
+        text += (
+            " The same recipe from random weights freezes what it freezes here: "
+            f"{frozen} of VGG16's 13 convolutions stay as they were drawn."
+        )
     table = (
         transfer_readings(numbers)
         if scratch is None
