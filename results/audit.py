@@ -1,6 +1,6 @@
 """The audit of a folder as figures, JSON, and a page with its pictures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ import pandas as pd
 
 from datasets.audit import Audit
 from results.templating import templates
-from results.thumbnails import data_uri, thumbnail
+from results.thumbnails import data_uri, spread, thumbnail
 
 THUMBNAIL = 112  # pixels
 MOST_PER_CLASS, MOST_PAIRS, MOST_CONFLICTS, MOST_OUTLIERS = 24, 60, 60, 24
@@ -92,7 +92,7 @@ def audit_page(audit: Audit, name: str, locate: Callable[[str], Path]) -> str:
         return Figure(data_uri(thumbnail(locate(file), THUMBNAIL)), caption or file)
 
     by_class = {
-        label: [figure(file, Path(file).name) for file in _spread(files, MOST_PER_CLASS)]
+        label: [figure(file, Path(file).name) for file in spread(files, MOST_PER_CLASS)]
         for label in audit.counts()
         if (files := [image.file for image in audit.images if image.label == label])
     }
@@ -131,8 +131,3 @@ def _counted(values: Any) -> dict[str, int]:
 def _listed(counts: Mapping[str, int], most: int = 3) -> str:
     shown = ", ".join(f"{name} ({count})" for name, count in list(counts.items())[:most])
     return f"{shown}, {len(counts) - most} more" if len(counts) > most else shown
-
-
-def _spread(files: Sequence[str], most: int) -> list[str]:
-    step = max(len(files) / most, 1)
-    return [files[int(number * step)] for number in range(min(most, len(files)))]

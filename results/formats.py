@@ -8,6 +8,13 @@ import pandas as pd
 
 from datasets.errors import UsageError
 
+# Short enough that a trial's line fits a terminal.
+_SHORT = {
+    "head_units": "units",
+    "unfreeze_depth": "depth",
+    "head_learning_rate": "head rate",
+    "fine_tune_learning_rate": "tune rate",
+}
 FORMATS = ("csv", "json", "markdown", "latex")
 
 
@@ -67,6 +74,14 @@ def readable(frame: pd.DataFrame, *, transposed: bool = False) -> pd.DataFrame:
     return turned.reset_index(drop=True)
 
 
+def describe(settings: Mapping[str, float | int]) -> str:
+    """Settings on one line, e.g. `units 128, dropout 0.21, depth 0, head rate 0.002`."""
+    return ", ".join(
+        f"{_SHORT.get(name, name)} {value if isinstance(value, int) else f'{value:.2g}'}"
+        for name, value in settings.items()
+    )
+
+
 def duration(seconds: float) -> str:
     """A time in words, e.g. "45 s", "2 min 05 s" or "3 h 07 min"."""
     whole = round(seconds)
@@ -82,8 +97,8 @@ def toml_value(dimension: Mapping[str, Any]) -> str:
     """The values of one hyperparameter, as study.json has them, in TOML."""
     if dimension["choices"]:
         return str(list(dimension["choices"]))
-    low, high, log = dimension["low"], dimension["high"], str(dimension["log"]).lower()
-    return f"{{ min = {low}, max = {high}, log = {log} }}"
+    log = ", log = true" if dimension["log"] else ""
+    return f"{{ min = {dimension['low']}, max = {dimension['high']}{log} }}"
 
 
 def _heading(column: str) -> str:

@@ -14,6 +14,8 @@ SETTINGS = (
     "head_learning_rate",
     "fine_tune_learning_rate",
 )
+# What a model was retrained on, as metrics.json says it.
+FRESH_VIEWS, STORED_VIEWS = "images, augmented anew every epoch", "stored views"
 
 
 @dataclass(frozen=True, kw_only=True)

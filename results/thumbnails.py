@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -22,6 +23,12 @@ def thumbnail(path: Path, size: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(decode_image(path, size)).save(file, "JPEG", quality=80)
     return file.getvalue()
+
+
+def spread(files: Sequence[str], most: int) -> list[str]:
+    """At most so many of the files, evenly spread over them."""
+    step = max(len(files) / most, 1)
+    return [files[int(number * step)] for number in range(min(most, len(files)))]
 
 
 def data_uri(content: bytes, kind: str = "image/jpeg") -> str:

@@ -23,6 +23,7 @@ from models.recipe import DivergedError, Outcome, train
 from models.sources import CountedSource, FeatureSource, ImageSource, Source
 from results.evaluation import evaluate, read_predictions
 from results.folder import StudyFolder
+from results.records import FRESH_VIEWS, STORED_VIEWS
 from results.trials import best_trial
 from search.data import reopen_data
 from search.environment import git_commit, versions
@@ -34,7 +35,6 @@ from search.space import configuration_of
 from search.testing import predict_subset, scores_by_source
 
 CHECKPOINT = ".training.npz"  # a finished training until its test has been written
-FRESH_VIEWS, STORED_VIEWS = "images, augmented anew every epoch", "stored views"
 
 
 def retrain(

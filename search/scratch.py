@@ -9,10 +9,11 @@ from dataclasses import asdict
 from datasets.files import write_json
 from models.devices import memory_errors, prepare_devices
 from results.folder import StudyFolder
+from results.records import STORED_VIEWS
 from search.environment import git_commit
 from search.progress import Progress
 from search.recording import record_epoch
-from search.retraining import STORED_VIEWS, Retraining
+from search.retraining import Retraining
 
 
 def train_from_scratch(study: StudyFolder, progress: Progress) -> None:

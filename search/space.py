@@ -25,6 +25,7 @@ import keras_tuner
 
 from datasets.errors import UsageError
 from models.configuration import Configuration
+from results.formats import toml_value
 
 Number = int | float
 DEPTH, FINE_TUNE = "unfreeze_depth", "fine_tune_learning_rate"
@@ -58,10 +59,7 @@ class Dimension(NamedTuple):
 
     def __str__(self) -> str:
         """As a space file has it, e.g. `[0, 64]` or `{ min = 0.0, max = 0.6 }`."""
-        if self.choices:
-            return str(list(self.choices))
-        log = ", log = true" if self.log else ""
-        return f"{{ min = {self.low:g}, max = {self.high:g}{log} }}"
+        return toml_value(self._asdict())
 
 
 Space = dict[str, Dimension]

@@ -105,8 +105,8 @@ def _note_better(study: "StudyFolder", metrics: dict[str, Any], display: "Displa
 
 def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
     from datasets.splits import read_split
+    from results.formats import describe
     from results.statistics import dependence
-    from study.display import describe
     from study.scores import print_scores, print_sources
 
     typer.echo(f"Study {study.name}, trial {metrics['trial']}: {describe(metrics['settings'])}")

@@ -20,24 +20,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from results.formats import describe
 from results.records import EpochRecord, TrialRecord
 from study.interruption import raise_if_interrupted
-
-# Short enough that a trial's line fits a terminal.
-SHORT = {
-    "head_units": "units",
-    "unfreeze_depth": "depth",
-    "head_learning_rate": "head rate",
-    "fine_tune_learning_rate": "tune rate",
-}
-
-
-def describe(settings: dict[str, float | int]) -> str:
-    """Settings on one line, e.g. `units 128, dropout 0.21, depth 0, head rate 0.002`."""
-    return ", ".join(
-        f"{SHORT.get(name, name)} {value if isinstance(value, int) else f'{value:.2g}'}"
-        for name, value in settings.items()
-    )
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -65,7 +50,6 @@ class Display:
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = self.console.is_terminal
-        # An hour's mean: trials differ so much that a shorter one would jump about.
         self._best = Text()
         self._bars = Progress(
             SpinnerColumn(),
@@ -75,7 +59,7 @@ class Display:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self.console,
-            speed_estimate_period=3600,
+            speed_estimate_period=3600,  # trials differ so much that a shorter one would jump about
         )
         self._view = Live(Group(self._bars, self._best), console=self.console)
         self._planned = self._done = self._epochs = 0

@@ -244,7 +244,7 @@ def run_study(
 
 
 def _print_result(study: "StudyFolder", best: "TrialRecord", objective: str) -> None:
-    from study.display import describe
+    from results.formats import describe
 
     typer.echo(f"Best trial: {best.trial}, {objective} {best.score:.5f} at {best.epochs} epochs")
     typer.echo(f"  {describe(best.settings)}")

@@ -195,7 +195,7 @@ def test_other_objectives_are_best_when_high(tmp_path: Path, objective: str) -> 
     options: dict[str, Any] = {"objective": objective, "algorithm": "random"}
     records = [trial(n, 3, 0.5 + 0.05 * n) for n in range(6)]
     text = markdown(make_study(tmp_path / "high", records, options=options))
-    assert f"is trial 0005: head units 64, head rate 0.001. It reached {objective} 0.7500" in text
+    assert f"is trial 0005: units 64, head rate 0.001. It reached {objective} 0.7500" in text
     assert "How Hyperband got there" not in text
 
 

@@ -84,10 +84,10 @@ def test_calibration_of_three_classes_is_of_the_surest() -> None:
 
 def test_thresholds_are_chosen_on_validation_and_paid_for_on_test() -> None:
     validation = rows(("b", 0.9), ("b", 0.4), ("a", 0.5), ("a", 0.1))
-    test = rows(("b", 0.95), ("b", 0.3), ("a", 0.6), ("a", 0.2), ("a", 0.1))
+    test = rows(("b", 0.95), ("b", 0.2), ("a", 0.6), ("a", 0.2), ("a", 0.1))
     table = thresholds(validation, test, AB)
     assert table["wanted_recall"].tolist() == [0.99, 0.999, 1.0]
-    assert table["threshold"].tolist() == [0.4] * 3
+    assert table["threshold"].tolist() == [0.25] * 3  # halfway from 0.4 to the next below
     assert table["validation_found"].tolist() == [2] * 3
     assert table["validation_false_alarm_rate"].tolist() == [0.5] * 3
     assert table["test_found"].tolist() == [1] * 3

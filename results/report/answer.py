@@ -1,21 +1,11 @@
 """The answer in one paragraph: what was found, how good it is, what to beware of."""
 
-from typing import Any
-
-from results.formats import duration
+from results.formats import describe, duration
 from results.report.blocks import Paragraph, Section
 from results.report.facts import Facts, counted
 from results.statistics import dependence
 from results.tables import is_sample
 from results.trials import promotion_path, rank
-
-# As the command line says a configuration on one line.
-_SHORT = {
-    "head_units": "head units",
-    "head_learning_rate": "head rate",
-    "fine_tune_learning_rate": "tune rate",
-    "unfreeze_depth": "unfreeze depth",
-}
 
 
 def answer(facts: Facts) -> Section:
@@ -26,14 +16,6 @@ def answer(facts: Facts) -> Section:
     if cautions:
         blocks.append(Paragraph("Read it with care: " + " ".join(cautions)))
     return Section("answer", "The answer", blocks)
-
-
-def described(settings: dict[str, Any]) -> str:
-    """Settings in words, e.g. `head units 128, dropout 0.21`."""
-    return ", ".join(
-        f"{_SHORT.get(name, name)} {value if isinstance(value, int) else f'{value:.2g}'}"
-        for name, value in settings.items()
-    )
 
 
 def _found(facts: Facts) -> str:
@@ -61,7 +43,7 @@ def _found(facts: Facts) -> str:
     trials = counted(len(facts.records), "trial")
     return (
         f"The best of {counted(len(tried), 'configuration')} ({trials}{time}) is trial "
-        f"{best.trial}: {described(best.settings)}. It reached {facts.objective} "
+        f"{best.trial}: {describe(best.settings)}. It reached {facts.objective} "
         f"{best.score:.4f} on the validation images with {counted(best.epochs, 'epoch')}{second}."
     )
 

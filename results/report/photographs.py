@@ -12,7 +12,7 @@ from datasets.files import file_sha256
 from datasets.folders import locate
 from datasets.splits import SplitRow
 from results.report.blocks import Block, Paragraph, Picture, Pictures
-from results.thumbnails import thumbnail
+from results.thumbnails import spread, thumbnail
 
 SIZE = 160  # pixels: 5 KB each
 MOST = 12  # on one sheet
@@ -91,5 +91,4 @@ def least_sure(answers: pd.DataFrame) -> pd.DataFrame:
 def samples(rows: Sequence[SplitRow], label: str) -> list[str]:
     """Some training files of a class, evenly spread over them."""
     files = [row.file for row in rows if row.subset == "train" and row.label == label]
-    step = max(len(files) / MOST, 1)
-    return [files[int(number * step)] for number in range(min(MOST, len(files)))]
+    return spread(files, MOST)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from datasets.splits import SplitRow
 from results.formats import toml_value
+from results.records import STORED_VIEWS
 from results.report.blocks import Block, Code, Paragraph, Picture, Pictures, Section, Table
 from results.report.facts import Facts, counted, folders
 from results.report.photographs import Album, samples
@@ -89,7 +90,7 @@ def commands(manifest: dict[str, Any], metrics: dict[str, Any] | None) -> str:
     lines = [_folded(words)]
     if metrics is not None:
         best = ["study", "best", name, "--epochs", str(metrics["epochs"])]
-        fast = ["--fast"] if metrics["trained_on"] == "stored views" else []
+        fast = ["--fast"] if metrics["trained_on"] == STORED_VIEWS else []
         lines.append(_folded(best + fast))
     return "\n".join(lines)
 

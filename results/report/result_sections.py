@@ -201,8 +201,9 @@ def _thresholds(facts: Facts, predictions: pd.DataFrame) -> list[Section]:
     table = scores.thresholds(facts.validation, predictions, facts.classes)
     text = (
         f"From which probability on to call an image {sought}, so that the wanted part of them is "
-        f"found: chosen on the {count} of validation, judged on test. With {count} of them recalls "
-        f"differ by steps of {100 / count:.2g} %, so nearby wishes give one threshold."
+        f"found: chosen on the {count} of validation, halfway to the next answer below, "
+        f"judged on test. With {count} of them recalls differ by steps of {100 / count:.2g} %, so "
+        "nearby wishes give one threshold."
     )
     return [
         Section(

@@ -22,7 +22,7 @@ from results.figures import (
     plain_axes,
 )
 from results.report.drawings import PANEL
-from results.report.scores import areas
+from results.report.scores import average_precision, roc_area
 
 _Corner = Literal["lower right", "lower left", "upper left"]
 COLOURS = (VALIDATION, TRAIN, "#4f9a6b", "#8f6bb3", "#b58a2c", "#7a858f")
@@ -83,12 +83,11 @@ def draw_roc(points: pd.DataFrame) -> Figure:
     figure, axes = _square("Receiver operating characteristic")
     for number, (name, curve) in enumerate(points.groupby("class", sort=False)):
         false, true = curve["false_positive_rate"], curve["true_positive_rate"]
-        area = areas(curve, pd.DataFrame(columns=["class", "recall", "precision"]))
         RocCurveDisplay(fpr=false.to_numpy(), tpr=true.to_numpy()).plot(
             ax=axes,
             curve_kwargs={
                 "color": COLOURS[number % len(COLOURS)],
-                "label": f"{name}: area {area['roc_auc'].iloc[0]:.4f}",
+                "label": f"{name}: area {roc_area(curve):.4f}",
             },
         )
     axes.plot([0, 1], [0, 1], "--", color=INK, lw=1, label="by chance")
@@ -104,7 +103,6 @@ def draw_precision_recall(points: pd.DataFrame) -> Figure:
     """
     figure, axes = _square("Precision and recall")
     for number, (name, curve) in enumerate(points.groupby("class", sort=False)):
-        average = -(curve["recall"].diff() * curve["precision"].shift()).sum()
         display = PrecisionRecallDisplay(
             precision=curve["precision"].to_numpy(), recall=curve["recall"].to_numpy()
         )
@@ -112,7 +110,7 @@ def draw_precision_recall(points: pd.DataFrame) -> Figure:
             ax=axes,
             curve_kwargs={
                 "color": COLOURS[number % len(COLOURS)],
-                "label": f"{name}: average precision {average:.4f}",
+                "label": f"{name}: average precision {average_precision(curve):.4f}",
             },
         )
     x, y = "recall: found, share of the class", "precision: right, share of the found"

@@ -71,6 +71,16 @@ def precision_recall_points(predictions: pd.DataFrame, classes: Sequence[str]) -
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=names)
 
 
+def roc_area(points: pd.DataFrame) -> float:
+    """Area under one class's points of `roc_points`, by trapezoids."""
+    return float(np.trapezoid(points["true_positive_rate"], points["false_positive_rate"]))
+
+
+def average_precision(points: pd.DataFrame) -> float:
+    """Area under one class's points of `precision_recall_points`, by steps."""
+    return float(-(points["recall"].diff() * points["precision"].shift()).sum())
+
+
 def areas(roc: pd.DataFrame, precision_recall: pd.DataFrame) -> pd.DataFrame:
     """Areas under the points of both curves.
 
@@ -80,9 +90,7 @@ def areas(roc: pd.DataFrame, precision_recall: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name, points in roc.groupby("class", sort=False):
         curve = precision_recall[precision_recall["class"] == name]
-        auc = np.trapezoid(points["true_positive_rate"], points["false_positive_rate"])
-        average = -(curve["recall"].diff() * curve["precision"].shift()).sum()
-        rows.append((name, float(auc), float(average)))
+        rows.append((name, roc_area(points), average_precision(curve)))
     return pd.DataFrame(rows, columns=["class", "roc_auc", "average_precision"])
 
 
