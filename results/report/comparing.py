@@ -81,9 +81,10 @@ def _answer(studies: Sequence[StudyFolder], frame: pd.DataFrame) -> Section:
     if tested.empty:
         said = "None of the studies was tested yet: `study best NAME` does it, once."
     else:
-        best = tested.sort_values("test_accuracy", ascending=False).to_dict("records")[0]
+        first = tested["test_accuracy"] == tested["test_accuracy"].max()
+        best = tested[first].to_dict("records")[0]
         said = (
-            f"The highest test accuracy is {best['study']}'s, {100 * best['test_accuracy']:.2f} % "
+            f"The highest test accuracy has {' and '.join(tested.loc[first, 'study'])}: {100 * best['test_accuracy']:.2f} % "
             f"of {best['test_images']} images (95 % interval {100 * best['test_accuracy_low']:.2f} "
             f"to {100 * best['test_accuracy_high']:.2f} %)."
         )
@@ -111,7 +112,7 @@ def _paired(studies: Sequence[StudyFolder]) -> list[Section]:
     text = (
         "Models tested on exactly the same images: how many images one alone classifies rightly, "
         "the difference of the accuracies with its 95 % bootstrap interval, and McNemar's exact "
-        "test. A large p says that these images cannot tell the two apart, not that they are alike."
+        "test, for both of which a group of copies is one piece of evidence. A large p says that these images cannot tell the two apart, not that they are alike."
     )
     table = Table("paired", "Each two studies.", pairs)
     return [Section("paired", "Paired tests", [Paragraph(text), table])]
