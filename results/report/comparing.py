@@ -82,10 +82,10 @@ def _answer(studies: Sequence[StudyFolder], frame: pd.DataFrame) -> Section:
         said = "None of the studies was tested yet: `study best NAME` does it, once."
     else:
         first = tested["test_accuracy"] == tested["test_accuracy"].max()
-        best = tested[first].to_dict("records")[0]
+        best, names = tested[first].to_dict("records")[0], tested.loc[first, "study"]
         said = (
-            f"The highest test accuracy has {' and '.join(tested.loc[first, 'study'])}: {100 * best['test_accuracy']:.2f} % "
-            f"of {best['test_images']} images (95 % interval {100 * best['test_accuracy_low']:.2f} "
+            f"The highest test accuracy has {' and '.join(names)}: "
+            f"{100 * best['test_accuracy']:.2f} % of {best['test_images']} images (95 % interval {100 * best['test_accuracy_low']:.2f} "
             f"to {100 * best['test_accuracy_high']:.2f} %)."
         )
     blocks: list[Block] = [Paragraph(said)]
