@@ -83,10 +83,11 @@ def _answer(studies: Sequence[StudyFolder], frame: pd.DataFrame) -> Section:
     else:
         first = tested["test_accuracy"] == tested["test_accuracy"].max()
         best, names = tested[first].to_dict("records")[0], tested.loc[first, "study"]
+        low, high = 100 * best["test_accuracy_low"], 100 * best["test_accuracy_high"]
         said = (
             f"The highest test accuracy has {' and '.join(names)}: "
-            f"{100 * best['test_accuracy']:.2f} % of {best['test_images']} images (95 % interval {100 * best['test_accuracy_low']:.2f} "
-            f"to {100 * best['test_accuracy_high']:.2f} %)."
+            f"{100 * best['test_accuracy']:.2f} % of {best['test_images']} images "
+            f"(95 % interval {low:.2f} to {high:.2f} %)."
         )
     blocks: list[Block] = [Paragraph(said)]
     if reasons := differences(studies):
@@ -112,7 +113,8 @@ def _paired(studies: Sequence[StudyFolder]) -> list[Section]:
     text = (
         "Models tested on exactly the same images: how many images one alone classifies rightly, "
         "the difference of the accuracies with its 95 % bootstrap interval, and McNemar's exact "
-        "test, for both of which a group of copies is one piece of evidence. A large p says that these images cannot tell the two apart, not that they are alike."
+        "test, for both of which a group of copies is one piece of evidence. A large p says that "
+        "these images cannot tell the two apart, not that they are alike."
     )
     table = Table("paired", "Each two studies.", pairs)
     return [Section("paired", "Paired tests", [Paragraph(text), table])]
