@@ -44,7 +44,7 @@ def baseline_command(
     from results.runs import RUNS, check_name, open_study
     from results.state import require_free
     from study.quiet import import_tensorflow
-    from study.search import run_study
+    from study.session import run_study
 
     model = open_study(RUNS, like)
     scratch = "-scratch" if weights == "none" else ""

@@ -57,38 +57,57 @@ def best_command(
         require_exporters(formats)
     with Display() as display:
         metrics = study.metrics()
-        if metrics is not None and not retrain and (fast or epochs is not None):
+        if metrics is None or retrain:
+            metrics = _retrain(study, display, epochs, fast)
+        elif fast or epochs is not None:
             raise UsageError(
                 f"study {study.name} has a stored result.",
                 f"Expected no --epochs and no --fast; it was trained {metrics['epochs']} epochs "
                 f"on {metrics['trained_on']}.",
                 f"study best {study.name} --retrain, with these options, or without them.",
             )
-        if metrics is None or retrain:
-            import_tensorflow()
-            from search.retraining import retrain as train_again
-
-            metrics = train_again(study, display, epochs=epochs, fast=fast)
         else:
             display.note(f"Study {study.name}: the stored result; --retrain does it anew.")
             _note_better(study, metrics, display)
-        if scratch and (retrain or not study.scratch_path.exists()):
-            import_tensorflow()
-            from search.scratch import train_from_scratch
-
-            train_from_scratch(study, display)
+        if scratch and not study.scratch_path.exists():
+            _train_from_scratch(study, display)
         if tensorboard:
-            import_tensorflow()
-            from results.records import EpochRecord
-            from search.tensorboard import write_best
-
-            curve = [EpochRecord(**epoch) for epoch in metrics["curve"]]
-            write_best(study.tensorboard_path / "best", curve)
+            _write_curves(study, metrics)
         if export:
             from search.exports import export as write_exports
 
             metrics = write_exports(study, metrics, display, formats)
     _print_metrics(study, metrics)
+
+
+def _retrain(
+    study: "StudyFolder", display: "Display", epochs: int | None, fast: bool
+) -> dict[str, Any]:
+    from study.quiet import import_tensorflow
+
+    import_tensorflow()
+    from search.retraining import retrain
+
+    return retrain(study, display, epochs=epochs, fast=fast)
+
+
+def _train_from_scratch(study: "StudyFolder", display: "Display") -> None:
+    from study.quiet import import_tensorflow
+
+    import_tensorflow()
+    from search.scratch import train_from_scratch
+
+    train_from_scratch(study, display)
+
+
+def _write_curves(study: "StudyFolder", metrics: dict[str, Any]) -> None:
+    from study.quiet import import_tensorflow
+
+    import_tensorflow()
+    from results.records import EpochRecord
+    from search.tensorboard import write_best
+
+    write_best(study.tensorboard_path / "best", [EpochRecord(**e) for e in metrics["curve"]])
 
 
 def _note_better(study: "StudyFolder", metrics: dict[str, Any], display: "Display") -> None:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from study.arguments import typed
+from study.session import run_study
 
 if TYPE_CHECKING:
     from results.folder import StudyFolder
-    from results.records import TrialRecord
     from search.options import SearchOptions
 
 
@@ -201,52 +201,3 @@ def _resumed(
             f"study search --name {study.name} --resume, without them, or another --name.",
         )
     return stored
-
-
-def run_study(
-    options: "SearchOptions",
-    study: "StudyFolder",
-    *,
-    resume: bool,
-    overwrite: bool,
-    time_budget: float | None = None,
-    tensorboard: bool = False,
-) -> None:
-    """Runs a search under the live display and prints where everything is.
-
-    Raises:
-        StudyError: If the data, the disk or the search itself forbids it.
-    """
-    from datasets.errors import StudyStateError
-    from search.runner import run_search
-    from study.display import Display
-
-    with Display() as display:
-        display.note(f"Study {study.name}: {options.algorithm}, up to {options.max_epochs} epochs.")
-        try:
-            best = run_search(
-                options,
-                study,
-                display,
-                resume=resume,
-                overwrite=overwrite,
-                time_budget=time_budget,
-                tensorboard=tensorboard,
-            )
-        except StudyStateError:
-            raise  # nothing was begun: another process has it, or it is another study
-        except BaseException:
-            # Whatever stopped it: what was finished is kept.
-            if study.manifest_path.exists() and study.manifest()["state"] != "finished":
-                display.note(f"Go on with: study search --name {study.name} --resume")
-            raise
-    _print_result(study, best, options.objective)
-
-
-def _print_result(study: "StudyFolder", best: "TrialRecord", objective: str) -> None:
-    from results.formats import describe
-
-    typer.echo(f"Best trial: {best.trial}, {objective} {best.score:.5f} at {best.epochs} epochs")
-    typer.echo(f"  {describe(best.settings)}")
-    typer.echo(f"Everything is in {study.path}/: study.json, split.csv, trials.csv, trials/")
-    typer.echo(f"Next: study best {study.name} --export")
