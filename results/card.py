@@ -6,10 +6,9 @@ from typing import Any
 
 from datasets.files import write_text
 from datasets.splits import read_split
-from results.evaluation import STAGE_NAMES
+from results.evaluation import STAGE_NAMES, dependence, read_predictions
 from results.folder import StudyFolder
 from results.formats import duration, markdown_table
-from results.statistics import dependence
 from results.tables import is_sample
 from results.templating import templates
 
@@ -27,7 +26,11 @@ def write_card(study: StudyFolder) -> None:
         study.metrics() or {},
         study.evaluations(),
         trials=len(study.trials()),
-        groups=[row.group for row in read_split(study.split_path) if row.subset == "test"],
+        caution=dependence(
+            read_predictions(study.predictions_path),
+            study.manifest()["classes"],
+            {row.file: row.group for row in read_split(study.split_path)},
+        ),
     )
     write_text(study.card_path, card)
 
@@ -38,7 +41,7 @@ def model_card(
     evaluations: Sequence[Mapping[str, Any]] = (),
     *,
     trials: int | None = None,
-    groups: Sequence[str] = (),
+    caution: str = "",
 ) -> str:
     """The model card in Markdown.
 
@@ -51,7 +54,7 @@ def model_card(
             split was opened.
         evaluations: What `study evaluate` found on other folders.
         trials: How many the search has run; None tells what was planned.
-        groups: Each test image's group.
+        caution: What `results.evaluation.dependence` says of the test.
 
     Returns:
         Markdown text for any number of classes.
@@ -75,7 +78,7 @@ def model_card(
             metrics=metrics,
             groups=manifest.get("groups"),
             trials=trials or manifest.get("planned_trials"),
-            dependence=dependence(groups),
+            caution=caution,
             trial=metrics.get("trial"),
             settings={key.replace("_", " "): _number(value) for key, value in settings.items()},
             # One epoch is all phase 1's, whatever the depth.

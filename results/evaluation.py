@@ -124,6 +124,33 @@ def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any
     }
 
 
+def dependence(predictions: pd.DataFrame, classes: Sequence[str], groups: Mapping[str, str]) -> str:
+    """What becomes of accuracy and interval if copies of a picture are one piece of evidence.
+
+    Args:
+        predictions: As `evaluate` takes them.
+        classes: The names of the classes, in the model's order.
+        groups: Each file's group, as split.csv has it.
+
+    Returns:
+        Two sentences; empty if every image is a group of its own.
+    """
+    final = final_rows(predictions)
+    truth, probabilities = truth_and_probabilities(final, classes)
+    right = pd.Series(probabilities.argmax(axis=1) == truth).groupby(
+        [groups[file] for file in final["file"]]
+    )
+    if len(right) == len(final):
+        return ""
+    correct = int(right.all().sum())
+    low, high = wilson_interval(correct, len(right))
+    return (
+        f"The {len(final)} test images are of {len(right)} groups: copies of a picture, or what "
+        "else was kept together. With each group counted once, right only if all its images are, "
+        f"accuracy is {correct / len(right):.4f} ({low:.4f} to {high:.4f})."
+    )
+
+
 def final_rows(predictions: pd.DataFrame) -> pd.DataFrame:
     """The rows of the last stage there is: those of the model that was kept."""
     present = [stage for stage in STAGES if (predictions["stage"] == stage).any()]

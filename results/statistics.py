@@ -54,17 +54,3 @@ def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
         return Interval(mean, mean)
     low, high = t.interval(level, len(values) - 1, loc=mean, scale=error)
     return Interval(float(low), float(high))
-
-
-def dependence(groups: Sequence[str]) -> str:
-    """A sentence on what intervals leave out of account; empty if nothing.
-
-    Args:
-        groups: Each tested image's group, as split.csv has it.
-    """
-    if len(set(groups)) == len(groups):
-        return ""
-    return (
-        f"The {len(groups)} test images are of {len(set(groups))} groups, copies of a picture or "
-        "what else was kept together: the interval counts each image, so it is a little too narrow."
-    )

@@ -124,8 +124,8 @@ def _note_better(study: "StudyFolder", metrics: dict[str, Any], display: "Displa
 
 def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
     from datasets.splits import read_split
+    from results.evaluation import dependence, read_predictions
     from results.formats import describe
-    from results.statistics import dependence
     from study.scores import print_scores, print_sources
 
     typer.echo(f"Study {study.name}, trial {metrics['trial']}: {describe(metrics['settings'])}")
@@ -133,9 +133,10 @@ def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
     typer.echo(f"kept epoch {metrics['selected_epoch']}.\n")
     print_scores(metrics["test"])
     print_sources(metrics.get("by_source", []))
-    groups = [row.group for row in read_split(study.split_path) if row.subset == "test"]
-    if caution := dependence(groups):
-        typer.echo(caution)
+    groups = {row.file: row.group for row in read_split(study.split_path)}
+    predictions = read_predictions(study.predictions_path)
+    if caution := dependence(predictions, metrics["test"]["classes"], groups):
+        typer.echo(f"{caution}\n")
     if study.manifest().get("groups") is None:
         typer.echo("Split by file: tested pictures may have a copy that was trained on.")
     opened = len(metrics["test_opened"])

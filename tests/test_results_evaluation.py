@@ -8,7 +8,8 @@ import pytest
 from sklearn.metrics import f1_score, log_loss
 
 from datasets.errors import StudyStateError
-from results.evaluation import STAGES, evaluate, read_predictions
+from results.evaluation import STAGES, dependence, evaluate, read_predictions
+from results.statistics import wilson_interval
 
 THREE = ["crack", "none", "spalling"]
 
@@ -138,3 +139,15 @@ def test_missing_columns_and_empty_predictions_are_refused() -> None:
         evaluate(rows(("a", 0.5, 0.5)).drop(columns="p_b"), ["a", "b"])
     with pytest.raises(ValueError, match="0 rows"):
         evaluate(rows(("a", 0.5, 0.5)).head(0), ["a", "b"])
+
+
+def test_copies_of_a_picture_count_once_and_are_right_only_together() -> None:
+    predictions = rows(("a", 0.9, 0.1), ("a", 0.8, 0.2), ("b", 0.3, 0.7), ("b", 0.6, 0.4))
+    alone = {f"{number}": f"{number}" for number in range(4)}
+    assert dependence(predictions, ["a", "b"], alone) == ""
+    said = dependence(predictions, ["a", "b"], alone | {"1": "0", "2": "3"})
+    assert said.startswith("The 4 test images are of 2 groups")
+    assert "accuracy is 0.5000 (0.0945 to 0.9055)" in said
+    said = dependence(predictions, ["a", "b"], alone | {"1": "0"})
+    low, high = wilson_interval(2, 3)
+    assert f"accuracy is 0.6667 ({low:.4f} to {high:.4f})" in said

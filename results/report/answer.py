@@ -1,9 +1,9 @@
 """The answer in one paragraph: what was found, how good it is, what to beware of."""
 
+from results.evaluation import dependence
 from results.formats import describe, duration
 from results.report.blocks import Paragraph, Section
 from results.report.facts import Facts, counted
-from results.statistics import dependence
 from results.tables import is_sample
 from results.trials import promotion_path, rank
 
@@ -94,8 +94,9 @@ def _cautions(facts: Facts) -> list[str]:
         )
     if facts.rows and manifest.get("groups") is None:
         cautions.append("Copies of a picture may have been both trained on and tested on.")
-    if facts.metrics is not None:
-        cautions.append(dependence([row.group for row in facts.rows if row.subset == "test"]))
+    if facts.predictions is not None:
+        groups = {row.file: row.group for row in facts.rows}
+        cautions.append(dependence(facts.predictions, facts.classes, groups))
     opened = len((facts.metrics or {}).get("test_opened", []))
     if opened > 1:
         cautions.append(
