@@ -1,8 +1,12 @@
 """What the user's cache folder holds; all of it can be made again."""
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from datasets.errors import ResourceError
 from datasets.files import cache_folder
 
 
@@ -15,12 +19,25 @@ def cache_sizes() -> dict[str, int]:
 
 
 def clear() -> int:
-    """Removes everything; a search that is running ends, and can be resumed.
+    """Removes everything; a search that only reads features ends, and can be resumed.
 
     Returns:
         Bytes that were there.
+
+    Raises:
+        ResourceError: If a process is writing there; nothing is removed.
     """
     total = sum(cache_sizes().values())
+    with ExitStack() as stack:
+        for lock in cache_folder().rglob("*.lock") if total else ():
+            try:
+                stack.enter_context(FileLock(lock, blocking=False))
+            except Timeout:
+                raise ResourceError(
+                    "the cache is in use.",
+                    f"Expected no process to write there; {lock.parent} is locked.",
+                    "study doctor --clear-cache, when the other process has ended.",
+                ) from None
     for place in cache_folder().iterdir() if total else ():
         if place.is_dir():
             shutil.rmtree(place)

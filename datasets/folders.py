@@ -149,7 +149,7 @@ def _require_classes(
             raise DataError(
                 f"no image of class {folder.name} can be read.",
                 f"Expected JPEG, PNG or BMP files; {first.file}: {first.reason}.",
-                f"mend or remove the folder {folder.name}.",
+                f"convert the images of {folder.name}, or move the folder away.",
             )
 
 

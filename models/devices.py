@@ -1,5 +1,6 @@
 """What the network computes on, set up so that the same seed gives the same answer."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -43,3 +44,27 @@ def memory_errors() -> Iterator[None]:
             f"Expected room for a batch; received: {str(error.message).splitlines()[0]}",
             "a smaller --batch-size or --image-size, in a new study.",
         ) from error
+
+
+def require_memory(size: int, batch_size: int) -> None:
+    """Refuses batches that the processor's memory cannot hold, where TensorFlow would crash.
+
+    Args:
+        size: Height and width of the images in pixels.
+        batch_size: Images of a batch.
+
+    Raises:
+        ResourceError: If the first block's two float32 outputs of one batch, 64 channels each,
+            are more than all memory there is.
+    """
+    if device_kind() == "GPU" or not hasattr(os, "sysconf"):
+        return
+    needed = 2 * 4 * 64 * size * size * batch_size
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise ResourceError(
+            f"images of {size} pixels are too large for this machine.",
+            f"Expected at least {needed / 1e9:.0f} GB of memory for a batch of {batch_size}; "
+            f"received {memory / 1e9:.0f} GB.",
+            "--image-size 224, or a smaller --batch-size.",
+        )

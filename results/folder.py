@@ -159,6 +159,10 @@ class StudyFolder:
             self._lock_path.unlink()
         self.path.rmdir()
 
+    def is_taken(self) -> bool:
+        """Whether another study may not have this name."""
+        return self.manifest_path.exists() or bool(self.remains()) or self._is_locked()
+
     def remains(self) -> list[str]:
         """What lies in the folder beside that which a search writes before its study.json."""
         first = (self._lock_path.name, self.split_path.name, f".{self.split_path.name}.")

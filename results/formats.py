@@ -82,6 +82,11 @@ def describe(settings: Mapping[str, float | int]) -> str:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, e.g. "1 trial", "30 trials"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """A time in words, e.g. "45 s", "2 min 05 s" or "3 h 07 min"."""
     whole = round(seconds)
@@ -121,4 +126,6 @@ def _cell(column: str, value: Any) -> str:
         return f"{value:.1e}".replace("e-0", "e-")
     if column == "threshold":  # of a sure network it lies near 0 or 1
         return f"{value:.4g}"
+    if 0 < abs(value) < 0.001 and ("loss" in column or column in ("score", "best", "target")):
+        return f"{value:.1e}".replace("e-0", "e-")  # four digits after the point would tie them
     return f"{value:.2f}" if column == "dropout" else f"{value:.4f}"

@@ -43,6 +43,18 @@ def open_study(runs: Path, name: str | None) -> StudyFolder:
     """
     if name is None:
         return latest_study(runs)
+    study = find_study(runs, name)
+    study.manifest()
+    return study
+
+
+def find_study(runs: Path, name: str) -> StudyFolder:
+    """A study by name, be it damaged.
+
+    Raises:
+        UsageError: If the name could not be a study's.
+        StudyStateError: If there is no such study.
+    """
     study = StudyFolder(runs / check_name(name))
     if not study.manifest_path.exists():
         existing = [other.name for other in list_studies(runs)]
@@ -53,25 +65,32 @@ def open_study(runs: Path, name: str | None) -> StudyFolder:
             f"{meant}Studies there: {', '.join(existing) or 'none'}.",
             "study list" if existing else "study search",
         )
-    study.manifest()
     return study
 
 
 def latest_study(runs: Path) -> StudyFolder:
-    """The study that was created last.
+    """The study that was created last, of those that can be read.
 
     Raises:
-        StudyStateError: If there is none, or its study.json is damaged.
+        StudyStateError: If there is none.
     """
-    studies = list_studies(runs)
+    studies = [study for study in list_studies(runs) if not is_damaged(study)]
     if not studies:
         raise StudyStateError(
             f"No study in {runs.absolute()}.",
             "Expected at least one folder with a study.json.",
             "study search",
         )
-    studies[-1].manifest()
     return studies[-1]
+
+
+def is_damaged(study: StudyFolder) -> bool:
+    """Whether its study.json cannot be read."""
+    try:
+        study.manifest()
+    except StudyStateError:
+        return True
+    return False
 
 
 def _created(study: StudyFolder) -> float:

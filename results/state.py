@@ -1,6 +1,9 @@
-"""Whether a study may be begun, gone on with or replaced."""
+"""What may be begun, gone on with or replaced: a study, a folder of pages."""
 
-from datasets.errors import StudyStateError
+from collections.abc import Collection
+from pathlib import Path
+
+from datasets.errors import StudyStateError, UsageError
 from results.folder import StudyFolder
 
 
@@ -34,4 +37,26 @@ def require_free(study: StudyFolder, *, resume: bool, overwrite: bool) -> None:
             f"no study {study.name} to resume.",
             f"Expected {study.manifest_path}; found none.",
             "study list shows the studies.",
+        )
+
+
+def require_own(folder: Path, names: Collection[str]) -> None:
+    """Makes sure that a folder holds nothing but what a command has written there before.
+
+    Args:
+        folder: Where it is going to write.
+        names: What it writes.
+
+    Raises:
+        UsageError: If something else is there, or the folder is the one the user is in.
+    """
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    strange = [name for name in found if name not in names]
+    inside = Path.cwd().is_relative_to(folder.resolve())
+    if strange or inside or (folder.exists() and not folder.is_dir()):
+        raise UsageError(
+            f"{folder} holds something else than an earlier page.",
+            "Expected a new or empty folder, or an earlier page's; found "
+            + ("the one you are in." if inside else f"{', '.join(strange[:3]) or 'a file'}."),
+            "another folder.",
         )

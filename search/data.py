@@ -138,14 +138,20 @@ def store_split(study: StudyFolder, data: StudyData) -> None:
     Raises:
         StudyStateError: If the images are no longer those that the study began with.
     """
-    if not study.manifest_path.exists():
+    if study.manifest_path.exists():
+        require_split(study, data)
+    else:
         write_split(study.split_path, data.rows)
-    elif read_split(study.split_path) != data.rows:
+
+
+def require_split(study: StudyFolder, data: StudyData) -> None:
+    """Raises StudyStateError if the images are no longer those that a study began with."""
+    if read_split(study.split_path) != data.rows:
         folders = " and ".join(str(root) for root in data.folder.roots.values())
         raise StudyStateError(
             f"the images of study {study.name} have changed.",
             f"Expected those of {study.split_path} in {folders}.",
-            "put the images back, or --overwrite to start again.",
+            "put the images back, or start a new study.",
         )
 
 

@@ -68,6 +68,7 @@ def evaluate_elsewhere(
     write_text(place / "predictions.csv", table.to_csv(index=False))
     metrics = {
         "study": study.name,
+        "folder": place.name,
         "data": str(root.resolve()),
         "fingerprint": folder.fingerprint,
         "classes": dict(names),
@@ -98,7 +99,7 @@ def _renamed(
             f"{problem} does not fit.",
             f"Expected the study's classes {', '.join(classes)}; the folder has "
             f"{', '.join(folder.classes)}.",
-            f"--map {(strange or folder.classes)[0]}={classes[-1]}",
+            f"--map {(strange or folder.classes)[0]}=CLASS, with one of {', '.join(classes)}.",
         )
     return [image._replace(label=found[image.label]) for image in folder.images]
 

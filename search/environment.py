@@ -16,6 +16,7 @@ PACKAGES = (
     "scipy",
     "pandas",
 )
+PARTS = ("study", "search", "models", "results", "datasets", "pyproject.toml")
 ROOT = Path(__file__).parent.parent
 
 
@@ -48,12 +49,13 @@ def git_commit(root: Path = ROOT) -> str | None:
     """The commit of the checkout at `root`, by default the one this program runs from.
 
     Returns:
-        40 hexadecimal digits, and `-dirty` if any file is changed or new; None if the program
-        was installed as a wheel, or if git is missing or refuses.
+        40 hexadecimal digits, and `-dirty` if a file of the program is changed or new; None if
+        it was installed as a wheel, or if git is missing or refuses.
     """
     if not (root / ".git").exists() or not (commit := _git(root, "rev-parse", "HEAD")):
         return None
-    clean = _git(root, "status", "--porcelain") == ""
+    # What a user keeps beside it, such as the page of `study data check`, changes no number.
+    clean = _git(root, "status", "--porcelain", "--", *PARTS) == ""
     return commit if clean else f"{commit}-dirty"
 
 

@@ -1,5 +1,7 @@
 """How much a random split flatters: one probe, tested on copies of its images and without."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from datasets.batches import subset_of
+from datasets.errors import DataError
 from datasets.folders import ImageFolder, LabelledImage
 from datasets.splits import DEFAULT_SHARES, SplitRow, split_images
 from models.base import load_weights
@@ -47,6 +50,7 @@ def probe_leakage(
     folder = read_images({"": Path(options.data[0])}, progress)
     grouping = group_folder(folder, options, progress)
     images = grouping.without_conflicts(folder)
+    _require_enough(images)
     features = _pooled(folder, images, options, progress)
     place = {image.file: number for number, image in enumerate(images)}
     labels = np.array([image.label for image in images])
@@ -63,6 +67,18 @@ def probe_leakage(
             copies = int(np.isin(groups[test], groups[train]).sum())
             runs.append(ProbeRun(kind, seed, len(test), copies, errors))
     return runs
+
+
+def _require_enough(images: Sequence[LabelledImage]) -> None:
+    """Both splits need an image of every class to test on."""
+    counts = Counter(image.label for image in images)
+    fewest, needed = min(counts, key=counts.__getitem__), math.ceil(1 / DEFAULT_SHARES[2])
+    if counts[fewest] < needed:
+        raise DataError(
+            f"class {fewest} has too few images to compare splits.",
+            f"Expected at least {needed}, of which one is tested; found {counts[fewest]}.",
+            "a larger folder.",
+        )
 
 
 def _pooled(

@@ -8,7 +8,7 @@ from models.configuration import Configuration
 from models.features import GIGABYTE, FeaturePlan, feature_folder
 from models.rates import Rates
 from models.recipe import Phase, plan_phases
-from results.formats import duration
+from results.formats import counted, duration
 from search.options import SearchOptions
 from search.rehearsal import Rehearsed
 from search.space import DEPTH
@@ -98,7 +98,8 @@ def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
     earlier = f"; {plan.done} trials are done" if plan.done else ""
     trials, epochs = len(plan.left), sum(trial.epochs for trial in plan.left)
     lines = [
-        f"Plan: {trials} trials, {epochs} epochs{earlier}.",
+        f"Plan: {counted(trials, 'trial')}, {counted(epochs, 'epoch')} on {plan.train} training "
+        f"and {plan.validation} validation images{earlier}.",
         describe_features(plan.features),
         f"Time: {_parts(plan)}.",
     ]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.decoding import UnreadableImageError, decode_image
-from datasets.folders import SUFFIXES
+from datasets.folders import OTHER_IMAGES, SUFFIXES
 from models.classifier import Classifier
 
 BATCH_SIZE = 32
@@ -47,11 +47,13 @@ def expand(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _images_below(folder: str) -> Iterator[str]:
-    """Images in a folder, then in those below it, each by name; one folder's at a time."""
+    """Images of any kind in a folder, then in those below it, each folder's by name."""
     for place, below, names in os.walk(folder):
         below.sort()
         yield from (
-            str(Path(place, n)) for n in sorted(names) if Path(n).suffix.lower() in SUFFIXES
+            str(Path(place, name))
+            for name in sorted(names)
+            if Path(name).suffix.lower() in SUFFIXES | OTHER_IMAGES
         )
 
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 
 from models.base import BaseWeights, load_weights
-from models.devices import prepare_devices
-from models.features import FeatureStore, plan_features
+from models.devices import prepare_devices, require_memory
+from models.features import BATCH_SIZE, FeatureStore, plan_features
 from models.learner import Network
 from models.network import cut_below
 from models.precision import choose_precision
@@ -47,7 +47,8 @@ class Preparation:
     ) -> None:
         self.options, self.data, self.weights, self.records = options, data, weights, records
         self.devices, self.began = devices, began
-        self.precision = choose_precision(precision or options.precision)
+        chosen = choose_precision(precision or options.precision)
+        self.precision = chosen._replace(reason="as before") if precision else chosen
         self.network = Network(
             weights,
             size=options.image_size,
@@ -117,6 +118,8 @@ def prepare(
         StudyError: If the images or the weights cannot be used.
     """
     began, devices = time.monotonic(), prepare_devices()
+    # Features are computed in batches of their own size.
+    require_memory(options.image_size, max(options.batch_size, BATCH_SIZE))
     data = load_data(options, study, progress)
     return Preparation(
         options,

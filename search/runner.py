@@ -21,7 +21,7 @@ from results.folder import StudyFolder
 from results.records import TrialRecord
 from results.state import require_free
 from results.trials import best_trial
-from search.data import store_split
+from search.data import require_split, store_split
 from search.manifest import Manifest, kept_manifest
 from search.options import SearchOptions
 from search.plan import SearchPlan
@@ -47,6 +47,7 @@ def run_search(
     overwrite: bool = False,
     time_budget: float | None = None,
     tensorboard: bool = False,
+    like: StudyFolder | None = None,
 ) -> TrialRecord:
     """Runs a search, or goes on with one that was interrupted.
 
@@ -58,6 +59,7 @@ def run_search(
         overwrite: Whether a study of this name is removed, once the images have been read.
         time_budget: Seconds after which no trial goes on, once one is completed.
         tensorboard: Whether to write curves and hyperparameters for TensorBoard.
+        like: A study whose split this one has to have.
 
     Returns:
         The best trial of the highest rung.
@@ -69,6 +71,8 @@ def run_search(
     with study.lock(), memory_errors(), _removed_if_nothing_began(study):
         require_free(study, resume=resume, overwrite=overwrite)
         prepared = prepare(options, study, progress, resume=resume)
+        if like is not None:
+            require_split(like, prepared.data)
         plan = tell_plan(prepared, progress, time_budget)
         if time_budget is not None:
             plan.require_features_within(time_budget)

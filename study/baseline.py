@@ -33,7 +33,9 @@ def baseline_command(
         bool, typer.Option("--overwrite", help="Replace the study --name.")
     ] = False,
 ) -> None:
-    """Train the fixed recipe that searches are to beat, as a study of one trial.
+    """Train the fixed recipe that searches are to beat.
+
+    It is a study of one trial.
 
     No dense layer, dropout 0.3, five epochs of Adam at 5e-5, then block 5 unfrozen for five of
     RMSprop at 1e-5; images, split, views and seed are those of the other study.
@@ -55,7 +57,7 @@ def baseline_command(
     from search.options import SearchOptions
 
     options = _baseline(SearchOptions.from_json(model.manifest()["options"]), weights)
-    run_study(options, study, resume=resume, overwrite=overwrite)
+    run_study(options, study, resume=resume, overwrite=overwrite, like=model)
 
 
 def _baseline(options: "SearchOptions", weights: str | None) -> "SearchOptions":

@@ -31,7 +31,7 @@ def best_command(
         bool, typer.Option("--tensorboard", help="Write runs/NAME/tensorboard/best too.")
     ] = False,
     scratch: Annotated[
-        bool, typer.Option("--scratch", help="Also train from random weights, to compare.")
+        bool, typer.Option("--scratch", help="Also train the recipe from random weights.")
     ] = False,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train and test anew, though a result is stored.")
@@ -58,6 +58,8 @@ def best_command(
     with Display() as display:
         metrics = study.metrics()
         if metrics is None or retrain:
+            if metrics is not None:
+                display.note("The earlier training's model, exports and figures are replaced.")
             metrics = _retrain(study, display, epochs, fast)
         elif fast or epochs is not None:
             raise UsageError(
@@ -78,6 +80,8 @@ def best_command(
 
             metrics = write_exports(study, metrics, display, formats)
     _print_metrics(study, metrics)
+    if scratch:
+        _print_scratch(study, metrics)
 
 
 def _retrain(
@@ -108,6 +112,19 @@ def _write_curves(study: "StudyFolder", metrics: dict[str, Any]) -> None:
     from search.tensorboard import write_best
 
     write_best(study.tensorboard_path / "best", [EpochRecord(**e) for e in metrics["curve"]])
+
+
+def _print_scratch(study: "StudyFolder", metrics: dict[str, Any]) -> None:
+    """What the recipe reached on the validation images from either start."""
+    from results.stored import read_json
+
+    for start, told in (("pretrained", metrics), ("random", read_json(study.scratch_path))):
+        kept = told["curve"][told["selected_epoch"] - 1]
+        typer.echo(
+            f"From {start} weights: val_loss {kept['val_loss']:.4f}, val_accuracy "
+            f"{kept['val_accuracy']:.4f} at epoch {kept['epoch']}"
+        )
+    typer.echo("Random weights stay as they were drawn where the recipe freezes them.")
 
 
 def _note_better(study: "StudyFolder", metrics: dict[str, Any], display: "Display") -> None:

@@ -53,7 +53,9 @@ def compare_command(
         Path | None, typer.Option(help="Also write a page with figures into this folder.")
     ] = None,
 ) -> None:
-    """Compare studies: search, chosen settings and test result side by side.
+    """Compare studies side by side.
+
+    Search, chosen settings and test result.
 
     The test result is blank until `study best` was run. Warnings say why scores do not
     compare: other images or image sizes, other objectives, other rungs (epoch budgets).
@@ -64,13 +66,13 @@ def compare_command(
     Example: study compare first second --table paired --format latex
     """
     from results.paired import paired_table
-    from results.runs import RUNS, latest_study, list_studies, open_study
+    from results.runs import RUNS, is_damaged, latest_study, list_studies, open_study
     from results.standings import changed_options, cost_to_reach, ranks
     from results.tables import comparison, differences
 
     if not names:
         latest_study(RUNS)  # raises if there is none
-        names = [study.name for study in list_studies(RUNS)]
+        names = [study.name for study in list_studies(RUNS) if not is_damaged(study)]
     studies = [open_study(RUNS, name) for name in dict.fromkeys(names)]
     frame = comparison(studies)
     frames: dict[Part, DataFrame] = {

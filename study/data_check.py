@@ -27,9 +27,11 @@ def check_command(
     from datasets.files import write_json, write_text
     from datasets.folders import locate
     from results.audit import audit_json, audit_page, audit_table
+    from results.state import require_own
     from search.reading import look_for_copies, read_images
     from study.display import Display
 
+    require_own(to, ("check.json", "index.html"))
     with Display() as display:
         found = read_images({"": folder}, display)
         pairs = look_for_copies(found.files(), display)

@@ -18,7 +18,8 @@ def leakage_command(
     """Compare a random split with one that keeps copies of a picture together.
 
     The same probe, a logistic regression on frozen VGG16 features, is trained and tested on
-    both. What it gains on the random split, it owes to pictures that it was trained on.
+    both. What it gains on the random split beyond chance, it owes to pictures that it
+    was trained on.
 
     Example: study data leakage photographs --seeds 10
     """
@@ -34,4 +35,10 @@ def leakage_command(
     options = SearchOptions(data=(str(folder),), image_size=image_size, precision=precision)
     with Display() as display:
         runs = probe_leakage(options, range(1, seeds + 1), display)
+    if not any(run.with_copy for run in runs):
+        typer.echo(
+            "No test image had a copy among the training images in either kind of split: what the "
+            "two differ by is chance.",
+            err=True,
+        )
     print_frame(leakage_table(runs), format, f"Errors of a linear probe on {folder}")

@@ -44,5 +44,5 @@ def evaluate_command(
         metrics = evaluate_elsewhere(study, data, names, display)
     typer.echo(f"Study {study.name} on {data}\n")
     print_scores(metrics["test"])
-    typer.echo(f"Everything is in {study.evaluations_path}/")
+    typer.echo(f"Everything is in {study.evaluations_path / metrics['folder']}/")
     typer.echo(f"Next: study compare {study.name} ANOTHER")

@@ -16,7 +16,9 @@ def explain_command(
         Path | None, typer.Option(help="PNG to write.", show_default="IMAGE-LAYER.png, here")
     ] = None,
 ) -> None:
-    """Show by Grad-CAM which parts of a photograph speak for the class predicted.
+    """Show what speaks for the class predicted.
+
+    Parts of a photograph, by Grad-CAM.
 
     Example: study explain wall.jpg --layer block4_conv3
     """
@@ -25,6 +27,13 @@ def explain_command(
     from datasets.files import replacing
     from study.model import open_model
 
+    if to is not None and (to.suffix.lower() != ".png" or to.exists()):
+        raise UsageError(
+            f"--to {to} cannot be written.",
+            f"Expected a new file with the ending .png; {to} "
+            + ("exists." if to.exists() else "ends otherwise."),
+            "another name; without --to it is IMAGE-LAYER.png in this folder.",
+        )
     found, classes = open_model(study)
 
     from models.classifier import Classifier

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:
     from results.folder import StudyFolder
 
@@ -20,10 +22,12 @@ def open_model(name: str | None) -> "tuple[StudyFolder, list[str]]":
 
     if name is None:
         retrained = [study for study in list_studies(RUNS) if study.metrics_path.exists()]
-        study = retrained[-1] if retrained else latest_study(RUNS)
+        study = max(retrained, key=lambda s: s.metrics_path.stat().st_mtime, default=None)
+        study = study or latest_study(RUNS)
     else:
         study = open_study(RUNS, name)
     metrics = study.required_metrics()
+    typer.echo(f"Model: study {study.name}, trial {metrics['trial']}.", err=True)
     import_tensorflow()
 
     from models.devices import prepare_devices

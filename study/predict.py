@@ -43,7 +43,7 @@ def predict_command(
         typer.Option(min=0, max=1, help="Threshold that finds this part on validation images."),
     ] = None,
     explain: Annotated[
-        Path | None, typer.Option(help="Folder for Grad-CAM overlays, one PNG per image.")
+        Path | None, typer.Option(help="New folder for Grad-CAM overlays, one PNG per row.")
     ] = None,
 ) -> None:
     """Classify photographs: one row each, a faulty file too.
@@ -52,6 +52,8 @@ def predict_command(
     """
     from study.model import open_model
 
+    if explain is not None:
+        _require_empty(explain)
     found, classes = open_model(study)
     threshold = _threshold(found, classes, threshold, recall)
 
@@ -64,10 +66,10 @@ def predict_command(
     rows = predict_files(classifier, expand(paths), classes, threshold=threshold)
     if explain is not None:
         rows = _explained(rows, classifier, classes, explain)
-    counts: Counter[bool] = Counter()
+    counts: Counter[str] = Counter()
     with memory_errors():
         _print(_counted(rows, counts), classes, format)
-    _tell_of_faults(counts)
+    _tell_counts(counts)
 
 
 def _threshold(
@@ -101,12 +103,23 @@ def _threshold(
         err=True,
     )
     if chosen.images * (1 - recall) < 1:
+        cannot = f"cannot tell {recall:.4g} from 1" if recall < 1 else "are no proof of all"
         typer.echo(
-            f"Warning: {chosen.images} images cannot tell {recall:.4g} from 1; on others it may "
-            "find fewer.",
+            f"Warning: {chosen.images} images {cannot}; on others it may find fewer.",
             err=True,
         )
     return chosen.value
+
+
+def _require_empty(folder: Path) -> None:
+    from datasets.errors import UsageError
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            f"--explain {folder} holds something.",
+            "Expected a new or empty folder: overlays are numbered as the rows are, from 0.",
+            "another folder.",
+        )
 
 
 def _explained(
@@ -127,30 +140,33 @@ def _explained(
         yield row
 
 
-def _counted(rows: Iterable["Prediction"], counts: Counter[bool]) -> Iterator["Prediction"]:
-    """Counts, as they pass, the files that were classified (True) and those that were not."""
+def _counted(rows: Iterable["Prediction"], counts: Counter[str]) -> Iterator["Prediction"]:
+    """Counts the answers as they pass; a file without one is counted under ""."""
     for row in rows:
-        counts[not row.error] += 1
+        counts[row.predicted] += 1
         yield row
 
 
-def _tell_of_faults(counts: Counter[bool]) -> None:
-    """Says how many files have no answer: among thousands of rows theirs are easily overlooked.
+def _tell_counts(counts: Counter[str]) -> None:
+    """Says how many files have which answer; those without are easily overlooked among thousands.
 
     Raises:
         DataError: If none has one.
     """
     from datasets.errors import DataError
 
-    if not counts[True]:
-        found = f"only files that cannot be read ({counts[False]})" if counts[False] else "none"
+    faulty = counts.pop("", 0)
+    if not counts:
+        found = f"only files that cannot be read ({faulty})" if faulty else "none"
         raise DataError(
             "nothing was classified.", f"Expected JPEG, PNG or BMP files; found {found}."
         )
-    if counts[False]:
+    answers = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    typer.echo(f"{counts.total()} files classified: {answers}.", err=True)
+    if faulty:
         typer.echo(
-            f"Warning: {counts[False]} of {counts.total()} files could not be classified; "
-            "their rows say why.",
+            f"Warning: {faulty} of {counts.total() + faulty} files could not be classified; their "
+            "rows say why.",
             err=True,
         )
 

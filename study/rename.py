@@ -15,12 +15,15 @@ def rename_command(
 
     Example: study rename hyperband-1 first
     """
+    from datasets.errors import StudyStateError
     from results.folder import StudyFolder
     from results.runs import RUNS, check_name, open_study
-    from results.state import require_free
 
     study = open_study(RUNS, name)
     target = StudyFolder(RUNS / check_name(new))
-    require_free(target, resume=False, overwrite=False)
+    if target.is_taken():
+        raise StudyStateError(
+            f"{target.path} exists.", "Expected a new name; found one that is taken.", "study list"
+        )
     study.rename(target)
     typer.echo(f"{study.path} is now {target.path}")

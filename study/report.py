@@ -11,7 +11,9 @@ def report_command(
     name: StudyArgument = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Write a study's report: a page to look at, figures, and the numbers behind them.
+    """Write a study's report, a page to look at.
+
+    With its figures and the numbers behind them.
 
     Into runs/NAME/report/: report.html (one file), report.md, every figure as PNG and SVG and
     every table as CSV. Nothing is trained, and no image is tested.

@@ -14,14 +14,16 @@ def rm_command(
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove studies with all that came of them; features in the cache stay.
+    """Remove studies with all that came of them.
+
+    Features in the cache stay.
 
     Example: study rm first second --yes
     """
     from datasets.errors import UsageError
-    from results.runs import RUNS, open_study
+    from results.runs import RUNS, find_study
 
-    studies = [open_study(RUNS, name) for name in dict.fromkeys(names)]
+    studies = [find_study(RUNS, name) for name in dict.fromkeys(names)]
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(

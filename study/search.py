@@ -86,7 +86,7 @@ def search_command(
         bool, typer.Option("--overwrite", help="Replace the study --name.")
     ] = False,
 ) -> None:
-    """Search the space of heads, unfreeze depths and rates around VGG16.
+    """Search heads, unfreeze depths and rates.
 
     Example: study search --data photographs --max-epochs 10 --name first
     """
@@ -165,10 +165,11 @@ def parse_budget(text: str) -> float:
 
 
 def _next_name(algorithm: str) -> str:
+    from results.folder import StudyFolder
     from results.runs import RUNS
 
     number = 1
-    while (RUNS / f"{algorithm}-{number}").exists():
+    while StudyFolder(RUNS / f"{algorithm}-{number}").is_taken():
         number += 1
     return f"{algorithm}-{number}"
 

@@ -18,6 +18,7 @@ def run_study(
     overwrite: bool,
     time_budget: float | None = None,
     tensorboard: bool = False,
+    like: "StudyFolder | None" = None,
 ) -> None:
     """Runs a search under the live display and prints where everything is.
 
@@ -39,6 +40,7 @@ def run_study(
                 overwrite=overwrite,
                 time_budget=time_budget,
                 tensorboard=tensorboard,
+                like=like,
             )
         except StudyStateError:
             raise  # nothing was begun: another process has it, or it is another study

@@ -18,7 +18,9 @@ def show_command(
     name: StudyArgument = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Show a study: its state and its configurations, best first, rungs apart.
+    """Show a study and its leaderboard.
+
+    Configurations stand best first, rungs apart.
 
     Scores are only comparable on the same rung (epoch budget). A configuration stands once,
     at the highest rung it reached; its path names the trials that led there.

@@ -231,3 +231,18 @@ def test_the_commands_repeat_the_study(whole: StudyFolder) -> None:
 def test_echarts_is_the_published_file() -> None:
     folder = Path(str(resources.files("results"))) / "templates" / "report" / "echarts"
     assert file_sha256(folder / "echarts.min.js") in (folder / "README.md").read_text()
+
+
+def test_what_other_photographs_showed_stands_in_the_answer_and_in_a_table(tmp_path: Path) -> None:
+    study = whole_study(tmp_path / "far", records=[trial(12, 10, 0.1)])
+    metrics = study.metrics()
+    assert metrics is not None
+    apart = [{"source": "fine", "subset": "held-out", **metrics["test"], "accuracy": 0.55}]
+    write_json(study.metrics_path, metrics | {"by_source": apart})
+    found = {"data": "/photographs/decks", "test": metrics["test"] | {"accuracy": 0.5375}}
+    write_json(study.evaluations_path / "decks-1" / "metrics.json", found)
+    text = markdown(study)
+    assert "On 10 photographs of fine (held-out) it is right on 55.00 %." in text
+    assert "On 10 photographs of decks (elsewhere) it is right on 53.75 %." in text
+    table = pd.read_csv(study.path / "report" / "tables" / "others.csv")
+    assert table["accuracy"].tolist() == [0.55, 0.5375]

@@ -56,7 +56,7 @@ def test_a_folder_of_something_else_is_not_replaced_by_the_page(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for folder in (Path("runs"), Path(), Path("runs/first/study.json")):
-        with pytest.raises(UsageError, match="would be replaced"):
+        with pytest.raises(UsageError, match="holds something else"):
             write_comparison(studies, folder)
     assert studies[0].manifest_path.exists()
     for _ in range(2):

@@ -179,22 +179,26 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_the_commit_is_dirty_if_a_file_is_changed_or_new(
+def test_the_commit_is_dirty_if_a_file_of_the_program_is_changed_or_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert git_commit(tmp_path) is None  # an installed wheel
     git(tmp_path, "init", "--quiet")
     assert git_commit(tmp_path) is None  # no commit yet
-    (tmp_path / "a").write_text("1")
-    git(tmp_path, "add", "a")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "a.py").write_text("1")
+    git(tmp_path, "add", "study")
     git(tmp_path, "commit", "--quiet", "--message", "first")
     head = git(tmp_path, "rev-parse", "HEAD").strip()
     git(tmp_path, "tag", "--annotate", "v1", "--message", "a tag is no commit")
     assert git_commit(tmp_path) == head
-    (tmp_path / "new").touch()
+    (tmp_path / "data-check").mkdir()
+    (tmp_path / "data-check" / "index.html").touch()  # a user's, not the program's
+    assert git_commit(tmp_path) == head
+    (tmp_path / "study" / "new.py").touch()
     assert git_commit(tmp_path) == f"{head}-dirty"
-    (tmp_path / "new").unlink()
-    (tmp_path / "a").write_text("2")
+    (tmp_path / "study" / "new.py").unlink()
+    (tmp_path / "study" / "a.py").write_text("2")
     assert git_commit(tmp_path) == f"{head}-dirty"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_commit(tmp_path) is None  # no git

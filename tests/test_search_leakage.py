@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 from small_study import Recorder, draw_images
 
+from datasets.errors import DataError
 from results.leakage import ProbeRun, leakage_table
 from results.statistics import mean_interval
 from search.leakage import BY_PICTURE, RANDOM, probe_leakage
@@ -51,3 +52,12 @@ def test_an_interval_of_a_mean_is_student_s() -> None:
     assert mean_interval([3.0, 3.0]) == (3.0, 3.0)
     with pytest.raises(ValueError, match="at least 2 values; received 1"):
         mean_interval([1.0])
+
+
+def test_a_class_of_which_no_image_could_be_tested_is_refused(tmp_path: Path) -> None:
+    images = draw_images(tmp_path / "images")
+    for path in sorted((images / "Positive").iterdir())[6:]:
+        path.unlink()
+    options = SearchOptions(data=(str(images),), image_size=32, precision="float32")
+    with pytest.raises(DataError, match=r"class Positive has too few.*\n.*at least 7"):
+        probe_leakage(options, [1, 2], Recorder())

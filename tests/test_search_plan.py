@@ -98,7 +98,7 @@ def test_a_plan_counts_what_the_search_then_does(
     assert len(plan.left) == TRIALS
     assert (plan.train, plan.validation, plan.passes) == (20, 4, 2 * 20 + 4)
     assert all(seconds > 0 for seconds in plan.rates.training.values())
-    assert f"Plan: {TRIALS} trials, 12 epochs." in told.notes
+    assert f"Plan: {TRIALS} trials, 12 epochs on 20 training and 4 validation images." in told.notes
     assert any("44 passes through VGG16" in note for note in told.notes)
     assert not (tmp_path / "runs").exists()
     assert not list((tmp_path / "cache").rglob("*.npy"))

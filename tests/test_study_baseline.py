@@ -49,6 +49,20 @@ def test_the_baseline_is_one_trial_of_the_seed_s_settings_on_the_same_split(
     assert "exists" in capsys.readouterr().err
 
 
+def test_images_that_have_changed_since_are_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = StudyFolder(runs / "small")
+    manifest = model.manifest()
+    shutil.copytree(manifest["data"][""], tmp_path / "fewer")
+    next((tmp_path / "fewer" / "Positive").iterdir()).unlink()
+    options = manifest["options"] | {"data": [str(tmp_path / "fewer")]}
+    model.write_manifest(manifest | {"options": options})
+    assert run(["baseline", "small"]) == ExitCode.STUDY
+    assert "the images of study small have changed" in capsys.readouterr().err
+    assert not (runs / "small-baseline").exists()
+
+
 def test_without_a_study_to_be_like_nothing_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

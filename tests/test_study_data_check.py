@@ -27,6 +27,16 @@ def checked() -> dict[str, Any]:
     return content
 
 
+def test_the_page_goes_into_no_folder_of_something_else(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["data", "check", str(folder), "--to", str(folder)]) == ExitCode.USAGE
+    assert "holds something else" in capsys.readouterr().err
+    assert sorted(path.name for path in folder.iterdir()) == ["Negative", "Positive"]
+    for _ in range(2):
+        assert run(["data", "check", str(folder)]) == ExitCode.OK
+
+
 def test_sound_images_end_with_code_0(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "check", str(folder)]) == ExitCode.OK
     out, err = capsys.readouterr()

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from small_study import Search
 
 from datasets.cache import cache_sizes, clear
@@ -62,6 +63,17 @@ def test_removing_asks_and_needs_a_terminal_or_yes(
     assert names(runs) == ["second"]
 
 
+def test_a_damaged_study_is_removed_and_does_not_stand_for_the_latest(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs / "second" / "study.json").write_text("{")
+    assert run(["show"]) == ExitCode.OK
+    assert "Study:   first" in capsys.readouterr().out
+    assert run(["compare"]) == ExitCode.OK
+    assert run(["rm", "second", "--yes"]) == ExitCode.OK
+    assert names(runs) == ["first"]
+
+
 def test_a_study_in_use_is_neither_removed_nor_renamed(runs: Path) -> None:
     with StudyFolder(runs / "first").lock():
         assert run(["rm", "first", "--yes"]) == ExitCode.STUDY
@@ -89,6 +101,10 @@ def test_doctor_names_what_decides_the_numbers_and_clears_the_cache(
         "0.02 GB  features",
     ):
         assert word in out
+    with FileLock(tmp_path / "cache" / "features" / "key" / ".lock"):
+        assert run(["doctor", "--clear-cache"]) == ExitCode.RESOURCES
+        assert "the cache is in use" in capsys.readouterr().err
+    assert (tmp_path / "cache" / "features" / "key" / "view.npy").exists()
     assert run(["doctor", "--clear-cache"]) == ExitCode.OK
     assert "0.02 GB removed" in capsys.readouterr().out
     assert list((tmp_path / "cache").iterdir()) == []

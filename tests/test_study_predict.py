@@ -66,6 +66,8 @@ def test_a_faulty_file_is_a_row_and_not_the_end(
 ) -> None:
     assert run(["predict", str(mixed), str(mixed / "none.jpg"), "-f", "json"]) == ExitCode.OK
     out, err = capsys.readouterr()
+    assert "Model: study small, trial " in err
+    assert "2 files classified: " in err
     assert "Warning: 3 of 5 files could not be classified" in err
     rows = json.loads(out)
     assert [Path(row["file"]).name[0] for row in rows] == ["a", "b", "c", "d", "n"]
@@ -102,8 +104,10 @@ def test_folders_patterns_and_standard_input_are_expanded(
     names = [str(mixed / f"{letter}.jpg") for letter in "abcd"]
     (mixed / "notes.txt").touch()
     (mixed / "a").mkdir()
-    (mixed / "a" / "e.JPG").touch()
-    assert list(expand([str(mixed)])) == [*names, str(mixed / "a" / "e.JPG")]
+    others = [mixed / "a" / "e.JPG", mixed / "a" / "f.webp"]  # the last is told as a fault
+    for other in others:
+        other.touch()
+    assert list(expand([str(mixed)])) == [*names, *map(str, others)]
     assert list(expand([str(mixed / "[ab].jpg")])) == names[:2]
     assert list(expand([str(mixed / "*.bmp")])) == [str(mixed / "*.bmp")]
     monkeypatch.setattr("sys.stdin", io.StringIO("x y.jpg\n\nz.jpg\n"))
@@ -187,6 +191,13 @@ def test_explain_writes_a_picture_and_names_the_class(
     assert run(["explain", str(mixed / "a.jpg"), "--layer", "dense"]) == ExitCode.USAGE
     assert "expected one of block1_conv1" in capsys.readouterr().err
 
+    photograph = (mixed / "a.jpg").read_bytes()
+    for wrong in (mixed / "a.jpg", target, mixed / "new.txt"):
+        assert run(["explain", str(mixed / "a.jpg"), "--to", str(wrong)]) == ExitCode.USAGE
+    assert (mixed / "a.jpg").read_bytes() == photograph
+
+    assert run(["predict", str(mixed), "--explain", str(mixed)]) == ExitCode.USAGE
+    assert "Expected a new or empty folder" in capsys.readouterr().err
     assert run(["predict", str(mixed), "--explain", str(mixed / "all")]) == ExitCode.OK
     names = sorted(path.name for path in (mixed / "all").iterdir())
     assert names == ["000000-a.png", "000003-d.png"]

@@ -50,7 +50,7 @@ def test_the_best_trial_is_on_stdout_and_all_else_in_plain_lines_on_stderr(
     assert "\x1b" not in out + err
     assert "\r" not in out + err
     assert len(re.findall(r"^ *[12]/2 ", err, re.MULTILINE)) == 2
-    assert "Plan: 2 trials, 2 epochs." in err
+    assert "Plan: 2 trials, 2 epochs on 20 training and 4 validation images." in err
     assert "Traceback" not in err
 
 
@@ -167,3 +167,17 @@ def test_a_faulty_image_is_named_and_left_out(
     assert "left out: Positive/[empty].jpg: the file is empty" in capsys.readouterr().err
     manifest = StudyFolder(Path("runs/first")).manifest()
     assert manifest["faults"] == [{"file": "Positive/[empty].jpg", "reason": "the file is empty"}]
+
+
+def test_images_that_no_memory_holds_are_refused_and_take_up_no_name(
+    slabs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["search", "--data", str(slabs), "--image-size", "100000"]
+    assert run(typed) == ExitCode.RESOURCES
+    assert "too large for this machine" in capsys.readouterr().err
+    assert not Path("runs").exists()
+    left_by_a_crash = Path("runs") / "grid-1" / ".lock"
+    left_by_a_crash.parent.mkdir(parents=True)
+    left_by_a_crash.touch()
+    assert run(tiny(slabs)) == ExitCode.OK
+    assert [path.name for path in Path("runs").iterdir()] == ["grid-1"]

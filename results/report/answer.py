@@ -1,9 +1,10 @@
 """The answer in one paragraph: what was found, how good it is, what to beware of."""
 
 from results.evaluation import dependence
-from results.formats import describe, duration
+from results.formats import counted, describe, duration
 from results.report.blocks import Paragraph, Section
-from results.report.facts import Facts, counted
+from results.report.facts import Facts
+from results.report.result_sections import others_table
 from results.tables import is_sample
 from results.trials import promotion_path, rank
 
@@ -97,6 +98,14 @@ def _cautions(facts: Facts) -> list[str]:
     if facts.predictions is not None:
         groups = {row.file: row.group for row in facts.rows}
         cautions.append(dependence(facts.predictions, facts.classes, groups))
+    if facts.metrics is not None:
+        others = others_table(facts.metrics, facts.evaluations)
+        cautions += [
+            f"On {other['images']} photographs of {other['photographs']} ({other['which']}) it is "
+            f"right on {100 * other['accuracy']:.2f} %."
+            for other in others.to_dict("records")
+            if other["which"] != "test"
+        ]
     opened = len((facts.metrics or {}).get("test_opened", []))
     if opened > 1:
         cautions.append(

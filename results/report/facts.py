@@ -29,6 +29,7 @@ class Facts:
     validation: pd.DataFrame | None
     summary: str  # Keras' table of the layers
     illustrations: Path | None  # from `study best --export`
+    evaluations: Sequence[dict[str, Any]]  # other folders, from `study evaluate`
     scratch: dict[str, Any] | None  # the recipe from random weights, from `study best --scratch`
 
     @property
@@ -71,6 +72,7 @@ def read_facts(study: StudyFolder) -> Facts:
         validation=predictions(study.validation_path.name),
         summary=summary.read_text(encoding="utf-8") if summary.exists() else "",
         illustrations=study.illustrations_path if study.illustrations_path.exists() else None,
+        evaluations=study.evaluations(),
         scratch=read_json(study.scratch_path) if study.scratch_path.exists() else None,
     )
 
@@ -78,8 +80,3 @@ def read_facts(study: StudyFolder) -> Facts:
 def folders(stored: Any) -> list[str]:
     """The folders of an option: studies of before there could be several have one as text."""
     return [stored] if isinstance(stored, str) else list(stored or ())
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, e.g. "1 trial", "30 trials"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

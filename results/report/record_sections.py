@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from datasets.splits import SplitRow
-from results.formats import toml_value
+from results.formats import counted, toml_value
 from results.records import STORED_VIEWS
 from results.report.blocks import Block, Code, Paragraph, Picture, Pictures, Section, Table
-from results.report.facts import Facts, counted, folders
+from results.report.facts import Facts, folders
 from results.report.photographs import Album, samples
 
 _FLAGS = {"groups": "--no-groups", "keep_conflicts": "--keep-conflicts"}

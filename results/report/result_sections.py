@@ -1,16 +1,17 @@
-"""The sections on the retrained model: its training, its test, its mistakes."""
+"""The sections on the retrained model: its test, its mistakes, its layers."""
 
-from functools import partial
+from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from results.figures import MEASURES
+from results.formats import counted
 from results.report import score_drawings, scores
 from results.report.blocks import Block, Code, Drawing, Drawings, Paragraph, Section, Table
-from results.report.facts import Facts, counted
+from results.report.facts import Facts
 from results.report.photographs import MOST, Album, least_sure, worst_mistakes
+from results.report.training_section import training_section
 
 
 def result_sections(facts: Facts, album: Album) -> list[Section]:
@@ -18,7 +19,9 @@ def result_sections(facts: Facts, album: Album) -> list[Section]:
     if facts.metrics is None:
         return []
     test = facts.metrics["test"]
-    sections = [_training(facts.metrics, facts.scratch), _stages(test), _report(test)]
+    sections = [training_section(facts.metrics, facts.scratch), _stages(test), _report(test)]
+    if len(others := others_table(facts.metrics, facts.evaluations)):
+        sections.append(_others(others))
     if facts.predictions is not None:
         sections += [
             _curves(facts, facts.predictions),
@@ -54,92 +57,39 @@ def model_sections(facts: Facts) -> list[Section]:
     return [Section("model", "The model", blocks)]
 
 
-def training_numbers(metrics: dict[str, Any]) -> pd.DataFrame:
-    """The retraining epoch by epoch.
+def others_table(metrics: dict[str, Any], evaluations: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Scores on parts of the test images, on held-out folders and on photographs from elsewhere.
 
-    Columns: epoch (from 1), phase, loss, accuracy, val_loss, val_accuracy, val_macro_f1, kept.
+    Columns: photographs (the folder's name), which (test, held-out or elsewhere), images,
+    accuracy, accuracy_low, accuracy_high (Wilson 95 %), loss (nats), macro_f1.
     """
-    frame = pd.DataFrame(metrics["curve"])
-    # JSON has no NaN: a diverged epoch is null there.
-    numbers = frame.columns.difference(["epoch", "phase"])
-    frame[numbers] = frame[numbers].astype(np.float64)
-    return frame.assign(kept=frame["epoch"] == metrics["selected_epoch"])
-
-
-def transfer_readings(numbers: pd.DataFrame) -> pd.DataFrame:
-    """Where a curve starts, how it climbs and where it ends: the three marks of transfer.
-
-    Columns: measure, start (after the first epoch), slope (change per epoch over phase 1, first
-    to last epoch; blank if it has one), asymptote (mean of the last three epochs).
-
-    Source: Torrey and Shavlik (2010), "Transfer learning".
-    """
-    first = numbers[numbers["phase"] == 1]
-    rows = []
-    for measure in ("val_accuracy", "val_loss"):
-        values = first[measure].to_numpy()
-        steps = len(values) - 1
-        slope = (values[-1] - values[0]) / steps if steps > 0 else np.nan
-        rows.append((measure, values[0], slope, numbers[measure].tail(3).mean()))
-    return pd.DataFrame(rows, columns=["measure", "start", "slope", "asymptote"])
-
-
-def compared_readings(numbers: pd.DataFrame, scratch: pd.DataFrame) -> pd.DataFrame:
-    """The readings of both curves and what transfer brought, column by column.
-
-    Columns: measure, weights (pretrained, random, difference), and those of `transfer_readings`.
-    """
-    mine, other = transfer_readings(numbers), transfer_readings(scratch)
-    marks = ["start", "slope", "asymptote"]
-    difference = mine.assign(**{mark: mine[mark] - other[mark] for mark in marks})
-    parts = {"pretrained": mine, "random": other, "difference": difference}
-    table = pd.concat([part.assign(weights=name) for name, part in parts.items()])
-    ordered = table.sort_values("measure", kind="stable", ignore_index=True)
-    return ordered[["measure", "weights", *marks]]
-
-
-def _training(metrics: dict[str, Any], scratch: dict[str, Any] | None) -> Section:
-    numbers = training_numbers(metrics)
-    if scratch is not None:
-        beside = training_numbers(scratch)[
-            ["epoch", "loss", "val_loss", "accuracy", "val_accuracy"]
-        ]
-        numbers = numbers.merge(beside, on="epoch", how="left", suffixes=("", "_scratch"))
-    fine_tuned = bool((numbers["phase"] == 2).any())
-    mark = "; the dashed line is the change of phase" if fine_tuned else ""
-    panels = [
-        Drawing(
-            f"training-{measure}",
-            f"{title} of the retraining{mark}.",
-            numbers,
-            partial(score_drawings.draw_learning, measure=measure),
-        )
-        for measure, title in MEASURES.items()
+    scored = [(part["source"], part["subset"], part) for part in metrics.get("by_source", [])]
+    scored += [(PurePath(e["data"]).name, "elsewhere", e["test"]) for e in evaluations]
+    rows = [
+        {
+            "photographs": name,
+            "which": which,
+            "images": test["images"],
+            "accuracy": test["accuracy"],
+            "accuracy_low": test["accuracy_interval"][0],
+            "accuracy_high": test["accuracy_interval"][1],
+            "loss": test["loss"],
+            "macro_f1": test["macro_f1"],
+        }
+        for name, which, test in scored
     ]
+    return pd.DataFrame(rows)
+
+
+def _others(table: pd.DataFrame) -> Section:
     text = (
-        f"Trial {metrics['trial']}, trained once more: {counted(metrics['epochs'], 'epoch')} on "
-        f"{metrics['trained_on']}; epoch {metrics['selected_epoch']} was kept. Phase 1 trains the "
-        "head on the frozen base"
-        + (
-            "; phase 2 trains the top of the base with it, at a low rate."
-            if fine_tuned
-            else ", and with no layer to unfreeze there is no phase 2."
-        )
+        "The same model on each folder apart. What it is worth where it was not trained is told by "
+        "held-out folders and those from elsewhere (`study evaluate`) alone."
     )
-    if scratch is not None:
-        frozen = 13 - metrics["settings"].get("unfreeze_depth", 0)
-        text += (
-            " The same recipe from random weights freezes what it freezes here: "
-            f"{frozen} of VGG16's 13 convolutions stay as they were drawn."
-        )
-    table = (
-        transfer_readings(numbers)
-        if scratch is None
-        else compared_readings(numbers, training_numbers(scratch))
+    caption = "95 % Wilson intervals."
+    return Section(
+        "others", "Other photographs", [Paragraph(text), Table("others", caption, table)]
     )
-    caption = "Where the validation curves start, climb (per epoch of phase 1) and end."
-    blocks: list[Block] = [Paragraph(text), Drawings(panels), Table("readings", caption, table)]
-    return Section("training", "Both phases of training", blocks)
 
 
 def _stages(test: dict[str, Any]) -> Section:

@@ -4,7 +4,7 @@ from functools import partial
 
 import pandas as pd
 
-from results.formats import duration
+from results.formats import counted, duration
 from results.report import drawings
 from results.report.blocks import (
     Axis,
@@ -16,7 +16,7 @@ from results.report.blocks import (
     Section,
     Table,
 )
-from results.report.facts import Facts, counted
+from results.report.facts import Facts
 from results.report.importance import FEWEST, importance, told_apart
 from results.report.trials import (
     by_configuration,

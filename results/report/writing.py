@@ -14,7 +14,6 @@ import pandas as pd
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from datasets.errors import UsageError
 from datasets.files import replacing_folder
 from results.folder import StudyFolder
 from results.formats import readable, render
@@ -32,6 +31,7 @@ from results.report.record_sections import (
 )
 from results.report.result_sections import model_sections, result_sections
 from results.report.search_sections import search_sections
+from results.state import require_own
 from results.templating import templates
 from results.thumbnails import data_uri
 
@@ -76,7 +76,7 @@ def write_comparison(studies: Sequence[StudyFolder], folder: Path) -> Path:
         UsageError: If the folder holds something else than such a page, which would be lost.
         StudyStateError: If a file of a study is damaged; the message names it.
     """
-    _require_own(folder)
+    require_own(folder, _WRITTEN)
     write_pages(
         folder,
         comparison_sections(studies),
@@ -141,19 +141,6 @@ def report_sections(facts: Facts) -> list[Section]:
         *split_sections(facts),
         *closing_sections(facts),
     ]
-
-
-def _require_own(folder: Path) -> None:
-    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    strange = [name for name in found if name not in _WRITTEN]
-    inside = Path.cwd().is_relative_to(folder.resolve())
-    if strange or inside or (folder.exists() and not folder.is_dir()):
-        raise UsageError(
-            f"{folder} would be replaced by the report.",
-            "Expected a new or empty folder, or an earlier report's; found "
-            + ("the one you are in." if inside else f"{', '.join(strange[:3]) or 'a file'}."),
-            "another folder.",
-        )
 
 
 def _drawings(sections: Sequence[Section]) -> Iterator[Drawing]:
