@@ -138,7 +138,7 @@ def dependence(predictions: pd.DataFrame, classes: Sequence[str], groups: Mappin
     final = final_rows(predictions)
     truth, probabilities = truth_and_probabilities(final, classes)
     right = pd.Series(probabilities.argmax(axis=1) == truth).groupby(
-        [groups[file] for file in final["file"]]
+        [groups.get(file, file) for file in final["file"]]
     )
     if len(right) == len(final):
         return ""
