@@ -66,5 +66,5 @@ def require_memory(size: int, batch_size: int) -> None:
             f"images of {size} pixels are too large for this machine.",
             f"Expected at least {needed / 1e9:.0f} GB of memory for a batch of {batch_size}; "
             f"received {memory / 1e9:.0f} GB.",
-            "--image-size 224, or a smaller --batch-size.",
+            "--image-size 224, the size VGG16 was trained at.",
         )

@@ -102,13 +102,15 @@ def toml_value(dimension: Mapping[str, Any]) -> str:
     """The values of one hyperparameter, as study.json has them, in TOML."""
     if dimension["choices"]:
         return str(list(dimension["choices"]))
-    log = ", log = true" if dimension["log"] else ""
-    return f"{{ min = {dimension['low']}, max = {dimension['high']}{log} }}"
+    low, high, log = dimension["low"], dimension["high"], str(dimension["log"]).lower()
+    return f"{{ min = {low}, max = {high}, log = {log} }}"
 
 
 def _heading(column: str) -> str:
     # "seconds" would be wrong above "4 min 47 s".
-    return column.replace("seconds", "time").replace("_", " ").replace(" f1", " F1")
+    if column in ("seconds", "by_seconds"):
+        column = column.replace("seconds", "time")
+    return column.replace("_", " ").replace(" f1", " F1")
 
 
 def _cell(column: str, value: Any) -> str:

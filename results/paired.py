@@ -40,7 +40,7 @@ def paired_table(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     Source: McNemar (1947), "Note on the sampling error of the difference between correlated
     proportions or percentages".
     """
-    tested = [study for study in studies if study.predictions_path.exists()]
+    tested = [s for s in studies if s.predictions_path.exists() and s.split_path.exists()]
     answers = [(study.name, _answers(study)) for study in tested]
     rows = [
         _compare(first, second)

@@ -13,17 +13,15 @@ from results.trials import objective_direction, rank
 
 
 def changed_options(studies: Sequence[StudyFolder]) -> pd.DataFrame:
-    """Options in which studies differ: a row each, a column per study; the space by dimension."""
-    given = {study.name: _flat(study.manifest()["options"]) for study in studies}
-    names = dict.fromkeys(name for options in given.values() for name in options)
-    rows = [
-        {"option": name, **{study: options.get(name, "") for study, options in given.items()}}
-        for name in names
-    ]
-    return pd.DataFrame(
-        [row for row in rows if len(set(list(row.values())[1:])) > 1],
-        columns=["option", *given],
-    )
+    """Options in which studies differ, as JSON, and dimensions of the space, as TOML.
+
+    Columns: study, and one for each option that is not the same in all of them.
+    """
+    frame = pd.DataFrame([_flat(study.manifest()["options"]) for study in studies]).fillna("")
+    differing = [name for name in frame.columns if frame[name].nunique() > 1]
+    changed = frame[differing]
+    changed.insert(0, "study", [study.name for study in studies])
+    return changed if differing else changed.iloc[:0]
 
 
 def progress(studies: Sequence[StudyFolder]) -> pd.DataFrame:

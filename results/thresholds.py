@@ -12,7 +12,7 @@ from results.evaluation import final_rows
 
 
 class Threshold(NamedTuple):
-    """The highest threshold that finds a wanted part of the last class."""
+    """A threshold that finds a wanted part of the last class, and little more."""
 
     value: float  # probability in [0, 1]; at or above it the last class is predicted
     recall: float  # part of the last class found on the images it was chosen on

@@ -50,7 +50,7 @@ def probe_leakage(
     folder = read_images({"": Path(options.data[0])}, progress)
     grouping = group_folder(folder, options, progress)
     images = grouping.without_conflicts(folder)
-    _require_enough(images)
+    _require_enough(folder.classes, images)
     features = _pooled(folder, images, options, progress)
     place = {image.file: number for number, image in enumerate(images)}
     labels = np.array([image.label for image in images])
@@ -69,10 +69,10 @@ def probe_leakage(
     return runs
 
 
-def _require_enough(images: Sequence[LabelledImage]) -> None:
+def _require_enough(classes: Sequence[str], images: Sequence[LabelledImage]) -> None:
     """Both splits need an image of every class to test on."""
     counts = Counter(image.label for image in images)
-    fewest, needed = min(counts, key=counts.__getitem__), math.ceil(1 / DEFAULT_SHARES[2])
+    fewest, needed = min(classes, key=counts.__getitem__), math.ceil(1 / DEFAULT_SHARES[2])
     if counts[fewest] < needed:
         raise DataError(
             f"class {fewest} has too few images to compare splits.",

@@ -103,7 +103,7 @@ def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
         describe_features(plan.features),
         f"Time: {_parts(plan)}.",
     ]
-    if budget is not None and plan.spent + plan.seconds > budget:
+    if plan.left and budget is not None and plan.spent + plan.seconds > budget:
         within = plan.trials_within(budget)
         lines.append(
             f"--time-budget {duration(budget)} holds about {len(within)} of {trials} trials, "

@@ -58,7 +58,7 @@ class Dimension(NamedTuple):
     log: bool = False
 
     def __str__(self) -> str:
-        """As a space file has it, e.g. `[0, 64]` or `{ min = 0.0, max = 0.6 }`."""
+        """As a space file has it, e.g. `[0, 64]` or `{ min = 0.0, max = 0.6, log = false }`."""
         return toml_value(self._asdict())
 
 

@@ -107,5 +107,5 @@ def _print(
     for part in shown:
         if part is not shown[0]:
             print()
-        few_rows_of_many_values = part in (Part.COMPARISON, Part.PAIRED)
+        few_rows_of_many_values = part in (Part.COMPARISON, Part.PAIRED, Part.OPTIONS)
         print_frame(frames[part], format, _TITLES[part], transposed=few_rows_of_many_values)

@@ -21,8 +21,9 @@ def open_model(name: str | None) -> "tuple[StudyFolder, list[str]]":
     from study.quiet import import_tensorflow
 
     if name is None:
-        retrained = [study for study in list_studies(RUNS) if study.metrics_path.exists()]
-        study = max(retrained, key=lambda s: s.metrics_path.stat().st_mtime, default=None)
+        # Predictions are written by retraining alone; exports write metrics.json anew.
+        retrained = [study for study in list_studies(RUNS) if study.predictions_path.exists()]
+        study = max(retrained, key=lambda s: s.predictions_path.stat().st_mtime, default=None)
         study = study or latest_study(RUNS)
     else:
         study = open_study(RUNS, name)

@@ -103,6 +103,9 @@ def test_other_test_images_and_studies_without_a_test_get_no_p_value() -> None:
     assert paired_table([a, other, untested]).empty
     assert paired_table([a]).empty
     assert paired_table([]).empty
+    without_split = study_of("without", [True] * 6)
+    without_split.split_path.unlink()
+    assert paired_table([a, without_split]).empty
 
 
 def test_compare_prints_pairs_below_its_table_or_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -228,6 +228,21 @@ def test_the_commands_repeat_the_study(whole: StudyFolder) -> None:
     assert space["head_learning_rate"].log
 
 
+def test_a_space_is_written_as_it_was_searched(tmp_path: Path) -> None:
+    from search.space import read_space
+
+    study = make_study(tmp_path / "linear", [trial(0, 10, 0.1)])
+    manifest = study.manifest()
+    rate = {"choices": [], "low": 1e-5, "high": 1e-2, "log": False}  # unlike the default
+    space = manifest["options"]["space"] | {"head_learning_rate": rate}
+    study.write_manifest(manifest | {"options": manifest["options"] | {"space": space}})
+    markdown(study)
+    again = read_space(study.path / "report" / "space.toml")
+    assert {name: (*d.choices, d.low, d.high, d.log) for name, d in again.items()} == {
+        name: (*d["choices"], d["low"], d["high"], d["log"]) for name, d in space.items()
+    }
+
+
 def test_echarts_is_the_published_file() -> None:
     folder = Path(str(resources.files("results"))) / "templates" / "report" / "echarts"
     assert file_sha256(folder / "echarts.min.js") in (folder / "README.md").read_text()

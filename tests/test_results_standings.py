@@ -19,9 +19,9 @@ def studies(tmp_path: Path) -> list[StudyFolder]:
 
 
 def test_the_options_that_differ_are_those_and_no_others(studies: list[StudyFolder]) -> None:
-    changed = changed_options(studies).set_index("option")
-    assert changed["first"].to_dict() == {"algorithm": '"hyperband"', "trials": ""}
-    assert changed["second"].to_dict() == {"algorithm": '"random"', "trials": "1"}
+    changed = changed_options(studies).set_index("study")
+    assert changed.loc["first"].to_dict() == {"algorithm": '"hyperband"', "trials": ""}
+    assert changed.loc["second"].to_dict() == {"algorithm": '"random"', "trials": "1"}
     assert changed_options(studies[:1] * 2).empty
 
 

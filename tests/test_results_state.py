@@ -36,6 +36,7 @@ def test_a_folder_with_only_a_lock_is_free(study: StudyFolder) -> None:
 def test_a_folder_of_something_else_is_not_taken_for_a_study(study: StudyFolder) -> None:
     study.path.mkdir(parents=True)
     study.split_path.touch()  # as a search leaves it that was killed before its study.json
+    (study.path / ".study.json.a1b2").touch()
     require_free(study, resume=False, overwrite=False)
     study.trials_path.mkdir()
     for overwrite in (False, True):

@@ -59,6 +59,7 @@ def test_a_budget_holds_the_trials_that_fit_in_their_order() -> None:
     told = describe_plan(plan, budget=52 + 8)[-1]
     assert told == "--time-budget 1 min 00 s holds about 3 of 8 trials, up to 4 epochs."
     assert not any("--time-budget" in line for line in describe_plan(plan, budget=1000))
+    assert len(describe_plan(made_plan([], spent=3), budget=1)) == 3  # nothing is left to hold
     just_short = describe_plan(plan, budget=plan.seconds - 1)[-1]
     assert "holds about 7 of 8 trials" in just_short
 

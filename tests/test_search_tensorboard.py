@@ -56,6 +56,7 @@ def test_training_and_validation_of_the_best_share_their_charts(tmp_path: Path) 
     epochs = made_up_curve(0.2, 5)
     for _ in range(2):
         write_best(tmp_path / "best", epochs)
+    assert len(list((tmp_path / "best").glob("*/events*"))) == 2  # replaced, not added to
     for subset, field in (("training", "loss"), ("validation", "val_loss")):
         for phase in (1, 2):
             expected = {e.epoch: getattr(e, field) for e in epochs if e.phase == phase}

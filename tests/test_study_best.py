@@ -68,6 +68,7 @@ def test_the_best_trial_is_retrained_tested_once_and_exported(
 
     assert run(["best", "small"]) == ExitCode.OK
     shown, note = capsys.readouterr()
+    assert "Test accuracy" in shown
     assert out.startswith(shown)
     assert "From random weights: val_loss" in out.removeprefix(shown)
     assert "stored result" in note

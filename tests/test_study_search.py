@@ -86,7 +86,7 @@ def test_resuming_with_a_changed_option_is_refused_with_the_difference(
     assert run(["search", "--resume", "--name", "first", "--space", "other.toml"]) == 4
     err = capsys.readouterr().err
     assert "--space, unfreeze_depth: was [0], now [0, 1]\n" in err
-    assert "--space, dropout: was [0.0, 0.5], now { min = 0.0, max = 0.6 }\n" in err
+    assert "--space, dropout: was [0.0, 0.5], now { min = 0.0, max = 0.6, log = false }\n" in err
     assert "head_units" not in err
     assert stored("first") == before
 

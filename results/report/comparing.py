@@ -82,7 +82,9 @@ def _answer(studies: Sequence[StudyFolder], frame: pd.DataFrame) -> Section:
         said = "None of the studies was tested yet: `study best NAME` does it, once."
     else:
         first = tested["test_accuracy"] == tested["test_accuracy"].max()
-        best, names = tested[first].to_dict("records")[0], tested.loc[first, "study"]
+        best = tested[first].to_dict("records")[0]
+        # On as many images, that is: the interval is of one number.
+        names = tested.loc[first & (tested["test_images"] == best["test_images"]), "study"]
         low, high = 100 * best["test_accuracy_low"], 100 * best["test_accuracy_high"]
         said = (
             f"The highest test accuracy has {' and '.join(names)}: "
