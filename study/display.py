@@ -20,9 +20,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from results.formats import describe
+from results.formats import describe, duration
 from results.records import EpochRecord, TrialRecord
 from study.interruption import raise_if_interrupted
+
+# Seconds; what ends sooner needs no forecast. The first batch, which compiles, is left out of it.
+FORECAST_AFTER = 20.0
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -112,12 +115,21 @@ class Display:
         from time import monotonic
 
         done, start = [0], monotonic()
+        first: list[tuple[float, int]] = []  # when the first batch was done, and its images
+        told = False
         if total:
             self.note(f"{what}: {total} {unit} ...")
 
         def count(number: int) -> None:
+            nonlocal told
             done[0] += number
             raise_if_interrupted()
+            first[:] = first or [(monotonic(), number)]
+            seconds, counted = monotonic() - first[0][0], done[0] - first[0][1]
+            if not told and seconds > FORECAST_AFTER and done[0] < total:
+                told = True
+                left = duration(seconds / counted * (total - done[0]))
+                self.note(f"{what}: {done[0]} {unit}, about {left} more")
 
         yield count
         seconds = monotonic() - start
