@@ -107,5 +107,8 @@ def _print(
     for part in shown:
         if part is not shown[0]:
             print()
+        if format is Format.TABLE and frames[part].empty:
+            typer.echo(f"{_TITLES[part]}: none; it takes studies that compare.", err=True)
+            continue
         few_rows_of_many_values = part in (Part.COMPARISON, Part.PAIRED, Part.OPTIONS)
         print_frame(frames[part], format, _TITLES[part], transposed=few_rows_of_many_values)

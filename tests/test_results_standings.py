@@ -86,5 +86,9 @@ def test_compare_prints_every_table_to_people_and_one_to_programs(
     for table, column in (("paired", "p_value"), ("ranks", "by_score"), ("cost", "target")):
         assert run(["compare", "first", "second", "--table", table, "-f", "csv"]) == ExitCode.OK
         assert column in capsys.readouterr().out.splitlines()[0].split(",")
+    assert run(["compare", "first", "--table", "paired"]) == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Paired tests: none; it takes studies that compare." in err
     assert run(["compare", "first", "second", "-f", "csv"]) == ExitCode.OK
     assert len(capsys.readouterr().out.splitlines()) == 3
