@@ -27,9 +27,10 @@ def clear() -> int:
     Raises:
         ResourceError: If a process is writing there; nothing is removed.
     """
-    total = sum(cache_sizes().values())
+    if not (total := sum(cache_sizes().values())):
+        return 0
     with ExitStack() as stack:
-        for lock in cache_folder().rglob("*.lock") if total else ():
+        for lock in cache_folder().rglob("*.lock"):
             try:
                 stack.enter_context(FileLock(lock, blocking=False))
             except Timeout:
@@ -38,7 +39,7 @@ def clear() -> int:
                     f"Expected no process to write there; {lock.parent} is locked.",
                     "study doctor --clear-cache, when the other process has ended.",
                 ) from None
-    for place in cache_folder().iterdir() if total else ():
+    for place in cache_folder().iterdir():
         if place.is_dir():
             shutil.rmtree(place)
         else:

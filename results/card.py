@@ -21,15 +21,16 @@ def write_card(study: StudyFolder) -> None:
     Raises:
         StudyStateError: If a file of the study is damaged.
     """
+    manifest = study.manifest()
     card = model_card(
-        study.manifest(),
+        manifest,
         study.metrics() or {},
         study.evaluations(),
         trials=len(study.trials()),
         caution=dependence(
             read_predictions(study.predictions_path),
-            study.manifest()["classes"],
-            {row.file: row.group for row in read_split(study.split_path)},
+            manifest["classes"],
+            read_split(study.split_path),
         ),
     )
     write_text(study.card_path, card)

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import classification_report, confusion_matrix
 
+from datasets.splits import SplitRow
 from results.statistics import wilson_interval
 from results.stored import damaged
 
@@ -124,17 +125,18 @@ def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any
     }
 
 
-def dependence(predictions: pd.DataFrame, classes: Sequence[str], groups: Mapping[str, str]) -> str:
+def dependence(predictions: pd.DataFrame, classes: Sequence[str], rows: Sequence[SplitRow]) -> str:
     """What becomes of accuracy and interval if copies of a picture are one piece of evidence.
 
     Args:
         predictions: As `evaluate` takes them.
         classes: The names of the classes, in the model's order.
-        groups: Each file's group, as split.csv has it.
+        rows: Of split.csv; a file that it does not name is a group of its own.
 
     Returns:
         Two sentences; empty if every image is a group of its own.
     """
+    groups = {row.file: row.group for row in rows}
     final = final_rows(predictions)
     truth, probabilities = truth_and_probabilities(final, classes)
     right = pd.Series(probabilities.argmax(axis=1) == truth).groupby(

@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from datasets.files import replacing
+from results.formats import counted
 from results.records import EpochRecord, TrialRecord
 from results.trials import objective_direction, rank, trial_order
 
@@ -135,9 +136,8 @@ def draw_rungs(rungs: Sequence[Rung], *, objective: str) -> Figure:
     for place, rung in enumerate(rungs, start=1):
         axes = figure.add_subplot(1, len(rungs), place, sharey=first)
         first = first or axes
-        count = f"{len(rung.curves)} trial{'' if len(rung.curves) == 1 else 's'}"
-        unit = f"{rung.epochs} epoch{'' if rung.epochs == 1 else 's'}"
-        _epoch_axes(axes, f"Rung of {unit}: {count}")
+        count = counted(len(rung.curves), "trial")
+        _epoch_axes(axes, f"Rung of {counted(rung.epochs, 'epoch')}: {count}")
         for curve in sorted(rung.curves, key=lambda curve: curve.trial == rung.best):
             is_best = curve.trial == rung.best
             axes.plot(

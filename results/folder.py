@@ -165,8 +165,8 @@ class StudyFolder:
 
     def remains(self) -> list[str]:
         """What lies in the folder beside that which a search writes before its study.json."""
-        written = self.split_path.name, self.manifest_path.name
-        first = (self._lock_path.name, written[0], *(f".{name}." for name in written))
+        split, manifest = self.split_path.name, self.manifest_path.name
+        first = (self._lock_path.name, split, f".{split}.", f".{manifest}.")
         found = self.path.iterdir() if self.path.is_dir() else ()
         return sorted(path.name for path in found if not path.name.startswith(first))
 

@@ -150,9 +150,8 @@ def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
     typer.echo(f"kept epoch {metrics['selected_epoch']}.\n")
     print_scores(metrics["test"])
     print_sources(metrics.get("by_source", []))
-    groups = {row.file: row.group for row in read_split(study.split_path)}
-    predictions = read_predictions(study.predictions_path)
-    if caution := dependence(predictions, metrics["test"]["classes"], groups):
+    predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
+    if caution := dependence(predictions, metrics["test"]["classes"], rows):
         typer.echo(f"{caution}\n")
     if study.manifest().get("groups") is None:
         typer.echo("Split by file: tested pictures may have a copy that was trained on.")

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import f1_score, log_loss
 
 from datasets.errors import StudyStateError
+from datasets.splits import SplitRow
 from results.evaluation import STAGES, dependence, evaluate, read_predictions
 from results.statistics import wilson_interval
 
@@ -143,11 +144,14 @@ def test_missing_columns_and_empty_predictions_are_refused() -> None:
 
 def test_copies_of_a_picture_count_once_and_are_right_only_together() -> None:
     predictions = rows(("a", 0.9, 0.1), ("a", 0.8, 0.2), ("b", 0.3, 0.7), ("b", 0.6, 0.4))
-    alone = {f"{number}": f"{number}" for number in range(4)}
-    assert dependence(predictions, ["a", "b"], alone) == ""
-    said = dependence(predictions, ["a", "b"], alone | {"1": "0", "2": "3"})
+
+    def split(*groups: str) -> list[SplitRow]:
+        return [SplitRow(f"{n}", "a", "test", group, f"{n}") for n, group in enumerate(groups)]
+
+    assert dependence(predictions, ["a", "b"], split("0", "1", "2", "3")) == ""
+    said = dependence(predictions, ["a", "b"], split("0", "0", "3", "3"))
     assert said.startswith("The 4 test images are of 2 groups")
     assert "accuracy is 0.5000 (0.0945 to 0.9055)" in said
-    said = dependence(predictions, ["a", "b"], alone | {"1": "0"})
+    said = dependence(predictions, ["a", "b"], split("0", "0", "2", "3"))
     low, high = wilson_interval(2, 3)
     assert f"accuracy is 0.6667 ({low:.4f} to {high:.4f})" in said

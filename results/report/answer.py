@@ -96,8 +96,7 @@ def _cautions(facts: Facts) -> list[str]:
     if facts.rows and manifest.get("groups") is None:
         cautions.append("Copies of a picture may have been both trained on and tested on.")
     if facts.predictions is not None:
-        groups = {row.file: row.group for row in facts.rows}
-        cautions.append(dependence(facts.predictions, facts.classes, groups))
+        cautions.append(dependence(facts.predictions, facts.classes, facts.rows))
     if facts.metrics is not None:
         others = others_table(facts.metrics, facts.evaluations)
         cautions += [
