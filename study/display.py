@@ -114,28 +114,27 @@ class Display:
     def _silent(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         from time import monotonic
 
-        done, start = [0], monotonic()
-        first: list[tuple[float, int]] = []  # when the first batch was done, and its images
-        told = False
+        start, done, told = monotonic(), 0, False
+        first: tuple[float, int] | None = None  # when the first batch was done, and its images
         if total:
             self.note(f"{what}: {total} {unit} ...")
 
         def count(number: int) -> None:
-            nonlocal told
-            done[0] += number
+            nonlocal done, told, first
+            done += number
             raise_if_interrupted()
-            first[:] = first or [(monotonic(), number)]
-            seconds, counted = monotonic() - first[0][0], done[0] - first[0][1]
-            if not told and seconds > FORECAST_AFTER and done[0] < total:
-                told = True
-                left = duration(seconds / counted * (total - done[0]))
-                self.note(f"{what}: {done[0]} {unit}, about {left} more")
+            now = monotonic()
+            first = first or (now, done)
+            if told or now - first[0] <= FORECAST_AFTER or done >= total:
+                return
+            told = True
+            left = duration((now - first[0]) / (done - first[1]) * (total - done))
+            self.note(f"{what}: {done} {unit}, about {left} more")
 
         yield count
         seconds = monotonic() - start
-        if done[0]:
-            speed = f"{done[0] / seconds:.1f} a second"
-            self.note(f"{what}: {done[0]} {unit} in {seconds:.1f} s ({speed})")
+        if done:
+            self.note(f"{what}: {done} {unit} in {seconds:.1f} s ({done / seconds:.1f} a second)")
 
     def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
         """What the search runs in all; the bars begin where an earlier run ended."""
