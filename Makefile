@@ -47,4 +47,4 @@ lock: $(STAMP)  ## renew requirements.lock with the newest versions
 
 clean:  ## remove the virtual environment, caches and builds; studies and images stay
 	@rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
-	@find study search models datasets results tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find concrete_study cli study search models datasets results tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,9 +16,9 @@ from child import megabytes, run_child
 from table import Row
 from work import choose_trials, predict_seconds, work_of
 
-from datasets.splits import read_split
-from results.folder import StudyFolder
-from search.environment import git_commit
+from concrete_study.datasets.splits import read_split
+from concrete_study.results.environment import git_commit
+from concrete_study.results.folder import StudyFolder
 
 HERE = Path(__file__).resolve().parent
 OPTIONS = ("images", "precision", "size", "batch_size", "max_epochs", "factor", "views", "seed")
@@ -70,7 +70,7 @@ def run_ours(args: argparse.Namespace, folder: Path, name: str = "ours") -> Row:
     options += ["--precision", "auto" if args.precision == "default" else args.precision]
     options += ["--space", args.space] if args.space else []
     before = megabytes(folder / "cache")
-    command = [sys.executable, "-m", "study", "search", *map(str, options)]
+    command = [sys.executable, "-m", "concrete_study", "search", *map(str, options)]
     row, study = run_child(command, folder, name), study_in(folder, name)
     manifest, trials = study.manifest(), trials_of(study)
     images, features = manifest["images"], manifest["features"]
@@ -81,7 +81,7 @@ def run_ours(args: argparse.Namespace, folder: Path, name: str = "ours") -> Row:
         "study_mb": megabytes(study.path),
         "features_mb": features_mb,
         "passes": passes,
-        "work": passes + work_of(trials, images, features["cuts"]),
+        "work": passes + work_of(trials, images, features["feature_layers"]),
         "first_trial_seconds": first_trial(study) - row["began"],
         **summary(trials, [trial["score"] for trial in trials], row["seconds"]),
     }
@@ -166,7 +166,7 @@ def summary(trials: Sequence[Row], losses: Sequence[float | None], seconds: floa
     finals = [x for t, x in zip(trials, losses, strict=True) if t["epochs"] == top and x]
     return {
         "trials": len(trials),
-        # Equal where settings and epochs of all trials are.
+        # Equal where hyperparameters and epochs of all trials are.
         "trials_sha256": hashlib.sha256("".join(work_items(trials)).encode()).hexdigest(),
         "epochs": sum(trial["epochs"] - trial.get("skipped", 0) for trial in trials),
         "best_val_loss": min(finals, default=None),
@@ -176,7 +176,7 @@ def summary(trials: Sequence[Row], losses: Sequence[float | None], seconds: floa
 
 def work_items(trials: Sequence[Row]) -> list[str]:
     """Settings and epochs of each trial, sorted, to compare two searches by."""
-    return sorted(json.dumps([t["settings"], t["epochs"]], sort_keys=True) for t in trials)
+    return sorted(json.dumps([t["hyperparameters"], t["epochs"]], sort_keys=True) for t in trials)
 
 
 def check_equal(ours: Sequence[Row], stock: Sequence[Row], *, resumed: bool = False) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance
 
-from datasets.duplicates import find_pairs
+from concrete_study.datasets.duplicates import find_pairs
 
 KINDS = {"same frame": (1.0, 0.0), "cropped to 95 %": (0.95, 0.0), "cropped to 90 %": (0.9, 0.0)}
 KINDS |= {"shifted by 5 %": (1.0, 0.05), "shifted by 10 %": (1.0, 0.1)}

@@ -23,10 +23,10 @@ from copies import found_copies
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.decoding import decode_image
-from datasets.duplicates import find_pairs
-from datasets.folders import LabelledImage, read_folder
-from datasets.groups import group_images
+from concrete_study.datasets.decoding import decode_image
+from concrete_study.datasets.duplicates import find_pairs
+from concrete_study.datasets.folders import LabelledImage, read_folder
+from concrete_study.datasets.groups import group_images
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from child import megabytes, run_child
 from duplicates import make_variations
 from table import Row
 
-from results.folder import StudyFolder
+from concrete_study.results.folder import StudyFolder
 
 OPTIONS = ["--algorithm", "random", "--trials", "4", "--max-epochs", "2", "--views", "2"]
 
@@ -45,7 +45,7 @@ def measure(data: Path, count: int, size: int, folder: Path) -> Row:
         target.mkdir(parents=True)
         make_variations(sorted(label.iterdir()), count // 2, target, side=227)
     options = ["--data", "images", "--name", "large", "--image-size", str(size), *OPTIONS]
-    row = run_child([sys.executable, "-m", "study", "search", *options], folder, "large")
+    row = run_child([sys.executable, "-m", "concrete_study", "search", *options], folder, "large")
     said = (folder / "large.log").read_text()
     speeds = re.findall(r"^([a-z ]+): \d+ images in .*\(([\d.]+) a second\)", said, re.MULTILINE)
     study = StudyFolder(folder / "runs" / "large")

@@ -14,20 +14,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.batches import Subset, image_batches
-from models.base import load_weights
-from models.learner import Learner, Network
-from models.precision import choose_precision
-from models.recipe import plan_phases
-from results.folder import StudyFolder
-from results.records import TrialRecord
-from search.data import reopen_data
-from search.options import SearchOptions
-from search.space import configuration_of
+from concrete_study.datasets.batches import Subset, image_batches
+from concrete_study.models.backbone import load_weights
+from concrete_study.models.precision import choose_precision
+from concrete_study.models.recipe import plan_phases
+from concrete_study.models.trainable import Network, TrainablePart
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import TrialRecord
+from concrete_study.search.data import reopen_data
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.space import configuration_of
 
 
 class Arrays(NamedTuple):
-    """A subset's features by cut, and its labels."""
+    """A subset's features by feature_layer, and its labels."""
 
     features: dict[str, NDArray[np.float16]]
     labels: NDArray[np.int32]
@@ -47,7 +47,7 @@ def time_bare_loops(study: StudyFolder) -> dict[str, float]:
     plan, arrays, pass_seconds = manifest["features"], {}, 0.0
     for name, views in (("train", plan["views"]), ("validation", 1)):
         subset = data.subset(name)
-        arrays[name], seconds = bare_passes(network, subset, tuple(plan["cuts"]), views)
+        arrays[name], seconds = bare_passes(network, subset, tuple(plan["feature_layers"]), views)
         pass_seconds += seconds
     step_seconds = sum(
         bare_trial(network, trial, **arrays, size=options.batch_size) for trial in study.trials()
@@ -57,43 +57,43 @@ def time_bare_loops(study: StudyFolder) -> dict[str, float]:
 
 
 def bare_passes(
-    network: Network, subset: Subset, cuts: tuple[str, ...], views: int
+    network: Network, subset: Subset, feature_layers: tuple[str, ...], views: int
 ) -> tuple[Arrays, float]:
-    """Features of decoded images in memory at each cut, and the seconds of all views' passes."""
+    """Features of decoded images at each feature layer, and the seconds of all forward passes."""
     batches = [images for images, _ in image_batches(subset, size=network.size, batch_size=32)]
-    lower = network.lower(cuts)
+    lower = network.frozen_part(feature_layers)
     lower(batches[0])
     start = time.perf_counter()
     for _ in range(views):
         outputs = [lower(images) for images in batches]
     seconds = time.perf_counter() - start
     arrays = [np.concatenate(column).astype(np.float16) for column in zip(*outputs, strict=True)]
-    return Arrays(dict(zip(cuts, arrays, strict=True)), subset.labels), seconds
+    return Arrays(dict(zip(feature_layers, arrays, strict=True)), subset.labels), seconds
 
 
 def bare_trial(
     network: Network, trial: TrialRecord, *, train: Arrays, validation: Arrays, size: int
 ) -> float:
     """Seconds of a trial's training and validation steps, nothing else."""
-    configuration, seconds = configuration_of(trial.settings), 0.0
+    configuration, seconds = configuration_of(trial.hyperparameters), 0.0
     network.restore()
-    network.learner(configuration.head_units, 0).head.start(1)
+    network.trainable(configuration.head_units, 0).head.start(1)
     for phase in plan_phases(configuration, trial.epochs):
-        learner = network.learner(configuration.head_units, phase.unfreeze_depth)
-        learner.start(phase.learning_rate)
-        features, labels = train.features[learner.cut], train.labels
-        unseen = validation.features[learner.cut]
-        # Untimed, as the first batch of a structure traces.
-        bare_epoch(learner, features[:size], labels[:size], unseen[:size], size)
+        trainable = network.trainable(configuration.head_units, phase.unfreeze_depth)
+        trainable.start(phase.learning_rate)
+        features, labels = train.features[trainable.feature_layer], train.labels
+        unseen = validation.features[trainable.feature_layer]
+        # Untimed, as the first batch of a architecture traces.
+        bare_epoch(trainable, features[:size], labels[:size], unseen[:size], size)
         start = time.perf_counter()
         for _ in range(phase.epochs):
-            bare_epoch(learner, features, labels, unseen, size)
+            bare_epoch(trainable, features, labels, unseen, size)
         seconds += time.perf_counter() - start
     return seconds
 
 
 def bare_epoch(
-    learner: Learner,
+    trainable: TrainablePart,
     train: NDArray[np.float16],
     labels: NDArray[np.int32],
     validation: NDArray[np.float16],
@@ -102,9 +102,9 @@ def bare_epoch(
     """Steps through the training rows and predicts the validation rows."""
     for start in range(0, len(train), size):
         rows = slice(start, start + size)
-        learner.step(train[rows], labels[rows], dropout=0.3, seed=1, step=start)
+        trainable.step(train[rows], labels[rows], dropout=0.3, seed=1, step=start)
     for start in range(0, len(validation), size):
-        learner.predict(validation[start : start + size])
+        trainable.predict(validation[start : start + size])
 
 
 if __name__ == "__main__":

@@ -14,17 +14,17 @@ from tempfile import TemporaryDirectory
 
 from contenders import link_images
 
-from datasets.batches import subset_of
-from datasets.folders import read_folder
-from datasets.splits import split_images
-from models.base import load_weights
-from models.configuration import Configuration
-from models.features import FeatureStore
-from models.learner import Network
-from models.network import cut_below
-from models.precision import choose_precision
-from models.recipe import train
-from models.sources import FeatureSource, ImageSource, Source
+from concrete_study.datasets.batches import subset_of
+from concrete_study.datasets.folders import read_folder
+from concrete_study.datasets.splits import split_images
+from concrete_study.models.backbone import load_weights
+from concrete_study.models.batch_sources import BatchSource, FeatureSource, ImageSource
+from concrete_study.models.configuration import Configuration
+from concrete_study.models.features import FeatureStore
+from concrete_study.models.network import feature_layer_below
+from concrete_study.models.precision import choose_precision
+from concrete_study.models.recipe import train
+from concrete_study.models.trainable import Network
 
 EPOCHS, VIEWS = 4, 2
 
@@ -49,10 +49,10 @@ def main() -> None:
             for subset in ("train", "validation")
         ]
         live = [ImageSource(network, subset, views=VIEWS) for subset in subsets]
-        cuts = ("pooled", *(cut_below(depth) for depth in (1, 2, 3)))
+        feature_layers = ("pooled", *(feature_layer_below(depth) for depth in (1, 2, 3)))
         stored = []
         for subset, views in zip(subsets, (VIEWS, 1), strict=True):
-            store = FeatureStore(network, subset, cuts)
+            store = FeatureStore(network, subset, feature_layers)
             for view in range(views):
                 store.compute(view)
             stored.append(FeatureSource(store, views=views))
@@ -63,7 +63,9 @@ def main() -> None:
             print(json.dumps(line | {"difference": difference}), flush=True)
 
 
-def validation_loss(network: Network, depth: int, training: Source, validation: Source) -> float:
+def validation_loss(
+    network: Network, depth: int, training: BatchSource, validation: BatchSource
+) -> float:
     """The loss after the last epoch of one configuration."""
     configuration = Configuration(
         head_units=64,

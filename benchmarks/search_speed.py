@@ -9,7 +9,7 @@ A JSON line per contender as it ends, then tables, ratios first. Expected at 400
 cores: stock / ours at least 20 each in its default and 10 both at float32, ours / lower bound
 at most 1.3.
 
-Equal, and checked: images, split, batch size, settings and epochs of all trials. For that,
+Equal, and checked: images, split, batch size, hyperparameters and epochs of all trials. For that,
 stock's promoted trials start afresh as ours do (144 epochs, not 120) and its oracle is told our
 scores; `--stock-resume` leaves Keras Tuner as it is, with equal first rounds only. Not equal:
 ours cycles through 5 stored float16 views where stock augments afresh; weights, order and dropout
@@ -24,9 +24,9 @@ from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 
-from table import COLUMNS, note, ratios, table
+from table import COLUMNS, ratios, remark, table
 
-from study.quiet import import_tensorflow
+from concrete_study.cli.quiet import import_tensorflow
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[2] / "shared/data/metu-4000"
 CONTENDERS = ("ours", "ours-again", "lower-bound", "stock")  # in the order in which they run
@@ -81,7 +81,7 @@ def main() -> None:
             with args.output.open("a") if args.output else nullcontext(sys.stdout) as output:
                 print(json.dumps(row), file=output, flush=True)
         compared.append(ratios(rows))
-        measured += [row | {"note": note(row)} for row in rows]
+        measured += [row | {"note": remark(row)} for row in rows]
     print(table(compared, list(compared[0])), table(measured, COLUMNS), sep="\n\n")
 
 

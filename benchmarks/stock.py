@@ -26,11 +26,11 @@ import keras_tuner
 import tensorflow as tf
 from table import Row
 
-from models.base import BUNDLED
-from models.network import set_trainable
-from models.recipe import plan_phases
-from search.options import SearchOptions
-from search.space import configuration_of, declare, settings_of
+from concrete_study.models.backbone import BUNDLED
+from concrete_study.models.network import set_trainable
+from concrete_study.models.recipe import plan_phases
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.space import configuration_of, declare, hyperparameters_of
 
 
 class CrackModel(keras_tuner.HyperModel):  # type: ignore[misc]
@@ -74,7 +74,7 @@ class CrackModel(keras_tuner.HyperModel):  # type: ignore[misc]
     ) -> dict[str, float]:
         """Trains both phases; returns the best epoch's validation loss of the two."""
         done, end = initial_epoch if self.spec["resume"] else 0, 0
-        configuration = configuration_of(settings_of(self.options.space, hp.values))
+        configuration = configuration_of(hyperparameters_of(self.options.space, hp.values))
         options["callbacks"] = [*callbacks, self.timer]
         losses: list[float] = []
         for phase in plan_phases(configuration, epochs):
@@ -95,7 +95,7 @@ class CrackModel(keras_tuner.HyperModel):  # type: ignore[misc]
         values = trial.hyperparameters.values
         return {
             "trial": trial.trial_id,
-            "settings": settings_of(self.options.space, values),
+            "hyperparameters": hyperparameters_of(self.options.space, values),
             "epochs": values["tuner/epochs"],
             "skippable": values["tuner/initial_epoch"],
             "skipped": values["tuner/initial_epoch"] if self.spec["resume"] else 0,
@@ -165,7 +165,7 @@ class SameTrials(TimedHyperband):
         """Trains the trial if it is one of the chosen; answers our score in any case."""
         model, spec = self.hypermodel, self.hypermodel.spec
         asked, ours = model.record(trial), spec["trials"].get(trial.trial_id)
-        if ours is None or any(asked[key] != ours[key] for key in ("settings", "epochs")):
+        if ours is None or any(asked[key] != ours[key] for key in ("hyperparameters", "epochs")):
             raise keras_tuner.errors.FatalError(f"Expected our trial {ours}. Received: {asked}")
         if ours["status"] == "failed":
             raise keras_tuner.errors.FailedTrialError("as ours")

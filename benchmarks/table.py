@@ -31,11 +31,11 @@ def ratios(rows: Sequence[Row]) -> Row:
         "stock / ours, CPU": ratio(stock.get("cpu_seconds"), ours["cpu_seconds"]),
         "stock / ours, work": ratio(stock.get("work"), ours["work"]),
         "stock / ours, study MB": ratio(stock.get("study_mb"), ours["study_mb"]),
-        "note": note(stock),
+        "note": remark(stock),
     }
 
 
-def note(row: Row) -> str:
+def remark(row: Row) -> str:
     """Says what is not measured."""
     if not row.get("extrapolated"):
         return ""

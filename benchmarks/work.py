@@ -7,25 +7,25 @@ from statistics import mean
 
 from table import Row
 
-from models.base import CONVOLUTIONS
-from models.recipe import plan_phases
-from models.work import epoch_work
-from search.space import DEPTH, configuration_of
+from concrete_study.models.backbone import CONVOLUTIONS
+from concrete_study.models.recipe import plan_phases
+from concrete_study.search.flops import epoch_forward_passes
+from concrete_study.search.space import UNFREEZE_DEPTH, configuration_of
 
 
 def phase_epochs(trial: Row) -> dict[int, int]:
     """Epochs by unfreeze depth, 0 being phase 1, without those that a resumed trial skips."""
     left, epochs = trial.get("skipped", 0), dict[int, int]()
-    for phase in plan_phases(configuration_of(trial["settings"]), trial["epochs"]):
+    for phase in plan_phases(configuration_of(trial["hyperparameters"]), trial["epochs"]):
         epochs[phase.unfreeze_depth] = max(0, phase.epochs - left)
         left = max(0, left - phase.epochs)
     return epochs
 
 
 def work_of(trials: Sequence[Row], images: dict[str, int], cached: Sequence[str] = ()) -> float:
-    """`epoch_work` of all epochs of all trials."""
+    """`epoch_forward_passes` of all epochs of all trials."""
     return sum(
-        epochs * epoch_work(depth, images, cached)
+        epochs * epoch_forward_passes(depth, images, cached)
         for trial in trials
         for depth, epochs in phase_epochs(trial).items()
     )
@@ -39,7 +39,7 @@ def choose_trials(trials: Sequence[Row], count: int, seed: int) -> list[str]:
     order = random.Random(seed).sample(list(trials), len(trials))
     by_depth: dict[int, list[Row]] = defaultdict(list)
     for trial in order:
-        by_depth[trial["settings"][DEPTH]].append(trial)
+        by_depth[trial["hyperparameters"][UNFREEZE_DEPTH]].append(trial)
     first = [
         min(by_depth[depth], key=lambda t: (t["epochs"] < 4, t["epochs"]))
         for depth in sorted(by_depth, reverse=True)
@@ -51,19 +51,19 @@ def choose_trials(trials: Sequence[Row], count: int, seed: int) -> list[str]:
 def predict_seconds(timed: Sequence[Row], wanted: Sequence[Row], images: dict[str, int]) -> float:
     """What `wanted` trials would take: set-up, and per phase a first epoch and further ones.
 
-    For a depth that was not timed, an epoch's `epoch_work` is the measure.
+    For a depth that was not timed, an epoch's `epoch_forward_passes` is the measure.
     """
     if not wanted:
         return 0.0
     first: dict[int, list[float]] = defaultdict(list)  # by depth; 0 is phase 1
     steady: dict[int, list[float]] = defaultdict(list)
     for trial in timed:
-        for phase, depth in enumerate((0, trial["settings"][DEPTH]), start=1):
+        for phase, depth in enumerate((0, trial["hyperparameters"][UNFREEZE_DEPTH]), start=1):
             seconds = [s for number, s in trial["epoch_seconds"] if number == phase]
             first[depth] += seconds[:1]
             steady[depth] += seconds[1:]
     known = steady if any(steady.values()) else first
-    work = {depth: epoch_work(depth, images) for depth in range(len(CONVOLUTIONS) + 1)}
+    work = {depth: epoch_forward_passes(depth, images) for depth in range(len(CONVOLUTIONS) + 1)}
     scale = mean(s / work[depth] for depth, seconds in known.items() for s in seconds)
     rate = {depth: scale * amount for depth, amount in work.items()}
     rate |= {depth: mean(seconds) for depth, seconds in known.items() if seconds}

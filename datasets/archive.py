@@ -12,7 +12,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import NamedTuple
 
-from datasets.errors import ResourceError
+from concrete_study.datasets.errors import ResourceError
 
 TEMPORARY = ".unpacking"  # hidden, so that no search takes it for a class
 LINKS = ("Symbolic Link", "Hard Link", "Copy Link")

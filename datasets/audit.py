@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import laplace
 
-from datasets.decoding import decode_image, luminance
-from datasets.duplicates import Pair
-from datasets.folders import Fault, ImageFolder, LabelledImage, locate
-from datasets.groups import conflicting_groups, group_images
+from concrete_study.datasets.decoding import decode_image, luminance
+from concrete_study.datasets.duplicates import Pair
+from concrete_study.datasets.folders import Fault, ImageFolder, LabelledImage, locate
+from concrete_study.datasets.groups import conflicting_groups, group_images
 
 _SIDE = 256  # sharpness is compared at one size
-FARTHEST_SCORE = 3.5
+OUTLIER_SCORE = 3.5
 
 
 class Measured(NamedTuple):
@@ -38,7 +38,7 @@ class Outlier(NamedTuple):
     what: str  # brightness or sharpness
     value: float
     typical: float  # the class's median
-    score: float  # modified z-score, beyond FARTHEST_SCORE either way
+    score: float  # modified z-score, beyond OUTLIER_SCORE either way
 
 
 class Audit(NamedTuple):
@@ -103,7 +103,7 @@ def find_outliers(images: Sequence[Measured]) -> list[Outlier]:
             if spread == 0:
                 continue  # most are alike to the last digit: no scale to measure by
             for image, score in zip(chosen, 0.6745 * away / spread, strict=True):
-                if abs(score) > FARTHEST_SCORE:
+                if abs(score) > OUTLIER_SCORE:
                     value, typical = getattr(image, what), float(np.median(values))
                     found.append(Outlier(image.file, what, value, typical, float(score)))
     return sorted(found, key=lambda outlier: (-abs(outlier.score), outlier.file))

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from datasets.augmentation import apply_transforms, view_transforms
-from datasets.decoding import UnreadableImageError, decode_image
-from datasets.errors import DataError
-from datasets.folders import Roots, locate
-from datasets.splits import SplitRow
+from concrete_study.datasets.augmentation import apply_transforms, view_transforms
+from concrete_study.datasets.decoding import UnreadableImageError, decode_image
+from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.folders import Roots, locate
+from concrete_study.datasets.splits import SplitRow
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from datasets.errors import ResourceError
-from datasets.files import cache_folder
+from concrete_study.datasets.errors import ResourceError
+from concrete_study.datasets.files import cache_folder
 
 
 def cache_sizes() -> dict[str, int]:

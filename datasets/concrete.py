@@ -31,7 +31,7 @@ def noise(
     """Smooth random field of zero mean and unit deviation.
 
     Args:
-        random: Source of the white noise that is smoothed.
+        random: BatchSource of the white noise that is smoothed.
         size: Side in pixels, at least 1.
         grain: Radius of a blotch in pixels, above 0.
         stretch: How many times longer than wide blotches are, at least 1.
@@ -56,7 +56,7 @@ def surface(random: np.random.Generator, size: int, *, roughness: float = 1) -> 
     """Unmarked concrete of a random tone, grain and trowel direction, with pores, evenly lit.
 
     Args:
-        random: Source of every choice.
+        random: BatchSource of every choice.
         size: Side in pixels.
         roughness: Factor of the relief, above 0.
 
@@ -134,7 +134,7 @@ def carve(random: np.random.Generator, picture: Field, mask: Field, *, darkness:
     """A hollow in the concrete: dark inside, one broken edge in the light, the other in shade.
 
     Args:
-        random: Source of the light's side, of the edges and of the unevenness inside.
+        random: BatchSource of the light's side, of the edges and of the unevenness inside.
         picture: RGB array (size, size, 3).
         mask: Where the hollow is, (size, size) in 0..1.
         darkness: Share of the light that is lost inside, 0..1.
@@ -195,7 +195,7 @@ def photograph(
     """Uneven light, focus and sensor noise; then 8 bits.
 
     Args:
-        random: Source of the light's direction, the blur and the noise.
+        random: BatchSource of the light's direction, the blur and the noise.
         picture: RGB reflectance (size, size, 3).
         slope: Most that the light falls off from the middle to a side, in 0..1.
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from datasets.archive import unpack
-from datasets.errors import DataError, ResourceError, UsageError
-from datasets.files import cache_folder, file_sha256
-from datasets.transfer import BY_HAND, Patience, Watcher, transfer
+from concrete_study.datasets.archive import unpack
+from concrete_study.datasets.errors import DataError, ResourceError, UsageError
+from concrete_study.datasets.files import cache_folder, file_sha256
+from concrete_study.datasets.transfer import BY_HAND, Patience, Watcher, transfer
 
 
 class Collection(NamedTuple):

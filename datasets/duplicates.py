@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from datasets.decoding import UnreadableImageError, decode_image, luminance
-from datasets.errors import DataError
-from datasets.files import cache_folder, write_json
-from datasets.similarity import SIDE, Matcher, describe
+from concrete_study.datasets.decoding import UnreadableImageError, decode_image, luminance
+from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.files import cache_folder, write_json
+from concrete_study.datasets.similarity import SIDE, Matcher, describe
 
 # Raise when other pairs would be found in the same images.
 DUPLICATES_VERSION = 1

@@ -1,68 +1,82 @@
-"""What goes wrong for a user, in one family: each error has one message and one exit code."""
+"""Errors that a user can fix, in one family. Messages speak of values and of arguments by name.
 
-from enum import IntEnum
-
-
-class ExitCode(IntEnum):
-    """Exit codes of `study`, in the order of `docs/exit-codes.md`."""
-
-    OK = 0
-    BUG = 1  # a traceback: our mistake
-    FAULTS = 1  # `study data check` found some
-    USAGE = 2  # a wrong option or argument (also Click's own code)
-    DATA = 3  # folders, images or splits that cannot be studied
-    STUDY = 4  # an unknown, existing, locked or changed study
-    SEARCH = 5  # the search itself could not end with a best trial
-    RESOURCES = 6  # no space, no memory, no network, a damaged download
-    INTERRUPTED = 130  # Ctrl-C or SIGTERM; what was finished is kept
+The command line adds its option names, suggested commands and exit codes (`cli/errors.py`).
+"""
 
 
 class StudyError(Exception):
-    """Root of every error that a user can mend.
+    """Root of every error that a user can fix.
 
     Args:
-        problem: What is wrong, one sentence.
-        expected: What was expected and what was found instead.
-        hint: What to type or do next.
+        problem: What happened, one sentence.
+        expected: What was expected and what was received.
+        hint: What to do, in words that hold for the Python API and the command line alike.
+        parameter: The argument that was wrong, as the Python API names it, e.g. `image_size`.
     """
 
-    exit_code = ExitCode.USAGE
-
-    def __init__(self, problem: str, expected: str = "", hint: str = "") -> None:
+    def __init__(
+        self, problem: str, expected: str = "", hint: str = "", *, parameter: str = ""
+    ) -> None:
         super().__init__(problem)
         self.problem = problem
         self.expected = expected
         self.hint = hint
+        self.parameter = parameter
 
     def __str__(self) -> str:
-        """The message as printed: problem, expected and received, what to do."""
-        lines = [self.problem, self.expected, f"Try: {self.hint}" if self.hint else ""]
-        return "\n".join(line for line in lines if line)
+        """Problem, expected and received, what to do; one line each."""
+        named = f"{self.parameter}: {self.problem}" if self.parameter else self.problem
+        hint = f"Try: {self.hint}" if self.hint else ""
+        return "\n".join(line for line in (named, self.expected, hint) if line)
 
 
 class UsageError(StudyError):
-    """An option or argument has a value that cannot be used."""
+    """An argument has a value that cannot be used."""
 
 
 class DataError(StudyError):
     """The images cannot be studied as they are."""
 
-    exit_code = ExitCode.DATA
-
 
 class StudyStateError(StudyError):
-    """A study is unknown, exists already, is in use, or was asked for with changed options."""
+    """A study is not in the state that was asked for: damaged, in use, or changed.
 
-    exit_code = ExitCode.STUDY
+    Args:
+        study: The study's name; empty if it has none.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        expected: str = "",
+        hint: str = "",
+        *,
+        parameter: str = "",
+        study: str = "",
+    ) -> None:
+        super().__init__(problem, expected, hint, parameter=parameter)
+        self.study = study
+
+
+class UnknownStudyError(StudyStateError):
+    """No study has this name."""
+
+
+class StudyExistsError(StudyStateError):
+    """A study of this name exists already."""
+
+
+class UnfinishedStudyError(StudyStateError):
+    """The search of this study has to be finished first."""
+
+
+class NotRetrainedError(StudyStateError):
+    """The best trial of this study has to be retrained first."""
 
 
 class SearchError(StudyError):
     """The search could not end with a best trial."""
 
-    exit_code = ExitCode.SEARCH
-
 
 class ResourceError(StudyError):
-    """The machine lacks something: disk, memory, network, an intact file."""
-
-    exit_code = ExitCode.RESOURCES
+    """The machine lacks something: disk space, memory, network, an intact file."""

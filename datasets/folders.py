@@ -5,12 +5,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from datasets.decoding import UnreadableImageError, decode_image
-from datasets.errors import DataError
-from datasets.files import file_sha256
+from concrete_study.datasets.decoding import UnreadableImageError, decode_image
+from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.files import file_sha256
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 OTHER_IMAGES = frozenset({".gif", ".webp", ".tif", ".tiff", ".heic", ".avif"})
@@ -41,7 +42,8 @@ class LabelledImage(NamedTuple):
     sha256: str
 
 
-class Fault(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Fault:
     """A file that is left out, and why."""
 
     file: str

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from datasets.errors import DataError, UsageError
-from datasets.folders import ImageFolder, LabelledImage, root_of
+from concrete_study.datasets.errors import DataError, UsageError
+from concrete_study.datasets.folders import ImageFolder, LabelledImage, root_of
 
 BY_PREFIX = "prefix"
 

@@ -18,10 +18,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import signal
 
-from datasets.concrete import Field, Stroke, carve, fray, photograph, rasterise, surface, unit
-from datasets.decoys import DECOY_RATE, DECOYS, DISTRACTORS
-from datasets.domains import DOMAINS, Domain
-from datasets.files import cache_folder
+from concrete_study.datasets.concrete import (
+    Field,
+    Stroke,
+    carve,
+    fray,
+    photograph,
+    rasterise,
+    surface,
+    unit,
+)
+from concrete_study.datasets.domains import DOMAINS, Domain
+from concrete_study.datasets.files import cache_folder
+from concrete_study.datasets.hard_negatives import DECOY_RATE, DECOYS, DISTRACTORS
 
 VERSION = 1  # a new drawing gets a new folder, so that studies never mix two samples
 QUALITY = 90  # JPEG artefacts too weak to see, as METU's
@@ -66,7 +75,7 @@ def make_sample(
         folder: Where to; its parents are made, it must be missing or empty.
         images: How many in both classes together, even, at least 2.
         size: Side in pixels, at least 32.
-        seed: Source of every choice, at least 0; the same seed gives the same bytes.
+        seed: BatchSource of every choice, at least 0; the same seed gives the same bytes.
         domain: Where the slabs lie.
 
     Raises:
@@ -119,7 +128,7 @@ def draw_concrete(
     """One photograph of a concrete slab.
 
     Args:
-        random: Source of every choice.
+        random: BatchSource of every choice.
         domain: Where the slab lies.
         size: Side in pixels; what is drawn scales with it.
         cracked: Whether it has a crack.
@@ -134,8 +143,8 @@ def draw_concrete(
     if cracked:
         picture = add_crack(random, picture, domain)
     elif random.random() < DECOY_RATE:
-        decoys, shares = list(DECOYS), list(DECOYS.values())
-        picture = decoys[random.choice(len(decoys), p=shares)](random, picture)
+        hard_negatives, shares = list(DECOYS), list(DECOYS.values())
+        picture = hard_negatives[random.choice(len(hard_negatives), p=shares)](random, picture)
     return photograph(random, picture, slope=domain.slope)
 
 

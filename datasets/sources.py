@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.errors import DataError, UsageError
-from datasets.folders import Fault, ImageFolder
+from concrete_study.datasets.errors import DataError, UsageError
+from concrete_study.datasets.folders import Fault, ImageFolder
 
 
-def name_sources(roots: Sequence[Path]) -> dict[str, Path]:
+def name_datasets(roots: Sequence[Path]) -> dict[str, Path]:
     """Short names for folders: their own, with the parent's before it where two are alike.
 
     Raises:

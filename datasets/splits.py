@@ -9,13 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from datasets.errors import DataError, StudyStateError, UsageError
-from datasets.files import write_text
-from datasets.folders import LabelledImage
-from datasets.groups import group_images
+from concrete_study.datasets.errors import DataError, StudyStateError, UsageError
+from concrete_study.datasets.files import write_text
+from concrete_study.datasets.folders import LabelledImage
+from concrete_study.datasets.groups import group_images
 
 SUBSETS = ("train", "validation", "test")
-HELD_OUT = "held-out"  # other folders' images: tested on apart, never trained on
+EXTERNAL = "external"  # other folders' images: tested on apart, never trained on
 DEFAULT_SHARES = (0.70, 0.15, 0.15)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from datasets.errors import ResourceError
+from concrete_study.datasets.errors import ResourceError
 
 MEGABYTE = 1_000_000
 BY_HAND = "download {url} by hand, in a browser, and give the file with --archive FILE."
@@ -21,7 +21,7 @@ BY_HAND = "download {url} by hand, in a browser, and give the file with --archiv
 class Watcher(Protocol):
     """Told of what takes time; the command line's display is one."""
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """One line that stays."""
 
     def counting(
@@ -75,7 +75,7 @@ def transfer(
             _attempt(url, part, size, watcher, patience.silence)
         except _NoRangesError:
             part.unlink()
-            watcher.note("The server cannot resume: starting from the beginning.")
+            watcher.log("The server cannot resume: starting from the beginning.")
         except _BrokenOffError as error:
             idle = 0 if _size(part) > furthest else idle + 1
             furthest = max(furthest, _size(part))
@@ -87,7 +87,7 @@ def transfer(
                     + BY_HAND.format(url=url),
                 ) from error
             fetched = max(_size(part) - start, 0) / MEGABYTE
-            watcher.note(f"Broken off after {fetched:.1f} MB ({error}): trying again.")
+            watcher.log(f"Broken off after {fetched:.1f} MB ({error}): trying again.")
             sleep(patience.pause * 2**idle)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from datasets.batches import Subset, image_batches
-from models.base import CONVOLUTIONS
-from models.learner import compiled
+from concrete_study.datasets.batches import Subset, image_batches
+from concrete_study.models.backbone import CONVOLUTIONS
+from concrete_study.models.trainable import compiled
 
 LAST_CONVOLUTION = CONVOLUTIONS[-1]
 
@@ -36,12 +36,12 @@ class Classifier:
         answer: NDArray[np.float32] = self._answer(tf.cast(images, tf.float32)).numpy()
         return answer
 
-    def attention(
+    def grad_cam(
         self, image: NDArray[np.uint8], target: int, layer: str = LAST_CONVOLUTION
     ) -> NDArray[np.float32]:
         """Where on an image the evidence for a class lies, by Grad-CAM.
 
-        Source: Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via
+        BatchSource: Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via
         gradient-based localization", ICCV 2017.
 
         Args:

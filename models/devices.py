@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
-from datasets.errors import ResourceError
+from concrete_study.datasets.errors import ResourceError
 
 
 def prepare_devices() -> str:

@@ -16,11 +16,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.errors import ResourceError, UsageError
-from models.base import BaseWeights
-from models.configuration import Configuration
-from models.learner import Weights
-from models.network import build_model, set_trainable
+from concrete_study.datasets.errors import ResourceError, UsageError
+from concrete_study.models.backbone import BackboneWeights
+from concrete_study.models.configuration import Configuration
+from concrete_study.models.network import build_model, set_trainable
+from concrete_study.models.trainable import Weights
 
 KERAS_FILE = "model.keras"
 # What --format calls an export, and its name beside the others.
@@ -32,13 +32,18 @@ EXPORTS = {
 }
 # Packages that write an export, and that answer by it.
 _PACKAGES = {"litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
-SUMMARY_COLUMNS = 112  # fewer cut off the heading of the last column
+SUMMARY_COLUMNS = 112  # fewer feature_layer off the heading of the last column
 # float32 sums in another order; a probability that moves by more is another network's.
 TOLERANCE = 1e-4
 
 
 def trained_model(
-    configuration: Configuration, base: BaseWeights, trained: Weights, *, size: int, classes: int
+    configuration: Configuration,
+    base: BackboneWeights,
+    trained: Weights,
+    *,
+    size: int,
+    classes: int,
 ) -> keras.Model:
     """The float32 network with the weights that training left, base and head."""
     model = build_model(configuration, base, size=size, classes=classes)
@@ -64,7 +69,9 @@ def summary_text(model: keras.Model) -> str:
     """Keras' own table of layers, shapes and parameters."""
     lines: list[str] = []
     before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(SUMMARY_COLUMNS)  # else Keras cuts it off at the terminal's edge
+    os.environ["COLUMNS"] = str(
+        SUMMARY_COLUMNS
+    )  # else Keras feature_layers it off at the terminal's edge
     try:
         model.summary(
             line_length=SUMMARY_COLUMNS,

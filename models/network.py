@@ -1,31 +1,38 @@
-"""The whole network: base, head, and where it can be cut in two."""
+"""The whole network: base, head, and where it can be feature_layer in two."""
 
 from collections.abc import Collection
 
 import keras
 
-from models.base import CONVOLUTIONS, BaseWeights, build_base
-from models.configuration import Configuration
+from concrete_study.models.backbone import CONVOLUTIONS, BackboneWeights, build_backbone
+from concrete_study.models.configuration import Configuration
 
 # Within block 5 features are taken at every convolution: they are as large as block4_pool's,
 # where those within the blocks below are two to four times as large as the pooling under them.
-BLOCK5_CUTS = ("block5_conv2", "block5_conv1", "block4_pool")
+BLOCK5_FEATURE_LAYERS = ("block5_conv2", "block5_conv1", "block4_pool")
 # Where frozen features are taken, from the top down. `pooled` is the head's input, block5_pool
 # averaged over space; `image` is the network's own input, below which nothing is frozen.
-CUTS = ("pooled", *BLOCK5_CUTS, "block3_pool", "block2_pool", "block1_pool", "image")
+FEATURE_LAYERS = (
+    "pooled",
+    *BLOCK5_FEATURE_LAYERS,
+    "block3_pool",
+    "block2_pool",
+    "block1_pool",
+    "image",
+)
 
 
-def cut_below(unfreeze_depth: int) -> str:
-    """The nearest cut below the lowest of the `unfreeze_depth` (0..13) top convolutions."""
-    if unfreeze_depth <= len(BLOCK5_CUTS):
-        return CUTS[unfreeze_depth]
+def feature_layer_below(unfreeze_depth: int) -> str:
+    """The nearest feature layer below the lowest of the top `unfreeze_depth` (0..13) layers."""
+    if unfreeze_depth <= len(BLOCK5_FEATURE_LAYERS):
+        return FEATURE_LAYERS[unfreeze_depth]
     block = int(unfrozen(unfreeze_depth)[0].removeprefix("block").split("_")[0])
     return f"block{block - 1}_pool" if block > 1 else "image"
 
 
-def nearest_cut(cut: str, stored: Collection[str]) -> str:
-    """The stored cut from which a cut is computed with the least work: itself, or one below."""
-    below = CUTS[CUTS.index(cut) :]
+def nearest_feature_layer(feature_layer: str, stored: Collection[str]) -> str:
+    """The stored feature layer that costs least: the layer itself, or the nearest one below it."""
+    below = FEATURE_LAYERS[FEATURE_LAYERS.index(feature_layer) :]
     return next(c for c in (*below, "image") if c in stored or c == "image")
 
 
@@ -34,13 +41,13 @@ def unfrozen(unfreeze_depth: int) -> tuple[str, ...]:
     return CONVOLUTIONS[len(CONVOLUTIONS) - unfreeze_depth :]
 
 
-def cut_shape(cut: str, size: int) -> tuple[int, ...]:
-    """Shape of one image's features at a cut, for images of `size` pixels."""
-    if cut == "pooled":
+def feature_shape(feature_layer: str, size: int) -> tuple[int, ...]:
+    """Shape of one image's features at a feature_layer, for images of `size` pixels."""
+    if feature_layer == "pooled":
         return (512,)
-    if cut == "image":
+    if feature_layer == "image":
         return (size, size, 3)
-    block = 4 if cut in BLOCK5_CUTS else int(cut[len("block")])
+    block = 4 if feature_layer in BLOCK5_FEATURE_LAYERS else int(feature_layer[len("block")])
     side = size // 2**block
     return (side, side, (64, 128, 256, 512, 512)[block - 1])
 
@@ -70,7 +77,7 @@ def head_layers(configuration: Configuration, classes: int) -> list[keras.Layer]
 
 
 def build_model(
-    configuration: Configuration, weights: BaseWeights, *, size: int, classes: int
+    configuration: Configuration, weights: BackboneWeights, *, size: int, classes: int
 ) -> keras.Model:
     """The hypermodel builder: the network of one configuration, in float32, ready for export.
 
@@ -84,7 +91,7 @@ def build_model(
         A model from RGB images (batch, size, size, 3) in 0..255 to class probabilities
         (batch, classes); its trainable layers are those of the recipe's last phase.
     """
-    base = build_base(weights, size=size)
+    base = build_backbone(weights, size=size)
     x = base.output
     for layer in head_layers(configuration, classes):
         x = layer(x)

@@ -43,7 +43,7 @@ def choose_precision(wanted: str) -> Precision:
 
 
 def _processor_flags() -> set[str]:
-    """Instruction sets as Linux lists them; elsewhere none are known and float32 is safe."""
+    """Instruction sets as Linux lists them; external none are known and float32 is safe."""
     listing = Path("/proc/cpuinfo")
     if not listing.exists():
         return set()

@@ -1,6 +1,6 @@
 """The recipe: the head on the frozen base, then the top of the base at a low rate.
 
-Expected at the seed's settings (no dense layer, dropout 0.3, Adam 5e-5, RMSprop 1e-5,
+Expected at the seed's hyperparameters (no dense layer, dropout 0.3, Adam 5e-5, RMSprop 1e-5,
 unfreeze depth 3, 5 + 5 epochs) on the METU images: the seed reported 0.9996 test accuracy,
 on a random split that tests on copies of its training pictures.
 """
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from models.configuration import Configuration
-from models.learner import Learner, Network, Weights
-from models.sources import PLAIN, Source
+from concrete_study.models.batch_sources import PLAIN, BatchSource
+from concrete_study.models.configuration import Configuration
+from concrete_study.models.trainable import Network, TrainablePart, Weights
 
 DEFAULT_BATCH_SIZE = 32
 Objective = Literal["val_loss", "val_accuracy", "val_macro_f1"]
@@ -45,14 +45,14 @@ class Phase(NamedTuple):
 class Outcome(NamedTuple):
     """What training left: the curve, its best epoch, and weights to be kept.
 
-    `stages` maps `before_training`, `after_phase_1`, `after_phase_2` (only if the recipe had
+    `checkpoints` maps `before_training`, `after_phase_1`, `after_phase_2` (only if the recipe had
     a phase 2) and `kept` to weights by layer name; `kept` are those of `best_epoch`,
     whichever phase it fell in.
     """
 
     curve: list[Epoch]
     best_epoch: int
-    stages: dict[str, Weights]
+    checkpoints: dict[str, Weights]
 
 
 class DivergedError(Exception):
@@ -90,8 +90,8 @@ def train(
     configuration: Configuration,
     *,
     epochs: int,
-    training: Source,
-    validation: Source,
+    training: BatchSource,
+    validation: BatchSource,
     seed: int,
     objective: Objective = "val_loss",
     batch_size: int = DEFAULT_BATCH_SIZE,
@@ -109,7 +109,7 @@ def train(
         seed: Decides the head's first weights, the order of images, and dropout.
         objective: What the best epoch is best at.
         batch_size: At least 1.
-        keep_weights: Whether to fill `Outcome.stages`.
+        keep_weights: Whether to fill `Outcome.checkpoints`.
         on_epoch: Called after each epoch.
 
     Raises:
@@ -117,47 +117,47 @@ def train(
     """
     network.restore()
     curve: list[Epoch] = []
-    stages: dict[str, Weights] = {}
+    checkpoints: dict[str, Weights] = {}
     units = configuration.head_units
-    first = network.learner(units, 0)
+    first = network.trainable(units, 0)
     first.head.start(seed)
     if keep_weights:
-        stages["before_training"] = first.weights()
+        checkpoints["before_training"] = first.weights()
     for phase in plan_phases(configuration, epochs):
-        learner = network.learner(units, phase.unfreeze_depth)
-        learner.start(phase.learning_rate)
+        trainable = network.trainable(units, phase.unfreeze_depth)
+        trainable.start(phase.learning_rate)
         for number in range(len(curve) + 1, len(curve) + 1 + phase.epochs):
             losses = _train_epoch(
-                learner, training, number, seed=seed, rate=configuration.dropout, size=batch_size
+                trainable, training, number, seed=seed, rate=configuration.dropout, size=batch_size
             )
             epoch = Epoch(
-                number, phase.number, *losses, *_validate(learner, validation, batch_size)
+                number, phase.number, *losses, *_validate(trainable, validation, batch_size)
             )
-            if not (math.isfinite(epoch.loss + epoch.val_loss) and learner.is_finite()):
+            if not (math.isfinite(epoch.loss + epoch.val_loss) and trainable.is_finite()):
                 raise DivergedError(f"training diverged in epoch {number}", curve)
             curve.append(epoch)
             on_epoch(epoch)
             if keep_weights and best_epoch(curve, objective) == number:
-                stages["kept"] = learner.weights()
+                checkpoints["best"] = trainable.weights()
         if keep_weights:
-            stages[f"after_phase_{phase.number}"] = learner.weights()
+            checkpoints[f"after_phase_{phase.number}"] = trainable.weights()
     if keep_weights:
-        stages["kept"] = stages.pop("kept")  # last, as it is the one that counts
-    return Outcome(curve, best_epoch(curve, objective), stages)
+        checkpoints["best"] = checkpoints.pop("best")  # last, as it is the one that counts
+    return Outcome(curve, best_epoch(curve, objective), checkpoints)
 
 
 def _train_epoch(
-    learner: Learner, source: Source, epoch: int, *, seed: int, rate: float, size: int
+    trainable: TrainablePart, source: BatchSource, epoch: int, *, seed: int, rate: float, size: int
 ) -> tuple[float, float]:
     """One pass over the training images; mean loss and accuracy, dropout included."""
     count = len(source.subset)
     random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
     batches = source.batches(
-        learner.cut, epoch=epoch, order=random.permutation(count), batch_size=size
+        trainable.feature_layer, epoch=epoch, order=random.permutation(count), batch_size=size
     )
     first_step = (epoch - 1) * math.ceil(count / size)
     sums = [
-        learner.step(features, labels, dropout=rate, seed=seed, step=step)
+        trainable.step(features, labels, dropout=rate, seed=seed, step=step)
         for step, (features, labels) in enumerate(batches, start=first_step)
     ]
     loss = sum(float(loss) for loss, _ in sums)
@@ -165,16 +165,20 @@ def _train_epoch(
     return loss / count, right / count
 
 
-def predict(learner: Learner, source: Source, batch_size: int) -> NDArray[np.float32]:
+def predict(trainable: TrainablePart, source: BatchSource, batch_size: int) -> NDArray[np.float32]:
     """Class probabilities of every image of a source, plain, in its own order."""
     order = np.arange(len(source.subset))
-    batches = source.batches(learner.cut, epoch=PLAIN, order=order, batch_size=batch_size)
-    return np.concatenate([learner.predict(features) for features, _ in batches])
+    batches = source.batches(
+        trainable.feature_layer, epoch=PLAIN, order=order, batch_size=batch_size
+    )
+    return np.concatenate([trainable.predict(features) for features, _ in batches])
 
 
-def _validate(learner: Learner, source: Source, batch_size: int) -> tuple[float, float, float]:
+def _validate(
+    trainable: TrainablePart, source: BatchSource, batch_size: int
+) -> tuple[float, float, float]:
     """Mean loss, accuracy and macro F1."""
-    probabilities = predict(learner, source, batch_size)
+    probabilities = predict(trainable, source, batch_size)
     labels = source.subset.labels
     right = probabilities[np.arange(len(labels)), labels]
     # Keras' own floor: a probability of 0 costs 16 nats, not infinity.

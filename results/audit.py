@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from datasets.audit import Audit
-from results.templating import templates
-from results.thumbnails import data_uri, spread, thumbnail
+from concrete_study.datasets.audit import Audit
+from concrete_study.results.templating import templates
+from concrete_study.results.thumbnails import data_uri, spread, thumbnail
 
 THUMBNAIL = 112  # pixels
 MOST_PER_CLASS, MOST_PAIRS, MOST_CONFLICTS, MOST_OUTLIERS = 24, 60, 60, 24

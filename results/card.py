@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from datasets.files import write_text
-from datasets.splits import read_split
-from results.evaluation import STAGE_NAMES, dependence, read_predictions
-from results.folder import StudyFolder
-from results.formats import duration, markdown_table
-from results.tables import is_sample
-from results.templating import templates
+from concrete_study.datasets.files import write_text
+from concrete_study.datasets.splits import read_split
+from concrete_study.results.evaluation import CHECKPOINT_NAMES, dependence, read_predictions
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.formats import duration, markdown_table
+from concrete_study.results.tables import is_sample
+from concrete_study.results.templating import templates
 
 _REPORT = ("precision", "recall", "f1-score")
 
@@ -50,7 +50,7 @@ def model_card(
         manifest: study.json. Its name, created and options are needed; images, classes,
             seconds, planned_trials, versions, commit, fingerprint and groups (how many
             groups of near-duplicates the split kept together) are told if they are there.
-        metrics: best/metrics.json. `test` is what `evaluate` returned; trial and settings
+        metrics: best/metrics.json. `test` is what `evaluate` returned; trial and hyperparameters
             are told if they are there, and so is test_opened, the times at which the test
             split was opened.
         evaluations: What `study evaluate` found on other folders.
@@ -64,7 +64,7 @@ def model_card(
         KeyError: If a needed entry is missing.
     """
     test, options = metrics["test"], manifest["options"]
-    settings = metrics.get("settings", {})
+    hyperparameters = metrics.get("hyperparameters", {})
     low, high = test["accuracy_interval"]
     return (
         templates()
@@ -81,19 +81,25 @@ def model_card(
             trials=trials or manifest.get("planned_trials"),
             caution=caution,
             trial=metrics.get("trial"),
-            settings={key.replace("_", " "): _number(value) for key, value in settings.items()},
+            hyperparameters={
+                key.replace("_", " "): _number(value) for key, value in hyperparameters.items()
+            },
             # One epoch is all phase 1's, whatever the depth.
-            fine_tuned=settings.get("unfreeze_depth", 0) > 0 and "after_phase_2" in test["stages"],
+            fine_tuned=hyperparameters.get("unfreeze_depth", 0) > 0
+            and "after_phase_2" in test["checkpoints"],
             duration=duration(manifest["seconds"]) if manifest.get("seconds") else None,
             test=test,
             low=low,
             high=high,
-            stages={STAGE_NAMES[stage]: scores for stage, scores in test["stages"].items()},
-            kept=STAGE_NAMES["kept"],
+            checkpoints={
+                CHECKPOINT_NAMES[checkpoint]: scores
+                for checkpoint, scores in test["checkpoints"].items()
+            },
+            kept=CHECKPOINT_NAMES["best"],
             opened=metrics.get("test_opened", []),
             confusion=_confusion(test),
             report=_report(test),
-            elsewhere=[
+            external=[
                 (PurePath(found["data"]).name, found["test"], found["test"]["accuracy_interval"])
                 for found in evaluations
             ],

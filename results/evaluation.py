@@ -2,29 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import classification_report, confusion_matrix
 
-from datasets.splits import SplitRow
-from results.statistics import wilson_interval
-from results.stored import damaged
+from concrete_study.datasets.splits import SplitRow
+from concrete_study.results.records import ClassScores, Scores, TestReport
+from concrete_study.results.statistics import wilson_interval
+from concrete_study.results.stored import damaged
 
 # What the test images are shown to, in order, and how tables name it. The kept epoch is the one
 # with the best objective: its weights are exported and scored.
-STAGE_NAMES = {
+CHECKPOINT_NAMES = {
     "before_training": "before training",
     "after_phase_1": "after phase 1",
     "after_phase_2": "after phase 2",
-    "kept": "kept epoch",
+    "best": "kept epoch",
 }
-STAGES = tuple(STAGE_NAMES)
+CHECKPOINTS = tuple(CHECKPOINT_NAMES)
 # Keras' epsilon: its cross-entropy clips probabilities here, so a sure mistake costs 16.1 nats.
 _EPSILON = 1e-7
-_TEXT = ("file", "class", "stage")
+_TEXT = ("file", "class", "checkpoint")
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -49,16 +50,18 @@ def _require_rows(table: pd.DataFrame) -> None:
     missing = [name for name in _TEXT if name not in table.columns]
     if missing or len(classes) < 2 or table.empty:
         raise ValueError(f"it has {len(table)} rows of the columns {', '.join(table.columns)}")
-    unknown = sorted(set(table["stage"]) - set(STAGES))
+    unknown = sorted(set(table["checkpoint"]) - set(CHECKPOINTS))
     if unknown or not np.isfinite(table[classes].to_numpy(np.float64)).all():
-        raise ValueError(f"it has the stage {unknown[0]}" if unknown else "a probability is NaN")
+        raise ValueError(
+            f"it has the checkpoint {unknown[0]}" if unknown else "a probability is NaN"
+        )
 
 
 def prediction_rows(
     files: Sequence[str],
     truth: Sequence[str],
     classes: Sequence[str],
-    stages: Mapping[str, NDArray[np.floating]],
+    checkpoints: Mapping[str, NDArray[np.floating]],
 ) -> pd.DataFrame:
     """The table that `evaluate` reads.
 
@@ -66,63 +69,69 @@ def prediction_rows(
         files: Each image's file.
         truth: Each image's class.
         classes: The names of the classes, in the model's order.
-        stages: By stage, probabilities of shape (images, classes).
+        checkpoints: By checkpoint, probabilities of shape (images, classes).
     """
     columns = [f"p_{name}" for name in classes]
     return pd.concat(
         [
-            pd.DataFrame({"file": files, "class": truth, "stage": stage}).join(
+            pd.DataFrame({"file": files, "class": truth, "checkpoint": checkpoint}).join(
                 pd.DataFrame(probabilities, columns=columns)
             )
-            for stage, probabilities in stages.items()
+            for checkpoint, probabilities in checkpoints.items()
         ]
     )
 
 
-def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> TestReport:
     """Every number of the test report, recomputable from predictions.csv.
 
     The predicted class is the one of the highest probability, a tie going to the first. The
     loss is the mean of -log p(true class) with p clipped to [1e-7, 1], in nats.
 
     Args:
-        predictions: One row per image and stage: file, class (its true name), stage (one of
-            `STAGES`) and a probability column `p_<class>` for each class.
+        predictions: One row per image and checkpoint: file, class (its true name), checkpoint
+        (one of
+            `CHECKPOINTS`) and a probability column `p_<class>` for each class.
         classes: The names of the classes, in the model's order.
 
+
     Returns:
-        images, classes, stages (loss and accuracy of each), and for the last stage: accuracy,
-        accuracy_interval ([low, high]), interval (how it was computed), loss, macro_f1,
-        report (scikit-learn's, by class) and confusion_matrix (rows are true classes).
-        Plain JSON types.
+        The scores of every checkpoint; those of the last one with interval, classification
+        report and confusion matrix.
 
     Raises:
         ValueError: If rows are missing, doubled or malformed; the message lists all faults.
     """
     _check(predictions, classes)
-    present = [stage for stage in STAGES if (predictions["stage"] == stage).any()]
-    stages = {
-        stage: _loss_and_accuracy(predictions[predictions["stage"] == stage], classes)
-        for stage in present
+    present = [
+        checkpoint for checkpoint in CHECKPOINTS if (predictions["checkpoint"] == checkpoint).any()
+    ]
+    checkpoints = {
+        checkpoint: _scores(predictions[predictions["checkpoint"] == checkpoint], classes)
+        for checkpoint in present
     }
     final = final_rows(predictions)
     truth, probabilities = truth_and_probabilities(final, classes)
-    chosen = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     labels = range(len(classes))
     report = classification_report(
-        truth, chosen, labels=labels, target_names=classes, output_dict=True, zero_division=0
+        truth, predicted, labels=labels, target_names=classes, output_dict=True, zero_division=0
     )
-    return {
-        "images": len(final),
-        "classes": list(classes),
-        "stages": stages,
-        **stages[present[-1]],
-        "accuracy_interval": list(wilson_interval(int((truth == chosen).sum()), len(final))),
-        "interval": "Wilson 95 %",
-        "macro_f1": float(report["macro avg"]["f1-score"]),
-        "report": _plain(report),
-        "confusion_matrix": confusion_matrix(truth, chosen, labels=labels).tolist(),
-    }
+    macro = _class_scores(report["macro avg"])
+    return TestReport(
+        images=len(final),
+        classes=list(classes),
+        checkpoints=checkpoints,
+        loss=checkpoints[present[-1]].loss,
+        accuracy=checkpoints[present[-1]].accuracy,
+        accuracy_interval=wilson_interval(int((truth == predicted).sum()), len(final)),
+        interval="Wilson 95 %",
+        macro_f1=macro.f1,
+        by_class={name: _class_scores(report[name]) for name in classes},
+        macro_avg=macro,
+        weighted_avg=_class_scores(report["weighted avg"]),
+        confusion_matrix=confusion_matrix(truth, predicted, labels=labels).tolist(),
+    )
 
 
 def dependence(predictions: pd.DataFrame, classes: Sequence[str], rows: Sequence[SplitRow]) -> str:
@@ -154,32 +163,42 @@ def dependence(predictions: pd.DataFrame, classes: Sequence[str], rows: Sequence
 
 
 def final_rows(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the last stage there is: those of the model that was kept."""
-    present = [stage for stage in STAGES if (predictions["stage"] == stage).any()]
-    return predictions[predictions["stage"] == present[-1]]
+    """The rows of the last checkpoint there is: those of the model that was kept."""
+    present = [
+        checkpoint for checkpoint in CHECKPOINTS if (predictions["checkpoint"] == checkpoint).any()
+    ]
+    return predictions[predictions["checkpoint"] == present[-1]]
 
 
-def readable_report(test: Mapping[str, Any]) -> str:
+def readable_report(test: TestReport) -> str:
     """The classification report and the confusion matrix as plain text."""
-    columns = ["precision", "recall", "f1-score", "support"]
-    names = [*test["classes"], "macro avg"]
-    report = pd.DataFrame({name: test["report"][name] for name in names}).T[columns]
-    report = report.astype({"support": int})
+    rows = test.by_class | {"macro avg": test.macro_avg}
+    report = pd.DataFrame({name: msgspec.structs.asdict(row) for name, row in rows.items()}).T
+    report = report.rename(columns={"f1": "f1-score"}).astype({"support": int})
     counts = pd.DataFrame(
-        test["confusion_matrix"],
-        index=[f"true {name}" for name in test["classes"]],
-        columns=[f"predicted {name}" for name in test["classes"]],
+        test.confusion_matrix,
+        index=[f"true {name}" for name in test.classes],
+        columns=[f"predicted {name}" for name in test.classes],
     )
     return f"{report.to_string(float_format='{:.4f}'.format)}\n\n{counts.to_string()}\n"
 
 
-def _loss_and_accuracy(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, float]:
+def _scores(rows: pd.DataFrame, classes: Sequence[str]) -> Scores:
     truth, probabilities = truth_and_probabilities(rows, classes)
     right = probabilities[np.arange(len(truth)), truth]
-    return {
-        "loss": float(-np.log(np.clip(right, _EPSILON, 1.0)).mean()),
-        "accuracy": float((probabilities.argmax(axis=1) == truth).mean()),
-    }
+    return Scores(
+        loss=float(-np.log(np.clip(right, _EPSILON, 1.0)).mean()),
+        accuracy=float((probabilities.argmax(axis=1) == truth).mean()),
+    )
+
+
+def _class_scores(row: Mapping[str, float]) -> ClassScores:
+    return ClassScores(
+        precision=float(row["precision"]),
+        recall=float(row["recall"]),
+        f1=float(row["f1-score"]),
+        support=int(row["support"]),
+    )
 
 
 def truth_and_probabilities(
@@ -198,13 +217,16 @@ def _check(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
             f"Predictions need a row per image and the columns {', '.join(needed)}; received "
             f"{len(predictions)} rows without {', '.join(missing) or 'any missing column'}."
         )
-    faults = [*_unknown(predictions, "stage", STAGES), *_unknown(predictions, "class", classes)]
-    doubled = int(predictions.duplicated(["file", "stage"]).sum())
+    faults = [
+        *_unknown(predictions, "checkpoint", CHECKPOINTS),
+        *_unknown(predictions, "class", classes),
+    ]
+    doubled = int(predictions.duplicated(["file", "checkpoint"]).sum())
     if doubled:
-        faults.append(f"{doubled} files occur twice in a stage")
-    files = {frozenset(names) for _, names in predictions.groupby("stage")["file"]}
+        faults.append(f"{doubled} files occur twice in a checkpoint")
+    files = {frozenset(names) for _, names in predictions.groupby("checkpoint")["file"]}
     if len(files) > 1:
-        faults.append("the stages hold different files")
+        faults.append("the checkpoints hold different files")
     values = predictions[needed[len(_TEXT) :]].to_numpy(np.float64)
     wrong = int((~((values >= 0) & (values <= 1 + 1e-3)).all(axis=1)).sum())
     if wrong:
@@ -217,12 +239,3 @@ def _unknown(predictions: pd.DataFrame, column: str, allowed: Sequence[str]) -> 
     unknown = sorted(set(predictions[column].astype(str)) - set(allowed))
     names = ", ".join(unknown[:5])
     return [f"unknown {column} {names} (expected {', '.join(allowed)})"] if unknown else []
-
-
-def _plain(report: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {key: int(value) if key == "support" else float(value) for key, value in row.items()}
-        if isinstance(row, dict)
-        else float(row)
-        for name, row in report.items()
-    }

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from datasets.files import replacing
-from results.formats import counted
-from results.records import EpochRecord, TrialRecord
-from results.trials import objective_direction, rank, trial_order
+from concrete_study.datasets.files import replacing
+from concrete_study.results.formats import counted
+from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.results.trials import objective_direction, rank, trial_order
 
 TRAIN, VALIDATION, QUIET, INK, GRID = "#4878a8", "#d1603d", "#b9c0c7", "#333a42", "#e6e9ec"
 

@@ -1,19 +1,25 @@
 """A study on disk: the folder `runs/<name>/`, its files and its lock."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
+from msgspec.structs import replace
 
-from datasets.errors import StudyStateError
-from datasets.files import write_json, write_text
-from results.records import TrialRecord
-from results.stored import damaged, read_json, read_trial
-from results.trials import trial_order, trials_table
+from concrete_study.datasets.errors import NotRetrainedError, StudyStateError
+from concrete_study.datasets.files import write_text
+from concrete_study.results.records import (
+    EvaluationRecord,
+    RetrainingRecord,
+    ScratchRecord,
+    StudyRecord,
+    TrialRecord,
+)
+from concrete_study.results.stored import read_record, write_record
+from concrete_study.results.trials import trial_order, trials_table
 
 # `study list` takes a lock for an instant to see who holds it; a search outwaits that.
 _LOCK_PATIENCE_SECONDS = 0.5
@@ -95,25 +101,26 @@ class StudyFolder:
         """What the retrained model showed on other folders, one folder each."""
         return self.path / "evaluations"
 
-    def evaluations(self) -> list[dict[str, Any]]:
-        """The metrics of every other folder that was tested, by name."""
-        return [read_json(p) for p in sorted(self.evaluations_path.glob("*/metrics.json"))]
+    def evaluations(self) -> list[EvaluationRecord]:
+        """The evaluations on external test sets, by folder name.
 
-    def manifest(self) -> dict[str, Any]:
+        Raises:
+            StudyStateError: If one of the files is damaged; the message names it.
+        """
+        paths = sorted(self.evaluations_path.glob("*/metrics.json"))
+        return [read_record(path, EvaluationRecord) for path in paths]
+
+    def manifest(self) -> StudyRecord:
         """The content of study.json.
 
         Raises:
             StudyStateError: If the file is missing or damaged; the message names it.
         """
-        manifest = read_json(self.manifest_path)
-        missing = [key for key in ("created", "state", "options") if key not in manifest]
-        if missing:
-            raise damaged(self.manifest_path, f"it lacks {', '.join(missing)}")
-        return manifest
+        return read_record(self.manifest_path, StudyRecord)
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+    def write_manifest(self, manifest: StudyRecord) -> None:
         """Replaces study.json."""
-        write_json(self.manifest_path, manifest)
+        write_record(self.manifest_path, manifest)
 
     @property
     def validation_path(self) -> Path:
@@ -126,12 +133,12 @@ class StudyFolder:
         Raises:
             StudyStateError: If a trial's file is damaged; the message names it.
         """
-        records = [read_trial(path) for path in self.trials_path.glob("*.json")]
+        records = [read_record(path, TrialRecord) for path in self.trials_path.glob("*.json")]
         return sorted(records, key=lambda record: trial_order(record.trial))
 
     def write_trial(self, record: TrialRecord) -> None:
         """Records a trial in a file of its own and writes trials.csv anew."""
-        write_json(self.trials_path / f"{record.trial}.json", record.to_json())
+        write_record(self.trials_path / f"{record.trial}.json", record)
         self.write_table()
 
     def write_table(self) -> None:
@@ -161,9 +168,9 @@ class StudyFolder:
 
     def is_taken(self) -> bool:
         """Whether another study may not have this name."""
-        return self.manifest_path.exists() or bool(self.remains()) or self._is_locked()
+        return self.manifest_path.exists() or bool(self.leftovers()) or self._is_locked()
 
-    def remains(self) -> list[str]:
+    def leftovers(self) -> list[str]:
         """What lies in the folder beside that which a search writes before its study.json."""
         split, manifest = self.split_path.name, self.manifest_path.name
         first = (self._lock_path.name, split, f".{split}.", f".{manifest}.")
@@ -176,30 +183,41 @@ class StudyFolder:
             if target.path.exists():
                 target.remove()
             self.path.rename(target.path)
-            target.write_manifest(target.manifest() | {"name": target.name})
+            target.write_manifest(replace(target.manifest(), name=target.name))
 
-    def metrics(self) -> dict[str, Any] | None:
-        """What `study best` measured, or None if it was not run yet.
+    def metrics(self) -> RetrainingRecord | None:
+        """What retraining measured, or None if the best trial was not retrained yet.
 
         Raises:
             StudyStateError: If the file is damaged; the message names it.
         """
-        return read_json(self.metrics_path) if self.metrics_path.exists() else None
+        path = self.metrics_path
+        return read_record(path, RetrainingRecord) if path.exists() else None
 
-    def required_metrics(self) -> dict[str, Any]:
-        """What `study best` measured, for what cannot do without.
+    def required_metrics(self) -> RetrainingRecord:
+        """What retraining measured, for what cannot do without.
 
         Raises:
-            StudyStateError: If it was not run yet, or the file is damaged.
+            NotRetrainedError: If the best trial was not retrained yet.
+            StudyStateError: If the file is damaged; the message names it.
         """
         metrics = self.metrics()
         if metrics is None:
-            raise StudyStateError(
+            raise NotRetrainedError(
                 f"study {self.name} has no retrained model.",
-                f"Expected {self.metrics_path}.",
-                f"study best {self.name}",
+                f"Expected {self.metrics_path}; found none.",
+                study=self.name,
             )
         return metrics
+
+    def write_metrics(self, metrics: RetrainingRecord) -> None:
+        """Replaces best/metrics.json."""
+        write_record(self.metrics_path, metrics)
+
+    def scratch(self) -> ScratchRecord | None:
+        """The same recipe trained from random weights, or None if it was not."""
+        path = self.scratch_path
+        return read_record(path, ScratchRecord) if path.exists() else None
 
     def state(self) -> str:
         """The manifest's state, except that a search that was killed counts as interrupted.
@@ -207,7 +225,7 @@ class StudyFolder:
         Raises:
             StudyStateError: If study.json is missing or damaged.
         """
-        state = str(self.manifest()["state"])
+        state = self.manifest().state
         return "interrupted" if state == "running" and not self._is_locked() else state
 
     @contextmanager
@@ -225,7 +243,8 @@ class StudyFolder:
             raise StudyStateError(
                 f"Study {self.name} is in use by another process.",
                 f"Expected {self._lock_path} to be free; found it locked.",
-                "wait for the other process, or give this study another --name.",
+                "wait for the other process, or choose another name.",
+                study=self.name,
             ) from None
         try:
             yield

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from datasets.errors import UsageError
+from concrete_study.datasets.errors import UsageError
 
 # Short enough that a trial's line fits a terminal.
 _SHORT = {
@@ -74,11 +74,11 @@ def readable(frame: pd.DataFrame, *, transposed: bool = False) -> pd.DataFrame:
     return turned.reset_index(drop=True)
 
 
-def describe(settings: Mapping[str, float | int]) -> str:
+def describe(hyperparameters: Mapping[str, float | int]) -> str:
     """Settings on one line, e.g. `units 128, dropout 0.21, depth 0, head rate 0.002`."""
     return ", ".join(
         f"{_SHORT.get(name, name)} {value if isinstance(value, int) else f'{value:.2g}'}"
-        for name, value in settings.items()
+        for name, value in hyperparameters.items()
     )
 
 

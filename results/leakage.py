@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from results.statistics import mean_interval
+from concrete_study.results.statistics import mean_interval
 
 
 class ProbeRun(NamedTuple):

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest, bootstrap
 
-from results.evaluation import final_rows, read_predictions, truth_and_probabilities
-from results.folder import StudyFolder
+from concrete_study.results.evaluation import final_rows, read_predictions, truth_and_probabilities
+from concrete_study.results.folder import StudyFolder
 
 _RESAMPLES = 9999
 _COLUMNS = (
@@ -37,7 +37,7 @@ def paired_table(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     for the model that has more of its images right). Studies that are not retrained, or have
     other test images, have no row.
 
-    Source: McNemar (1947), "Note on the sampling error of the difference between correlated
+    BatchSource: McNemar (1947), "Note on the sampling error of the difference between correlated
     proportions or percentages".
     """
     tested = [s for s in studies if s.predictions_path.exists() and s.split_path.exists()]

@@ -1,80 +1,275 @@
-"""The two records a study is made of: one trial, one epoch of it."""
+"""Everything that a study stores as JSON: one typed record per file, validated when it is read.
 
-import math
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+`results.stored` reads and writes them; `docs/schemas/` has their JSON Schemas. Losses are in nats,
+metrics in [0, 1], times in seconds, timestamps in ISO 8601 with their offset.
+"""
 
-Status = Literal["completed", "failed"]
+from typing import Literal
 
-# The hyperparameters, in the order of every table.
-SETTINGS = (
-    "head_units",
-    "dropout",
-    "unfreeze_depth",
-    "head_learning_rate",
-    "fine_tune_learning_rate",
-)
-# What a model was retrained on, as metrics.json says it.
-FRESH_VIEWS, STORED_VIEWS = "images, augmented anew every epoch", "stored views"
+import msgspec
+
+from concrete_study.datasets.folders import Fault
+from concrete_study.results.hyperparameters import Number, Space, default_space
+from concrete_study.results.objectives import DEFAULT_OBJECTIVE
+
+SCHEMA_VERSION = 1  # raise it when a stored record changes its meaning or its fields
+
+State = Literal["running", "finished", "interrupted", "failed"]
+Views = Literal["fresh", "stored"]  # new augmented views in every epoch, or those of the search
 
 
-@dataclass(frozen=True, kw_only=True)
-class EpochRecord:
-    """One epoch: means over the images, losses in nats, accuracies and F1 in [0, 1]."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of a stored file."""
+
+
+class StoredRecord(Record, frozen=True, kw_only=True):
+    """A whole stored file."""
+
+    schema_version: int = SCHEMA_VERSION
+
+
+class Epoch(Record, frozen=True, kw_only=True):
+    """One epoch of the recipe; metrics are means over the images."""
 
     epoch: int  # from 1, counted through both phases
-    phase: int  # 1: head on the frozen base; 2: fine-tuning
+    phase: Literal[1, 2]  # 1: the head on the frozen backbone; 2: fine-tuning
     loss: float
     accuracy: float
     val_loss: float
     val_accuracy: float
     val_macro_f1: float
 
+    def metrics(self) -> dict[str, float]:
+        """The metrics by name."""
+        numbers = msgspec.structs.asdict(self)
+        return {name: value for name, value in numbers.items() if name not in ("epoch", "phase")}
 
-@dataclass(frozen=True, kw_only=True)
-class TrialRecord:
-    """One configuration tried at one epoch budget.
 
-    `score` and `metrics` are those of `best_epoch`, the epoch with the best objective.
-    A failed trial has a `message`, no score, and the curve up to where it failed.
+class TrialRecord(StoredRecord, frozen=True, kw_only=True):
+    """`trials/<trial>.json`: one configuration tried at one epoch budget.
+
+    `score` and `metrics` are those of `best_epoch`, the epoch with the best objective. A failed
+    trial has a `message`, no score, and the learning curve up to where it failed.
     """
 
     trial: str  # Keras Tuner's identifier, e.g. "0007"
-    status: Status
-    settings: dict[str, float | int]  # no fine_tune_learning_rate at unfreeze depth 0
+    status: Literal["completed", "failed"]
+    hyperparameters: dict[str, Number]  # active ones only
     epochs: int  # the rung: the epoch budget
     seconds: float
     score: float | None = None
     best_epoch: int | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-    curve: list[EpochRecord] = field(default_factory=list)
+    metrics: dict[str, float] = {}
+    curve: list[Epoch] = []
     bracket: int | None = None  # Hyperband only
     round: int | None = None  # Hyperband only
     parent: str | None = None  # the trial this one was promoted from
     message: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """The record as plain JSON types; a NaN or an infinity becomes null."""
-        content = asdict(self)
-        content["score"] = _finite(self.score)
-        content["metrics"] = {name: _finite(value) for name, value in self.metrics.items()}
-        content["curve"] = [
-            {name: _finite(value) for name, value in epoch.items()} for epoch in content["curve"]
-        ]
-        return content
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "TrialRecord":
-        """Reads what `to_json` wrote; null is NaN in the metrics and the curve, None elsewhere."""
-        metrics = _null_as_nan(content["metrics"])
-        curve = [EpochRecord(**_null_as_nan(epoch)) for epoch in content["curve"]]
-        return cls(**{**content, "metrics": metrics, "curve": curve})
+class SearchOptions(Record, frozen=True, kw_only=True):
+    """What a search was asked to do; `search.options.check` says which values are valid."""
+
+    data: tuple[str, ...] = ()  # absolute paths, studied as one; none is the built-in sample
+    external_test: tuple[str, ...] = ()  # folders on which only the retrained model is evaluated
+    validate_on: str | None = None  # a folder that takes the place of the validation split
+    algorithm: str = "hyperband"
+    max_epochs: int = 10
+    factor: int = 3
+    iterations: int = 1
+    trials: int | None = None  # of random, bayesian and grid; None is 20, or the whole grid
+    objective: str = DEFAULT_OBJECTIVE
+    image_size: int = 224  # pixels
+    batch_size: int = 32
+    views: int = 5  # augmented views of each training image
+    cache_gb: float = 20.0
+    precision: str = "auto"
+    weights: str = "bundled"
+    split: str = "70/15/15"
+    groups: bool = True  # whether near-duplicates stay on one side of the split
+    split_by: str | None = None  # `prefix`, or the absolute path of a CSV file
+    keep_conflicts: bool = False  # whether near-duplicates may have different labels
+    search_images: int | None = None  # size of the subsample of train and validation; None: all
+    seed: int = 1
+    space: Space = msgspec.field(default_factory=default_space)
 
 
-def _finite(value: float | None) -> float | None:
-    # A diverged trial leaves a NaN in its curve, and JSON has none.
-    return value if value is not None and math.isfinite(value) else None
+class Round(Record, frozen=True, kw_only=True):
+    """Trials of one epoch budget (rung); `bracket` and `round` count as Keras Tuner does."""
+
+    bracket: int
+    round: int
+    trials: int
+    epochs: int
 
 
-def _null_as_nan(numbers: dict[str, Any]) -> dict[str, Any]:
-    return {name: math.nan if value is None else value for name, value in numbers.items()}
+class Features(Record, frozen=True, kw_only=True):
+    """The frozen features that a search kept on disk."""
+
+    feature_layers: tuple[str, ...]
+    views: int
+    bytes: int
+    reason: str  # what did not fit; empty if everything did
+    augmentation: str  # version of the augmented views
+
+
+class Session(Record, frozen=True, kw_only=True):
+    """One process that worked on a search."""
+
+    started: str
+    commit: str | None
+    versions: dict[str, str]
+
+
+class Seeds(Record, frozen=True, kw_only=True):
+    """The study's seed, and Keras Tuner's that follows from it."""
+
+    study: int
+    oracle: int
+
+
+class StudyRecord(StoredRecord, frozen=True, kw_only=True):
+    """`study.json`: what a study was asked, on which data, with what, and its state."""
+
+    name: str
+    created: str
+    finished: str | None
+    seconds: float
+    state: State
+    stopped: Literal["time budget"] | None
+    options: SearchOptions
+    schedule: list[Round]
+    planned_trials: int
+    data: dict[str, str]  # folders by dataset name; the only one has the name ""
+    classes: list[str]
+    images: dict[str, int]  # by subset
+    faults: list[Fault]
+    groups: int | None  # None if near-duplicates were not kept together
+    conflicts: list[list[str]]  # near-duplicates under several labels, left out of all subsets
+    searched: dict[str, int]  # images that the search used, by subset
+    precision: str
+    fingerprint: str
+    weights_sha256: str
+    seeds: Seeds
+    versions: dict[str, str]
+    commit: str | None
+    sessions: list[Session]
+    test_opened: list[str]  # when the test split was evaluated
+    devices: str
+    features: Features
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the images are the built-in synthetic sample."""
+        return not self.options.data
+
+
+class Scores(Record, frozen=True, kw_only=True):
+    """Loss and accuracy of one checkpoint."""
+
+    loss: float
+    accuracy: float
+
+
+class ClassScores(Record, frozen=True, kw_only=True):
+    """One row of scikit-learn's classification report."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class TestReport(Record, frozen=True, kw_only=True):
+    """What `results.evaluation.evaluate` computes from predictions.
+
+    Scores are those of the best checkpoint, or of the last there is.
+    """
+
+    __test__ = False  # not a test case, whatever pytest makes of its name
+
+    images: int
+    classes: list[str]
+    checkpoints: dict[str, Scores]
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    interval: str  # how the interval was computed
+    loss: float
+    macro_f1: float
+    by_class: dict[str, ClassScores]
+    macro_avg: ClassScores
+    weighted_avg: ClassScores
+    confusion_matrix: list[list[int]]  # rows are true classes
+
+
+class DatasetReport(Record, frozen=True, kw_only=True):
+    """The scores on one dataset of a study of several."""
+
+    dataset: str
+    subset: str  # test or external
+    test: TestReport
+
+
+class Parameters(Record, frozen=True, kw_only=True):
+    """Trainable and other parameters of one phase."""
+
+    trainable: int
+    non_trainable: int
+
+
+class Precisions(Record, frozen=True, kw_only=True):
+    """Number formats of training and of the test."""
+
+    training: str
+    test: str
+
+
+class RetrainingRecord(StoredRecord, frozen=True, kw_only=True):
+    """`best/metrics.json`: the retrained best trial and its test."""
+
+    study: str
+    trial: str
+    hyperparameters: dict[str, Number]
+    epochs: int
+    views: Views
+    precision: Precisions
+    best_epoch: int
+    curve: list[Epoch]
+    parameters: dict[str, Parameters]  # by phase, `phase_1` and `phase_2`
+    backbone_parameters: int
+    test: TestReport
+    by_dataset: list[DatasetReport] = []
+    test_opened: list[str]
+    commit: str | None
+    versions: dict[str, str]
+    seconds: float
+    exports: dict[str, float] = {}  # by file, largest difference of a predicted probability
+
+
+class ScratchRecord(StoredRecord, frozen=True, kw_only=True):
+    """`best/scratch.json`: the retrained recipe from random weights; no test."""
+
+    trial: str
+    weights: str
+    epochs: int
+    views: Views
+    best_epoch: int
+    curve: list[Epoch]
+    commit: str | None
+    seconds: float
+
+
+class EvaluationRecord(StoredRecord, frozen=True, kw_only=True):
+    """`evaluations/<folder>/metrics.json`: the retrained model on an external test set."""
+
+    study: str
+    folder: str
+    data: str
+    fingerprint: str
+    class_map: dict[str, str]  # the study's class by the folder's
+    excluded: int  # images that the study knows, or near-duplicates of them
+    faults: list[Fault]
+    test: TestReport
+    evaluated: str
+    commit: str | None
+    versions: dict[str, str]

@@ -5,8 +5,8 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from datasets.errors import StudyStateError, UsageError
-from results.folder import StudyFolder
+from concrete_study.datasets.errors import StudyStateError, UsageError
+from concrete_study.results.folder import StudyFolder
 
 RUNS = Path("runs")  # where the commands keep all studies
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")

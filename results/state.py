@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from datasets.errors import StudyStateError, UsageError
-from results.folder import StudyFolder
+from concrete_study.datasets.errors import StudyStateError, UsageError
+from concrete_study.results.folder import StudyFolder
 
 
 def require_free(study: StudyFolder, *, resume: bool, overwrite: bool) -> None:
@@ -20,7 +20,7 @@ def require_free(study: StudyFolder, *, resume: bool, overwrite: bool) -> None:
             and is to be resumed, or if the folder holds something else.
     """
     exists = study.manifest_path.exists()
-    if not exists and (found := study.remains()):
+    if not exists and (found := study.leftovers()):
         raise StudyStateError(
             f"{study.path} is no study.",
             f"Expected no such folder, or one with a study.json; found {', '.join(found)}.",
@@ -40,7 +40,7 @@ def require_free(study: StudyFolder, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def require_own(folder: Path, names: Collection[str]) -> None:
+def ensure_writable(folder: Path, names: Collection[str]) -> None:
     """Makes sure that a folder holds nothing but what a command has written there before.
 
     Args:

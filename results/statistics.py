@@ -28,7 +28,7 @@ def wilson_interval(correct: int, total: int, *, level: float = 0.95) -> Interva
     Raises:
         ValueError: If `total` is below 1, or `correct` or `level` is out of range.
 
-    Source: Wilson (1927), "Probable inference, the law of succession, and
+    BatchSource: Wilson (1927), "Probable inference, the law of succession, and
     statistical inference".
     """
     if total < 1 or not 0 <= correct <= total:

@@ -1,45 +1,65 @@
-"""Stored JSON read back; a file that is missing or damaged is named."""
+"""Stored records read and written; a file that is missing or damaged is named."""
 
-import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from datasets.errors import StudyStateError
-from results.records import TrialRecord
+import msgspec
 
+from concrete_study.datasets.errors import StudyStateError
+from concrete_study.datasets.files import write_text
+from concrete_study.results.records import SCHEMA_VERSION, StoredRecord
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        StudyStateError: If the file is missing or holds anything else; the message names it.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise damaged(path, str(error)) from error
-    if not isinstance(content, dict):
-        raise damaged(path, f"it holds a {type(content).__name__}")
-    return content
+R = TypeVar("R", bound=StoredRecord)
 
 
-def read_trial(path: Path) -> TrialRecord:
-    """The trial in a file.
+class _Version(msgspec.Struct):
+    schema_version: int
+
+
+def read_record(path: Path, kind: type[R]) -> R:
+    """The record in a file.
 
     Raises:
-        StudyStateError: If the file is missing or damaged; the message names it.
+        StudyStateError: If the file is missing, damaged or of another schema version; the
+            message names the file, the key, what was expected and what was received.
     """
-    content = read_json(path)
     try:
-        return TrialRecord.from_json(content)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise damaged(path, f"{type(error).__name__}: {error}") from error
+        content = path.read_bytes()
+        version = msgspec.json.decode(content, type=_Version).schema_version
+        if version != SCHEMA_VERSION:
+            raise damaged(path, f"schema_version {version}", f"schema_version {SCHEMA_VERSION}")
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as error:
+        raise damaged(path, *_received_and_expected(str(error))) from error
+    except (OSError, msgspec.DecodeError) as error:
+        raise damaged(path, str(error), "a JSON object") from error
 
 
-def damaged(path: Path, reason: str, expected: str = "a JSON object") -> StudyStateError:
-    """The error that says which file is damaged, and how."""
+def write_record(path: Path, record: StoredRecord) -> None:
+    """Writes a record atomically, as indented JSON.
+
+    Raises:
+        ValueError: If a number is NaN or infinite where the record has no null.
+    """
+    content = msgspec.json.encode(record)
+    msgspec.json.decode(content, type=type(record))  # NaN is written as null, which JSON has
+    write_text(path, msgspec.json.format(content, indent=2).decode() + "\n")
+
+
+def damaged(path: Path, received: str, expected: str) -> StudyStateError:
+    """The error that names a damaged file, what was expected and what was received."""
     return StudyStateError(
         f"{path} is damaged.",
-        f"Expected {expected} as this project writes it; {reason}.",
-        "restore the file from a copy, or move the study's folder out of the way.",
+        f"Expected {expected}; received {received}.",
+        "restore the file from a copy, or move the study's folder away.",
     )
+
+
+def _received_and_expected(message: str) -> tuple[str, str]:
+    """Splits msgspec's "Expected `int`, got `str` - at `$.seed`" into what the user reads."""
+    detail, _, key = message.partition(" - at ")
+    where = f" at {key.strip('`').removeprefix('$.')}" if key else ""
+    if found := re.fullmatch(r"Expected (.*), got (.*)", detail):
+        return found[2], f"{found[1]}{where}"
+    return f"{detail[0].lower()}{detail[1:]}{where}", "the record as this version stores it"

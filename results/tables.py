@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from datasets.errors import StudyStateError
-from results.folder import StudyFolder
-from results.records import SETTINGS, TrialRecord
-from results.trials import rank, with_whole_numbers
+from concrete_study.datasets.errors import StudyStateError
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import HYPERPARAMETERS, TrialRecord
+from concrete_study.results.trials import rank, with_whole_numbers
 
 _COUNTS = ("trials", "planned_trials", "failed_trials", "epochs", "rung", "test_images")
 # Which scores the images of a subset decide.
@@ -43,7 +43,7 @@ _COMPARISON = (
     "score",
     "rung",
     "trial",
-    *SETTINGS,
+    *HYPERPARAMETERS,
     "test_images",
     "test_accuracy",
     "test_accuracy_low",
@@ -69,7 +69,8 @@ def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
 
     Columns: study, state, split (see `split_kind`), algorithm, trials (finished ones),
     planned_trials, failed_trials, epochs (the rungs of all completed trials added up),
-    seconds (wall time of the search), objective, score, rung, trial and settings of the trial
+    seconds (wall time of the search), objective, score, rung, trial and hyperparameters of the
+    trial
     that `study best` retrained, or would; test_images, test_accuracy with its 95 % interval,
     test_loss and test_macro_f1, which are blank until `study best` was run; and for every other
     folder that one of them was tested on by `study evaluate`, on_<folder> (accuracy) with its
@@ -167,7 +168,7 @@ def _row(study: StudyFolder) -> dict[str, Any]:
     chosen = _chosen(records, str(options.get("objective")), metrics.get("trial"))
     if chosen is not None:
         row |= {"score": chosen.score, "rung": chosen.epochs, "trial": chosen.trial}
-        row |= {name: chosen.settings.get(name) for name in SETTINGS}
+        row |= {name: chosen.hyperparameters.get(name) for name in HYPERPARAMETERS}
     low, high = test.get("accuracy_interval", (None, None))
     return row | {
         "test_images": test.get("images"),

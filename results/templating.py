@@ -12,7 +12,7 @@ def templates(folder: str = "") -> Environment:
     The same object at every call, so what a caller adds to it stays.
     """
     return Environment(
-        loader=PackageLoader("results", f"templates/{folder}".rstrip("/")),
+        loader=PackageLoader("concrete_study.results", f"templates/{folder}".rstrip("/")),
         undefined=StrictUndefined,  # a name that is missing is an error, not an empty place
         trim_blocks=True,
         lstrip_blocks=True,

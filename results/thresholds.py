@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from results.evaluation import final_rows
+from concrete_study.results.evaluation import final_rows
 
 
 class Threshold(NamedTuple):
@@ -26,7 +26,8 @@ def threshold_for_recall(
     """Chooses a threshold of two classes.
 
     Args:
-        predictions: As `results.evaluation.read_predictions` gives them; its last stage counts.
+        predictions: As `results.evaluation.read_predictions` gives them; its last checkpoint
+        counts.
         classes: Two names, in the model's order; the last one is to be found.
         recall: Part of the last class to find, in (0, 1].
 

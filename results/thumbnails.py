@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from datasets.decoding import decode_image
+from concrete_study.datasets.decoding import decode_image
 
 
 def thumbnail(path: Path, size: int) -> bytes:

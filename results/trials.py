@@ -2,36 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import pandas as pd
 
-from datasets.errors import SearchError, UsageError
-from results.records import SETTINGS, TrialRecord
+from concrete_study.datasets.errors import SearchError
+from concrete_study.results.hyperparameters import by_name
+from concrete_study.results.objectives import find_objective
+from concrete_study.results.records import TrialRecord
 
-Direction = Literal["min", "max"]
-
-_DIRECTIONS: dict[str, Direction] = {
-    "val_loss": "min",
-    "val_accuracy": "max",
-    "val_macro_f1": "max",
-}
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1")
-_WHOLE_NUMBERS = ("bracket", "round", "epochs", "best_epoch", "head_units", "unfreeze_depth")
-
-
-def objective_direction(objective: str) -> Direction:
-    """Whether a lower ("min") or a higher ("max") objective is better.
-
-    Raises:
-        UsageError: If the objective is none of those a search can have.
-    """
-    if objective not in _DIRECTIONS:
-        raise UsageError(
-            f"No search has the objective {objective!r}.",
-            f"Expected one of {', '.join(_DIRECTIONS)}.",
-        )
-    return _DIRECTIONS[objective]
+_WHOLE_NUMBERS = ("bracket", "round", "epochs", "best_epoch")
 
 
 def trial_order(trial: str) -> tuple[int, str]:
@@ -46,7 +26,7 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
     best_epoch, one per metric at the best epoch, score, seconds, message. What a trial does
     not have is blank.
     """
-    settings = _columns(SETTINGS, [record.settings for record in records])
+    hyperparameters = _columns(list(by_name()), [record.hyperparameters for record in records])
     metrics = _columns(METRICS, [record.metrics for record in records])
     rows = [
         {
@@ -55,7 +35,7 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
             "bracket": record.bracket,
             "round": record.round,
             "parent": record.parent,
-            **{name: record.settings.get(name) for name in settings},
+            **{name: record.hyperparameters.get(name) for name in hyperparameters},
             "epochs": record.epochs,
             "best_epoch": record.best_epoch,
             **{name: record.metrics.get(name) for name in metrics},
@@ -65,7 +45,16 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
         }
         for record in records
     ]
-    head = ["trial", "status", "bracket", "round", "parent", *settings, "epochs", "best_epoch"]
+    head = [
+        "trial",
+        "status",
+        "bracket",
+        "round",
+        "parent",
+        *hyperparameters,
+        "epochs",
+        "best_epoch",
+    ]
     return with_whole_numbers(
         pd.DataFrame(rows, columns=[*head, *metrics, "score", "seconds", "message"])
     )
@@ -81,10 +70,10 @@ def rank(records: Sequence[TrialRecord], *, objective: str) -> list[TrialRecord]
     Raises:
         UsageError: If the objective is unknown.
     """
-    sign = 1 if objective_direction(objective) == "min" else -1
+    cost = find_objective(objective).cost
 
     def order(record: TrialRecord) -> tuple[int, float, tuple[int, str]]:
-        return -record.epochs, sign * (record.score or 0.0), trial_order(record.trial)
+        return -record.epochs, cost(record.score or 0.0), trial_order(record.trial)
 
     return sorted(filter(_is_scored, records), key=order)
 
@@ -136,9 +125,9 @@ def leaderboard(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFra
         sum(known[trial].seconds for trial in paths[record.trial] if trial in known)
         for record in shown
     ]
-    settings = _columns(SETTINGS, [record.settings for record in shown])
+    hyperparameters = _columns(list(by_name()), [record.hyperparameters for record in shown])
     validation = [name for name in METRICS if name.startswith("val_")]
-    head = ["rung", "place", "trial", "path", *settings]
+    head = ["rung", "place", "trial", "path", *hyperparameters]
     return table[[*head, *validation, "score", "best_epoch", "seconds"]]
 
 
@@ -159,7 +148,8 @@ def promotion_path(record: TrialRecord, known: dict[str, TrialRecord]) -> list[s
 
 def with_whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Keeps counts as integers, also where some are blank (pandas would make them floats)."""
-    counts = [name for name in _WHOLE_NUMBERS if name in table.columns]
+    integers = [name for name, h in by_name().items() if h.integer]
+    counts = [name for name in (*_WHOLE_NUMBERS, *integers) if name in table.columns]
     return table.astype(dict.fromkeys(counts, "Int64"))
 
 

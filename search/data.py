@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasets.batches import Subset, subset_of
-from datasets.errors import DataError, StudyError, StudyStateError
-from datasets.files import file_sha256
-from datasets.folders import (
+from concrete_study.datasets.batches import Subset, subset_of
+from concrete_study.datasets.errors import DataError, StudyError, StudyStateError
+from concrete_study.datasets.files import file_sha256
+from concrete_study.datasets.folders import (
     ImageFolder,
     LabelledImage,
     Roots,
@@ -17,10 +17,10 @@ from datasets.folders import (
     loose_images,
     root_of,
 )
-from datasets.sample import sample_folder, sample_path
-from datasets.sources import name_sources
-from datasets.splits import (
-    HELD_OUT,
+from concrete_study.datasets.sample import sample_folder, sample_path
+from concrete_study.datasets.sources import name_datasets
+from concrete_study.datasets.splits import (
+    EXTERNAL,
     SUBSETS,
     SplitRow,
     draw_part,
@@ -29,13 +29,13 @@ from datasets.splits import (
     split_images,
     write_split,
 )
-from results.folder import StudyFolder
-from results.runs import list_studies
-from search.grouping import group_folder
-from search.holdout import place_others
-from search.options import SearchOptions
-from search.progress import Progress
-from search.reading import read_images
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.runs import list_studies
+from concrete_study.search.grouping import group_folder
+from concrete_study.search.holdout import place_others
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.progress import Progress
+from concrete_study.search.reading import read_images
 
 DEFAULT_FOLDER = Path("datasets")
 
@@ -60,8 +60,8 @@ class StudyData(NamedTuple):
     def counts(self) -> dict[str, int]:
         """How many images each subset has; held-out only where there are any."""
         counts = {name: sum(row.subset == name for row in self.rows) for name in SUBSETS}
-        held_out = sum(row.subset == HELD_OUT for row in self.rows)
-        return counts | ({HELD_OUT: held_out} if held_out else {})
+        external = sum(row.subset == EXTERNAL for row in self.rows)
+        return counts | ({EXTERNAL: external} if external else {})
 
 
 def find_data(asked: Sequence[Path]) -> list[Path]:
@@ -89,7 +89,7 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
     for image in grouping.without_conflicts(folder):
         by_root[str(root_of(folder.roots, image.file))].append(image)
     validating = by_root.pop(options.validate_on or "", [])
-    held_out = [image for root in options.hold_out for image in by_root.pop(root, [])]
+    external = [image for root in options.external_test for image in by_root.pop(root, [])]
     rows = split_images(
         [image for images in by_root.values() for image in images],
         seed=options.seed,
@@ -97,22 +97,22 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
         shares=parse_shares(options.split),
         earlier=_earlier_places(options, study),
     )
-    if validating or held_out:
-        rows = place_others(rows, validating, held_out, grouping.groups, progress)
+    if validating or external:
+        rows = place_others(rows, validating, external, grouping.groups, progress)
     return StudyData(folder, rows, grouping.conflicts)
 
 
 def _sources(options: SearchOptions, progress: Progress) -> dict[str, Path]:
     if not options.data:
         drawing = "" if sample_path().is_dir() else " (drawn at first use, half a minute)"
-        progress.note(
+        progress.log(
             "No images in datasets/: using the built-in sample of 240 synthetic photographs"
             f"{drawing}.\n"
             "Your own: study search --data PATH, one sub-folder per class."
         )
     own = [Path(path) for path in options.data] or [sample_folder()]
     validating = [Path(options.validate_on)] if options.validate_on else []
-    return name_sources([*own, *validating, *map(Path, options.hold_out)])
+    return name_datasets([*own, *validating, *map(Path, options.external_test)])
 
 
 def _earlier_places(options: SearchOptions, study: StudyFolder) -> dict[str, str]:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from datasets.folders import ImageFolder, LabelledImage
-from datasets.groups import conflicting_groups, group_images, links_by_name
-from search.options import SearchOptions
-from search.progress import Progress
-from search.reading import look_for_copies, note_first
+from concrete_study.datasets.folders import ImageFolder, LabelledImage
+from concrete_study.datasets.groups import conflicting_groups, group_images, links_by_name
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.progress import Progress
+from concrete_study.search.reading import find_near_duplicates, log_first
 
 
 class Grouping(NamedTuple):
@@ -31,12 +31,12 @@ def group_folder(folder: ImageFolder, options: SearchOptions, progress: Progress
     """
     links: list[Sequence[str]] = []
     if options.groups:
-        pairs = look_for_copies(folder.files(), progress)
+        pairs = find_near_duplicates(folder.files(), progress)
         links += [(pair.first, pair.second) for pair in pairs]
     pictures = group_images(folder.images, links)
     _note_copies(folder, pictures, options, progress)
     conflicts = conflicting_groups(folder.images, pictures)
-    note_first(
+    log_first(
         progress,
         "the same picture under two labels" + ("" if options.keep_conflicts else ", left out"),
         [" and ".join(image.file for image in conflict) for conflict in conflicts],
@@ -52,12 +52,12 @@ def _note_copies(
 ) -> None:
     images, different = len(folder.images), len(set(pictures.values()))
     if not options.groups:
-        progress.note(
+        progress.log(
             "--no-groups: copies of one picture may be trained on and tested on; only "
             "byte-identical files stay together."
         )
     elif different < images:
-        progress.note(
+        progress.log(
             f"{images} images show {different} different pictures; copies stay on one side of "
             "the split."
         )

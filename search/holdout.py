@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from datasets.errors import DataError
-from datasets.folders import LabelledImage
-from datasets.splits import HELD_OUT, SplitRow
-from search.progress import Progress
+from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.folders import LabelledImage
+from concrete_study.datasets.splits import EXTERNAL, SplitRow
+from concrete_study.search.progress import Progress
 
 
 def place_others(
     rows: Sequence[SplitRow],
     validating: Sequence[LabelledImage],
-    held_out: Sequence[LabelledImage],
+    external: Sequence[LabelledImage],
     groups: Mapping[str, str],
     progress: Progress,
 ) -> list[SplitRow]:
@@ -21,7 +21,7 @@ def place_others(
         rows: The split of the study's own images.
         validating: Images that take the place of the validation subset, whose own images
             are trained on instead; none leaves it as it is.
-        held_out: Images that only the retrained model is tested on.
+        external: Images that only the retrained model is tested on.
         groups: Each image's group by SHA-256.
         progress: Told what is left out.
 
@@ -44,8 +44,8 @@ def place_others(
                 "Expected pictures of every class that are not among the study's own.",
                 "another folder.",
             )
-    new = _unknown(held_out, HELD_OUT, placed, groups, progress)
-    if held_out and not new:
+    new = _unknown(external, EXTERNAL, placed, groups, progress)
+    if external and not new:
         raise DataError(
             "--hold-out leaves no image to test on.",
             "Expected pictures that are not among the study's own; found none.",
@@ -68,7 +68,7 @@ def _unknown(
     known = {row.group for row in placed}
     new = [image for image in images if groups[image.sha256] not in known]
     if len(new) < len(images):
-        progress.note(
+        progress.log(
             f"{len(images) - len(new)} of {len(images)} {subset} images are left out: the study "
             "has the same pictures."
         )

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from datasets.augmentation import AUGMENTATION
-from datasets.errors import StudyStateError
-from models.base import BaseWeights
-from results.folder import StudyFolder
-from search.environment import git_commit, versions
-from search.options import SearchOptions
-from search.preparation import Preparation
-from search.schedule import total_trials
+from concrete_study.datasets.augmentation import AUGMENTATION
+from concrete_study.datasets.errors import StudyStateError
+from concrete_study.models.backbone import BackboneWeights
+from concrete_study.results.environment import git_commit, versions
+from concrete_study.results.folder import StudyFolder
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.preparation import Preparation
+from concrete_study.search.schedule import total_trials
 
 
 class Manifest:
@@ -75,7 +75,7 @@ def kept_manifest(
     manifest.save(state="finished", finished=now())
 
 
-def require_same_weights(study: StudyFolder, begun_with: str, weights: BaseWeights) -> None:
+def require_same_weights(study: StudyFolder, begun_with: str, weights: BackboneWeights) -> None:
     """Raises StudyStateError if the base's weights are not those the study began with."""
     if begun_with != weights.sha256:
         raise StudyStateError(

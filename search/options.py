@@ -4,13 +4,13 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
-from datasets.errors import StudyStateError, UsageError
-from datasets.splits import parse_shares
-from models.base import SMALLEST_SIZE
-from models.precision import PRECISIONS
-from models.recipe import DEFAULT_BATCH_SIZE, Objective
-from search.schedule import Round, flat_schedule, hyperband_schedule
-from search.space import DEFAULT_SPACE, Dimension, Space, size_of
+from concrete_study.datasets.errors import StudyStateError, UsageError
+from concrete_study.datasets.splits import parse_shares
+from concrete_study.models.backbone import SMALLEST_SIZE
+from concrete_study.models.precision import PRECISIONS
+from concrete_study.models.recipe import DEFAULT_BATCH_SIZE, Objective
+from concrete_study.search.schedule import Round, flat_schedule, hyperband_schedule
+from concrete_study.search.space import DEFAULT_SPACE, Dimension, Space, size_of
 
 ALGORITHMS = ("hyperband", "random", "bayesian", "grid")
 DEFAULT_TRIALS = 20
@@ -26,7 +26,9 @@ class SearchOptions:
     """
 
     data: tuple[str, ...] = ()  # absolute paths, studied as one; none is the built-in sample
-    hold_out: tuple[str, ...] = ()  # other folders, on which only the retrained model is tested
+    external_test: tuple[
+        str, ...
+    ] = ()  # other folders, on which only the retrained model is tested
     validate_on: str | None = None  # another folder, which decides between configurations
     algorithm: str = "hyperband"
     max_epochs: int = 10
@@ -65,8 +67,8 @@ class SearchOptions:
         if self.seed > LARGEST_SEED:
             raise UsageError(f"--seed {self.seed} is too large.", f"Expected up to {LARGEST_SEED}.")
         parse_shares(self.split)
-        away = {*self.hold_out, *filter(None, [self.validate_on])}
-        if shared := away & set(self.data) or set(self.hold_out) & {self.validate_on}:
+        away = {*self.external_test, *filter(None, [self.validate_on])}
+        if shared := away & set(self.data) or set(self.external_test) & {self.validate_on}:
             raise UsageError(
                 f"{min(map(str, shared))} has two parts to play.",
                 "Expected each folder once among --data, --hold-out and --validate-on.",
@@ -132,7 +134,7 @@ class SearchOptions:
                 name: Dimension(**{**d, "choices": tuple(d["choices"])})
                 for name, d in content["space"].items()
             }
-            folders = {name: tuple(content.get(name, ())) for name in ("data", "hold_out")}
+            folders = {name: tuple(content.get(name, ())) for name in ("data", "external_test")}
             return cls(**{**content, **folders, "space": space})
         except (AttributeError, KeyError, TypeError) as error:
             raise StudyStateError(

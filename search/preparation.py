@@ -3,22 +3,22 @@
 import time
 from collections.abc import Sequence
 
-from models.base import BaseWeights, load_weights
-from models.devices import prepare_devices, require_memory
-from models.features import BATCH_SIZE, FeatureStore, plan_features
-from models.learner import Network
-from models.network import cut_below
-from models.precision import choose_precision
-from models.rates import time_rates
-from models.sources import FeatureSource
-from results.folder import StudyFolder
-from results.records import TrialRecord
-from search.data import StudyData, load_data
-from search.options import SearchOptions
-from search.plan import SearchPlan, describe_plan, structures_of
-from search.progress import Progress
-from search.rehearsal import rehearse
-from search.space import DEPTH
+from concrete_study.models.backbone import BackboneWeights, load_weights
+from concrete_study.models.batch_sources import FeatureSource
+from concrete_study.models.devices import prepare_devices, require_memory
+from concrete_study.models.features import BATCH_SIZE, FeatureStore, plan_features
+from concrete_study.models.network import feature_layer_below
+from concrete_study.models.precision import choose_precision
+from concrete_study.models.trainable import Network
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import TrialRecord
+from concrete_study.search.cost import SearchPlan, architectures_of, describe_plan
+from concrete_study.search.data import StudyData, load_data
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.progress import Progress
+from concrete_study.search.simulation import simulate_schedule
+from concrete_study.search.space import UNFREEZE_DEPTH
+from concrete_study.search.throughput import time_rates
 
 
 class Preparation:
@@ -38,7 +38,7 @@ class Preparation:
         self,
         options: SearchOptions,
         data: StudyData,
-        weights: BaseWeights,
+        weights: BackboneWeights,
         *,
         devices: str,
         precision: str | None,
@@ -57,16 +57,18 @@ class Preparation:
         )
         part = data.part(options.search_images, seed=options.seed)
         self.images = part.subset("train"), part.subset("validation")
-        self.depths = tuple(sorted(int(depth) for depth in options.space[DEPTH].choices))
+        self.depths = tuple(sorted(int(depth) for depth in options.space[UNFREEZE_DEPTH].choices))
         self.features = plan_features(
-            ["pooled", *map(cut_below, self.depths)],
+            ["pooled", *map(feature_layer_below, self.depths)],
             train=len(self.images[0]),
             validation=len(self.images[1]),
             size=options.image_size,
             views=min(options.views, options.max_epochs),
             budget_gb=options.cache_gb,
         )
-        self.stores = [FeatureStore(self.network, s, self.features.cuts) for s in self.images]
+        self.stores = [
+            FeatureStore(self.network, s, self.features.feature_layers) for s in self.images
+        ]
         self.views = (self.features.views, 1)  # validation has the plain image alone
 
     def plan(self) -> SearchPlan:
@@ -81,17 +83,17 @@ class Preparation:
         rates = time_rates(
             self.network,
             self.images[0],
-            stored=self.features.cuts,
+            stored=self.features.feature_layers,
             complete=not passes,
             depths=self.depths,
             units=int(max(self.options.space["head_units"].choices)),
             batch_size=self.options.batch_size,
         )
         return SearchPlan(
-            left=rehearse(self.options, self.records),
+            left=simulate_schedule(self.options, self.records),
             done=len(self.records),
             depths=self.depths,
-            structures=structures_of(self.options),
+            architectures=architectures_of(self.options),
             train=len(self.images[0]),
             validation=len(self.images[1]),
             features=self.features,
@@ -132,11 +134,11 @@ def prepare(
     )
 
 
-def tell_plan(prepared: Preparation, progress: Progress, budget: float | None) -> SearchPlan:
+def report_plan(prepared: Preparation, progress: Progress, budget: float | None) -> SearchPlan:
     """Says on what and in which precision a search computes, and what it will cost."""
     precision = prepared.precision
-    progress.note(f"Device: {prepared.devices}. Precision: {precision.name} ({precision.reason}).")
+    progress.log(f"Device: {prepared.devices}. Precision: {precision.name} ({precision.reason}).")
     plan = prepared.plan()
     for line in describe_plan(plan, budget):
-        progress.note(line)
+        progress.log(line)
     return plan

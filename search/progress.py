@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from results.records import EpochRecord, TrialRecord
+from concrete_study.results.records import EpochRecord, TrialRecord
 
 
 class Progress(Protocol):
     """Told of everything that takes time, in the order in which it happens."""
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """One line that stays."""
 
     def counting(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
@@ -20,7 +20,7 @@ class Progress(Protocol):
         """What the search runs in all, and which trials an earlier run has finished."""
 
     def trial_started(self, trial: TrialRecord) -> None:
-        """A trial begins; it has settings and no results yet."""
+        """A trial begins; it has hyperparameters and no results yet."""
 
     def epoch_done(self, epoch: EpochRecord) -> None:
         """An epoch of the running trial or of the retraining ended."""

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from datasets.duplicates import Pair, find_pairs
-from datasets.folders import ImageFolder, read_folder
-from datasets.sources import join_folders
-from search.progress import Progress
+from concrete_study.datasets.duplicates import Pair, find_pairs
+from concrete_study.datasets.folders import ImageFolder, read_folder
+from concrete_study.datasets.sources import join_folders
+from concrete_study.search.progress import Progress
 
 LONGEST_LIST = 10  # notes of one kind; a count stands for the rest
 
@@ -22,11 +22,11 @@ def read_images(sources: Mapping[str, Path], progress: Progress) -> ImageFolder:
             name: read_folder(root, on_image=lambda: done(1)) for name, root in sources.items()
         }
     folder = join_folders(folders)
-    note_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
+    log_first(progress, "left out", [f"{f.file}: {f.reason}" for f in folder.faults])
     return folder
 
 
-def look_for_copies(files: Mapping[str, Path], progress: Progress) -> list[Pair]:
+def find_near_duplicates(files: Mapping[str, Path], progress: Progress) -> list[Pair]:
     """Pairs of files, by SHA-256, that show the same picture.
 
     Raises:
@@ -36,9 +36,9 @@ def look_for_copies(files: Mapping[str, Path], progress: Progress) -> list[Pair]
         return find_pairs(files, on_image=lambda: done(1))
 
 
-def note_first(progress: Progress, what: str, lines: Sequence[str]) -> None:
+def log_first(progress: Progress, what: str, lines: Sequence[str]) -> None:
     """Says the first few lines one by one, and how many more there are."""
     for line in lines[:LONGEST_LIST]:
-        progress.note(f"{what}: {line}")
+        progress.log(f"{what}: {line}")
     if len(lines) > LONGEST_LIST:
-        progress.note(f"{what}: {len(lines) - LONGEST_LIST} more")
+        progress.log(f"{what}: {len(lines) - LONGEST_LIST} more")

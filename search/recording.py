@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from models.recipe import Epoch, Objective, best_epoch
-from results.records import EpochRecord, TrialRecord
+from concrete_study.models.recipe import Epoch, Objective, best_epoch
+from concrete_study.results.records import EpochRecord, TrialRecord
 
 
 def record_epoch(epoch: Epoch) -> EpochRecord:

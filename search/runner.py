@@ -11,27 +11,27 @@ from dataclasses import replace
 import keras_tuner
 from sklearn.exceptions import ConvergenceWarning
 
-from datasets.errors import SearchError
-from models.devices import memory_errors
-from models.learner import Network
-from models.recipe import DivergedError, Epoch, train
-from models.sources import FeatureSource
-from results.figures import collect_rungs, draw_rungs, save_figure
-from results.folder import StudyFolder
-from results.records import TrialRecord
-from results.state import require_free
-from results.trials import best_trial
-from search.data import require_split, store_split
-from search.manifest import Manifest, kept_manifest
-from search.options import SearchOptions
-from search.plan import SearchPlan
-from search.preparation import prepare, tell_plan
-from search.progress import Progress
-from search.recording import completed, epoch_records, record_epoch
-from search.schedule import total_epochs, total_trials
-from search.space import DEPTH, configuration_of
-from search.tensorboard import TrialBoard
-from search.tuner import StudyTuner
+from concrete_study.datasets.errors import SearchError
+from concrete_study.models.batch_sources import FeatureSource
+from concrete_study.models.devices import memory_errors
+from concrete_study.models.recipe import DivergedError, Epoch, train
+from concrete_study.models.trainable import Network
+from concrete_study.results.figures import collect_rungs, draw_rungs, save_figure
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import TrialRecord
+from concrete_study.results.state import require_free
+from concrete_study.results.trials import best_trial
+from concrete_study.search.cost import SearchPlan
+from concrete_study.search.data import require_split, store_split
+from concrete_study.search.manifest import Manifest, kept_manifest
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.preparation import prepare, report_plan
+from concrete_study.search.progress import Progress
+from concrete_study.search.recording import completed, epoch_records, record_epoch
+from concrete_study.search.schedule import total_epochs, total_trials
+from concrete_study.search.space import UNFREEZE_DEPTH, configuration_of
+from concrete_study.search.tensorboard import TrialBoard
+from concrete_study.search.tuner import StudyTuner
 
 
 class TimeIsUpError(Exception):
@@ -73,7 +73,7 @@ def run_search(
         prepared = prepare(options, study, progress, resume=resume)
         if like is not None:
             require_split(like, prepared.data)
-        plan = tell_plan(prepared, progress, time_budget)
+        plan = report_plan(prepared, progress, time_budget)
         if time_budget is not None:
             plan.require_features_within(time_budget)
         if overwrite:
@@ -104,7 +104,7 @@ def plan_search(
     """
     with study.lock(), memory_errors(), _removed_if_nothing_began(study):
         require_free(study, resume=resume, overwrite=overwrite)
-        return tell_plan(prepare(options, study, progress, resume=resume), progress, time_budget)
+        return report_plan(prepare(options, study, progress, resume=resume), progress, time_budget)
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def _removed_if_nothing_began(study: StudyFolder) -> Iterator[None]:
     try:
         yield
     finally:
-        if not study.manifest_path.exists() and not study.remains():
+        if not study.manifest_path.exists() and not study.leftovers():
             shutil.rmtree(study.path, ignore_errors=True)
             with suppress(OSError):  # not empty: other studies are there
                 study.path.parent.rmdir()
@@ -184,7 +184,7 @@ class _Run:
         if done < planned:
             stopped = self.manifest.content["stopped"]
             why = f"the {stopped} is spent" if stopped else "nothing is left to try"
-            self.progress.note(f"{done} of {planned} trials: {why}.")
+            self.progress.log(f"{done} of {planned} trials: {why}.")
 
     def _require_time(self, needed: float = 0.0) -> None:
         """TimeIsUpError if the budget does not hold so many seconds more; never before a best."""
@@ -201,7 +201,7 @@ class _Run:
         self, asked: TrialRecord, train_source: FeatureSource, validation: FeatureSource
     ) -> TrialRecord:
         """Trains one configuration for its budget; a pure function of both and the seed."""
-        depth = int(asked.settings[DEPTH])
+        depth = int(asked.hyperparameters[UNFREEZE_DEPTH])
         self._require_time(self.estimate.trial_seconds(asked.epochs, depth))
         self.progress.trial_started(asked)
         start = time.monotonic()
@@ -214,7 +214,7 @@ class _Run:
         try:
             outcome = train(
                 self.network,
-                configuration_of(asked.settings),
+                configuration_of(asked.hyperparameters),
                 epochs=asked.epochs,
                 training=train_source,
                 validation=validation,

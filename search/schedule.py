@@ -1,6 +1,6 @@
 """What a search will run, known before it starts.
 
-Source: Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter
+BatchSource: Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter
 Optimization" (JMLR 2018), with the rounding of keras-tuner 1.4.8's `HyperbandOracle`,
 which tests hold this against. (The formula in Keras Tuner's docstring is 2.7 times off.)
 """

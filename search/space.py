@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 
 import keras_tuner
 
-from datasets.errors import UsageError
-from models.configuration import Configuration
-from results.formats import toml_value
+from concrete_study.datasets.errors import UsageError
+from concrete_study.models.configuration import Configuration
+from concrete_study.results.formats import toml_value
 
 Number = int | float
-DEPTH, FINE_TUNE = "unfreeze_depth", "fine_tune_learning_rate"
+UNFREEZE_DEPTH, FINE_TUNE_LEARNING_RATE = "unfreeze_depth", "fine_tune_learning_rate"
 
 
 class Bounds(NamedTuple):
@@ -153,15 +153,15 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     """Tells Keras Tuner the space; the fine-tune rate only where something is unfrozen."""
     hp = keras_tuner.HyperParameters()
     for name, dimension in space.items():
-        if name != FINE_TUNE:
+        if name != FINE_TUNE_LEARNING_RATE:
             _declare(hp, name, dimension)
-    depths = space[DEPTH].choices
+    depths = space[UNFREEZE_DEPTH].choices
     opened = [depth for depth in depths if depth > 0]
     if len(opened) == len(depths):
-        _declare(hp, FINE_TUNE, space[FINE_TUNE])
+        _declare(hp, FINE_TUNE_LEARNING_RATE, space[FINE_TUNE_LEARNING_RATE])
     elif opened:
-        with hp.conditional_scope(DEPTH, opened):
-            _declare(hp, FINE_TUNE, space[FINE_TUNE])
+        with hp.conditional_scope(UNFREEZE_DEPTH, opened):
+            _declare(hp, FINE_TUNE_LEARNING_RATE, space[FINE_TUNE_LEARNING_RATE])
     return hp
 
 
@@ -175,26 +175,28 @@ def _declare(hp: keras_tuner.HyperParameters, name: str, dimension: Dimension) -
         hp.Float(name, dimension.low, dimension.high, sampling=sampling)
 
 
-def settings_of(space: Space, values: dict[str, Any]) -> dict[str, Number]:
+def hyperparameters_of(space: Space, values: dict[str, Any]) -> dict[str, Number]:
     """A trial's hyperparameters without Keras Tuner's own, in the order of the space."""
     return {
         name: values[name]
         for name in space
-        if name in values and (name != FINE_TUNE or values[DEPTH] > 0)
+        if name in values and (name != FINE_TUNE_LEARNING_RATE or values[UNFREEZE_DEPTH] > 0)
     }
 
 
-def configuration_of(settings: dict[str, Number]) -> Configuration:
-    """The configuration that `settings_of` names."""
-    return Configuration(**settings)  # type: ignore[arg-type]
+def configuration_of(hyperparameters: dict[str, Number]) -> Configuration:
+    """The configuration that `hyperparameters_of` names."""
+    return Configuration(**hyperparameters)  # type: ignore[arg-type]
 
 
 def size_of(space: Space) -> float:
     """How many different configurations there are; infinite with a range that matters."""
-    if any(not d.choices for name, d in space.items() if name != FINE_TUNE):
+    if any(not d.choices for name, d in space.items() if name != FINE_TUNE_LEARNING_RATE):
         return math.inf
-    always = math.prod(len(space[n].choices) for n in space if n not in (DEPTH, FINE_TUNE))
-    depths = space[DEPTH].choices
-    rates = len(space[FINE_TUNE].choices) or math.inf
+    always = math.prod(
+        len(space[n].choices) for n in space if n not in (UNFREEZE_DEPTH, FINE_TUNE_LEARNING_RATE)
+    )
+    depths = space[UNFREEZE_DEPTH].choices
+    rates = len(space[FINE_TUNE_LEARNING_RATE].choices) or math.inf
     opened = sum(depth > 0 for depth in depths)
     return always * (len(depths) - opened + (opened * rates if opened else 0))

@@ -13,8 +13,8 @@ from pathlib import Path
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from results.records import EpochRecord, TrialRecord
-from search.space import Space
+from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.search.space import Space
 
 CURVES = {
     "training": {"loss": "loss", "accuracy": "accuracy"},
@@ -41,12 +41,14 @@ class TrialBoard:
             )
 
     def write(self, record: TrialRecord) -> None:
-        """One trial: its settings, its score and its curves; steps are epochs of both phases."""
+        """One trial: hyperparameters, score and curves; steps are epochs of both phases."""
         run = self.folder / f"trial-{record.trial}-at-{record.epochs}-epochs"
         shutil.rmtree(run, ignore_errors=True)
         with _run(run):
-            settings = {name.replace("_", " "): value for name, value in record.settings.items()}
-            hparams.hparams(settings, trial_id=record.trial)
+            hyperparameters = {
+                name.replace("_", " "): value for name, value in record.hyperparameters.items()
+            }
+            hparams.hparams(hyperparameters, trial_id=record.trial)
             if record.score is not None:
                 tf.summary.scalar(SCORE, record.score, step=record.best_epoch)
             for subset, measures in CURVES.items():

@@ -15,12 +15,12 @@ import keras_tuner
 from keras_tuner.engine import base_tuner
 from keras_tuner.src import config as tuner_config
 
-from datasets.errors import StudyStateError
-from results.records import TrialRecord
-from results.trials import objective_direction
-from search.options import SearchOptions
-from search.schedule import total_trials
-from search.space import declare, settings_of
+from concrete_study.datasets.errors import StudyStateError
+from concrete_study.results.records import TrialRecord
+from concrete_study.results.trials import objective_direction
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.schedule import total_trials
+from concrete_study.search.space import declare, hyperparameters_of
 
 RunTrial = Callable[[TrialRecord], TrialRecord]
 
@@ -78,7 +78,7 @@ class StudyTuner(base_tuner.BaseTuner):  # type: ignore[misc]
         return TrialRecord(
             trial=trial.trial_id,
             status="failed",
-            settings=settings_of(self._options.space, values),
+            hyperparameters=hyperparameters_of(self._options.space, values),
             epochs=values.get("tuner/epochs", self._options.max_epochs),
             seconds=0.0,
             bracket=values.get("tuner/bracket"),
@@ -90,19 +90,22 @@ class StudyTuner(base_tuner.BaseTuner):  # type: ignore[misc]
         if not _same(asked, record):
             raise StudyStateError(
                 f"the stored trial {record.trial} is not the one the search asks for.",
-                f"Expected {asked.settings} for {asked.epochs} epochs; "
-                f"received {record.settings} for {record.epochs} (another keras-tuner version?).",
+                f"Expected {asked.hyperparameters} for {asked.epochs} epochs; "
+                f"received {record.hyperparameters} for {record.epochs} (another keras-tuner?).",
                 "--overwrite to start this study again.",
             )
 
 
 def _same(asked: TrialRecord, record: TrialRecord) -> bool:
     """Whether a record answers what is asked; a Gaussian process may differ in the last bits."""
-    if asked.settings.keys() != record.settings.keys() or asked.epochs != record.epochs:
+    if (
+        asked.hyperparameters.keys() != record.hyperparameters.keys()
+        or asked.epochs != record.epochs
+    ):
         return False
     return all(
-        math.isclose(value, record.settings[name], rel_tol=1e-6)
-        for name, value in asked.settings.items()
+        math.isclose(value, record.hyperparameters[name], rel_tol=1e-6)
+        for name, value in asked.hyperparameters.items()
     )
 
 

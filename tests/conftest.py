@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from small_study import Search
 
-    from results.folder import StudyFolder
+    from concrete_study.results.folder import StudyFolder
 
 # Before any test module imports TensorFlow, which reads it once.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -59,8 +59,8 @@ def retrained(whole: "Search", tmp_path_factory: pytest.TempPathFactory) -> "Stu
     """A copy of the small search as `runs/small`, retrained; not to be changed."""
     from small_study import Recorder
 
-    from results.folder import StudyFolder
-    from search.retraining import retrain
+    from concrete_study.results.folder import StudyFolder
+    from concrete_study.study.retraining import retrain
 
     study = StudyFolder(tmp_path_factory.mktemp("retrained") / "runs" / "small")
     shutil.copytree(whole.study.path, study.path)

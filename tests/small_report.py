@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from datasets.files import file_sha256, write_json, write_text
-from datasets.splits import SplitRow, write_split
-from results.evaluation import evaluate, prediction_rows
-from results.folder import StudyFolder
-from results.records import EpochRecord, TrialRecord
-from results.trials import rank
+from concrete_study.datasets.files import file_sha256, write_json, write_text
+from concrete_study.datasets.splits import SplitRow, write_split
+from concrete_study.results.evaluation import evaluate, prediction_rows
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.results.trials import rank
 
 TWO = ("Negative", "Positive")
 # (bracket, round, trials, epochs) of Hyperband at 10 epochs; each round promotes its first.
@@ -28,7 +28,7 @@ SPACE = {
 }
 
 
-def settings(random: np.random.Generator) -> dict[str, float | int]:
+def hyperparameters(random: np.random.Generator) -> dict[str, float | int]:
     """One configuration of `SPACE`."""
     drawn: dict[str, float | int] = {
         "head_units": int(random.choice([0, 64, 256])),
@@ -62,7 +62,7 @@ def trial(number: int, epochs: int, score: float | None, **more: Any) -> TrialRe
     given: dict[str, Any] = {
         "trial": f"{number:04d}",
         "status": "failed" if score is None else "completed",
-        "settings": {"head_units": 64, "head_learning_rate": 1e-3},
+        "hyperparameters": {"head_units": 64, "head_learning_rate": 1e-3},
         "epochs": epochs,
         "seconds": 2.0 * epochs,
         "score": score,
@@ -84,9 +84,9 @@ def hyperband_trials() -> list[TrialRecord]:
         parents = sorted(last.get(bracket, []), key=lambda record: record.score or 0)[:count]
         for place in range(count):
             parent = parents[place] if number else None
-            drawn = parent.settings if parent else settings(random)
+            drawn = parent.hyperparameters if parent else hyperparameters(random)
             score = 0.001 / drawn["head_learning_rate"] ** 0.5 / epochs
-            where = {"bracket": bracket, "round": number, "settings": drawn}
+            where = {"bracket": bracket, "round": number, "hyperparameters": drawn}
             above = {"parent": parent.trial if parent else None}
             made.append(trial(len(records) + place, epochs, score, **where, **above))
         records += made
@@ -118,9 +118,9 @@ def answers(rows: Sequence[SplitRow], subset: str, classes: Sequence[str]) -> pd
     logits[np.arange(len(there)), truth] += np.where(np.arange(len(there)) % 5 == 4, -2, 3)
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     flat = np.full_like(shares, 1 / len(classes))
-    stages = {"before_training": flat, "kept": shares}
+    checkpoints = {"before_training": flat, "best": shares}
     files, labels = [row.file for row in there], [row.label for row in there]
-    return prediction_rows(files, labels, classes, stages)
+    return prediction_rows(files, labels, classes, checkpoints)
 
 
 def make_study(folder: Path, records: Sequence[TrialRecord] = (), **more: Any) -> StudyFolder:
@@ -149,10 +149,10 @@ def add_best(study: StudyFolder, rows: Sequence[SplitRow], classes: Sequence[str
     epochs = [vars(epoch) for epoch in curve(0.1, 10)]
     metrics = {
         "trial": best.trial if best else "0012",
-        "settings": {"head_units": 64, "dropout": 0.25},
+        "hyperparameters": {"head_units": 64, "dropout": 0.25},
         "epochs": 10,
         "trained_on": "stored views",
-        "selected_epoch": 8,
+        "best_epoch": 8,
         "curve": epochs,
         "parameters": {"phase_1": {"trainable": 3, "non_trainable": 5}, "base": 5},
         "test": evaluate(predictions, classes),

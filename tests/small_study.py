@@ -1,4 +1,4 @@
-"""A search small enough for a test: 28 drawn slabs at 32 pixels, six trials, two structures."""
+"""A search small enough for a test: 28 drawn slabs at 32 pixels, six trials, two architectures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasets.sample import make_sample
-from results.folder import StudyFolder
-from results.records import EpochRecord, TrialRecord
-from search.options import SearchOptions
-from search.runner import run_search
-from search.space import DEFAULT_SPACE, Dimension, Space
+from concrete_study.datasets.sample import make_sample
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.runner import run_search
+from concrete_study.search.space import DEFAULT_SPACE, Dimension, Space
 
 TRIALS = 6  # of Hyperband at 3 epochs: 3 at 1, 1 of them to 3; 2 at 3
 
-# Every structure (head units, unfreeze depth) costs its compilation; these are two.
+# Every architecture (head units, unfreeze depth) costs its compilation; these are two.
 SPACE: Space = DEFAULT_SPACE | {
     "head_units": Dimension((0,)),
     "unfreeze_depth": Dimension((0, 1)),
@@ -58,15 +58,15 @@ class Recorder:
 
     def __init__(self, *, interrupt_after: int | None = None) -> None:
         self.interrupt_after = interrupt_after
-        self.notes: list[str] = []
+        self.messages: list[str] = []
         self.counted: dict[str, int] = {}
         self.planned: tuple[int, int, int] | None = None
         self.started: list[str] = []
         self.epochs: list[EpochRecord] = []
         self.done: list[tuple[TrialRecord, TrialRecord | None]] = []
 
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+    def log(self, text: str) -> None:
+        self.messages.append(text)
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from search.schedule import hyperband_schedule, total_epochs, total_trials
+from concrete_study.search.schedule import hyperband_schedule, total_epochs, total_trials
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 ONE_STRUCTURE = "head_units = 0\nunfreeze_depth = 1\n"
@@ -34,9 +34,11 @@ def table() -> Any:
 
 
 def trial(name: str, depth: int, epochs: int, *, round: int = 0) -> dict[str, Any]:
-    settings = {"head_units": 0, "dropout": 0.1, "unfreeze_depth": depth}
-    settings |= {"head_learning_rate": 1e-3} | ({"fine_tune_learning_rate": 1e-5} if depth else {})
-    return {"trial": name, "settings": settings, "epochs": epochs, "round": round}
+    hyperparameters = {"head_units": 0, "dropout": 0.1, "unfreeze_depth": depth}
+    hyperparameters |= {"head_learning_rate": 1e-3} | (
+        {"fine_tune_learning_rate": 1e-5} if depth else {}
+    )
+    return {"trial": name, "hyperparameters": hyperparameters, "epochs": epochs, "round": round}
 
 
 def timed(name: str, depth: int, epochs: int, rates: dict[int, float]) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def test_timed_trials_cover_every_depth(work: Any) -> None:
     assert chosen == work.choose_trials(trials, 6, 1)
     assert len(set(chosen)) == 6
     first = [by_name[name] for name in chosen[:4]]
-    assert [t["settings"]["unfreeze_depth"] for t in first] == [3, 2, 1, 0]
+    assert [t["hyperparameters"]["unfreeze_depth"] for t in first] == [3, 2, 1, 0]
     assert {t["epochs"] for t in first} == {4}
     assert len(work.choose_trials(trials, 100, 1)) == 18
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from small_archive import COMPRESSED, make_rar
 
-from datasets.archive import Member, list_members, unpack
-from datasets.errors import ResourceError
+from concrete_study.datasets.archive import Member, list_members, unpack
+from concrete_study.datasets.errors import ResourceError
 
 CLASSES = ("Negative", "Positive")
 FILES = {

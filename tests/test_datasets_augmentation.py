@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datasets.augmentation import ROTATION, apply_transforms, view_transforms
+from concrete_study.datasets.augmentation import ROTATION, apply_transforms, view_transforms
 
 SIZE = 17
 

@@ -5,13 +5,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from datasets import batches
-from datasets.augmentation import apply_transforms, view_transforms
-from datasets.batches import Subset, image_batches, subset_of
-from datasets.decoding import decode_image
-from datasets.errors import DataError
-from datasets.folders import read_folder
-from datasets.splits import split_images
+from concrete_study.datasets import batches
+from concrete_study.datasets.augmentation import apply_transforms, view_transforms
+from concrete_study.datasets.batches import Subset, image_batches, subset_of
+from concrete_study.datasets.decoding import decode_image
+from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.folders import read_folder
+from concrete_study.datasets.splits import split_images
 
 SIZE = 24
 

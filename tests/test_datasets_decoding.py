@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 
-from datasets.decoding import UnreadableImageError, decode_image
+from concrete_study.datasets.decoding import UnreadableImageError, decode_image
 
 ROOT = Path(__file__).parents[1]
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 40), (20, 40, 210)

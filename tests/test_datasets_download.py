@@ -10,9 +10,9 @@ from filelock import FileLock
 from small_archive import make_rar
 from small_server import Answer, FileServer, serving
 
-from datasets.download import METU, Collection, archive_path, fetch
-from datasets.errors import DataError, ResourceError, UsageError
-from datasets.transfer import Patience
+from concrete_study.datasets.download import METU, Collection, archive_path, fetch
+from concrete_study.datasets.errors import DataError, ResourceError, UsageError
+from concrete_study.datasets.transfer import Patience
 
 FILES = {"Negative/00001.jpg": b"sound" * 2000, "Positive/00001_1.jpg": b"crack" * 3000}
 RAR = make_rar(FILES)
@@ -31,7 +31,7 @@ class Listener:
     def __init__(self, *, interrupt_at: str = "") -> None:
         self.interrupt_at = interrupt_at
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         pass
 
     @contextmanager

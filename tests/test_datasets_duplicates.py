@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from datasets.duplicates import Pair, find_pairs
-from datasets.errors import DataError
-from datasets.folders import LabelledImage, read_folder
-from datasets.groups import group_images
-from datasets.similarity import SIDE, describe
+from concrete_study.datasets.duplicates import Pair, find_pairs
+from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.folders import LabelledImage, read_folder
+from concrete_study.datasets.groups import group_images
+from concrete_study.datasets.similarity import SIDE, describe
 
 Change = Callable[[Image.Image, random.Random], Image.Image]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.files import (
+from concrete_study.datasets.files import (
     cache_folder,
     file_sha256,
     replacing,

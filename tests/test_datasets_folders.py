@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from datasets.errors import DataError
-from datasets.folders import class_folders, loose_images, read_folder
+import concrete_study.datasets
+from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.folders import class_folders, loose_images, read_folder
 
 
 def image(path: Path, shade: int = 0) -> Path:
@@ -79,9 +80,8 @@ def test_hidden_folders_and_caches_are_no_classes_and_hold_no_images(two_classes
 
 
 def test_the_package_that_shares_the_folders_name_holds_no_classes() -> None:
-    import datasets
 
-    root = Path(str(datasets.__file__)).parent
+    root = Path(str(concrete_study.datasets.__file__)).parent
     assert "__pycache__" not in [folder.name for folder in class_folders(root)]
 
 
@@ -97,11 +97,11 @@ def test_nested_folders_upper_case_spaces_and_other_scripts_are_read(two_classes
 def test_a_linked_image_and_a_linked_class_count_and_a_dead_link_is_a_fault(
     two_classes: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
-    image(elsewhere / "Third" / "a.png", 55)
-    (two_classes / "Third").symlink_to(elsewhere / "Third")
-    (two_classes / "Negative" / "link.png").symlink_to(elsewhere / "Third" / "a.png")
-    (two_classes / "Negative" / "dead.png").symlink_to(elsewhere / "nowhere.png")
+    external = tmp_path_factory.mktemp("external")
+    image(external / "Third" / "a.png", 55)
+    (two_classes / "Third").symlink_to(external / "Third")
+    (two_classes / "Negative" / "link.png").symlink_to(external / "Third" / "a.png")
+    (two_classes / "Negative" / "dead.png").symlink_to(external / "nowhere.png")
     found = read_folder(two_classes)
     assert found.classes == ["Negative", "Positive", "Third"]
     assert "Negative/link.png" in [i.file for i in found.images]

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.errors import DataError, UsageError
-from datasets.folders import ImageFolder, LabelledImage
-from datasets.groups import conflicting_groups, group_images, links_by_name
+from concrete_study.datasets.errors import DataError, UsageError
+from concrete_study.datasets.folders import ImageFolder, LabelledImage
+from concrete_study.datasets.groups import conflicting_groups, group_images, links_by_name
 
 IMAGES = [
     LabelledImage(file, file[0], f"{number}" * 64)

@@ -11,9 +11,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from datasets import sample
-from datasets.domains import DOMAINS, Domain
-from datasets.sample import draw_concrete, make_sample, sample_folder, sample_path
+from concrete_study.datasets import sample
+from concrete_study.datasets.domains import DOMAINS, Domain
+from concrete_study.datasets.sample import draw_concrete, make_sample, sample_folder, sample_path
 
 COLOUR_BINS = 16
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.errors import DataError, StudyStateError, UsageError
-from datasets.folders import LabelledImage, read_folder
-from datasets.splits import (
+from concrete_study.datasets.errors import DataError, StudyStateError, UsageError
+from concrete_study.datasets.folders import LabelledImage, read_folder
+from concrete_study.datasets.splits import (
     DEFAULT_SHARES,
     SUBSETS,
     SplitRow,

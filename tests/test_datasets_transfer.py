@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from small_server import Answer, FileServer, serving
 
-from datasets.errors import ResourceError
-from datasets.transfer import MEGABYTE, Patience, transfer
+from concrete_study.datasets.errors import ResourceError
+from concrete_study.datasets.transfer import MEGABYTE, Patience, transfer
 
 CONTENT = os.urandom(3 * MEGABYTE + 5)
 HASTE = Patience(silence=20, tries=2, pause=0)
@@ -19,11 +19,11 @@ class Listener:
 
     def __init__(self, *, interrupt: bool = False) -> None:
         self.interrupt = interrupt
-        self.notes: list[str] = []
+        self.messages: list[str] = []
         self.counted: list[tuple[str, int, int]] = []
 
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+    def log(self, text: str) -> None:
+        self.messages.append(text)
 
     @contextmanager
     def counting(
@@ -59,7 +59,7 @@ def test_a_file_arrives_whole_and_its_megabytes_are_counted(server: FileServer, 
     transfer(server.url, part, len(CONTENT), told, patience=HASTE)
     assert part.read_bytes() == CONTENT
     assert server.ranges == [None]
-    assert (told.notes, told.counted) == ([], [("fetching file.rar (MB)", 3, 3)])
+    assert (told.messages, told.counted) == ([], [("fetching file.rar (MB)", 3, 3)])
 
 
 def test_after_a_break_only_the_rest_is_asked_for(server: FileServer, part: Path) -> None:
@@ -70,8 +70,8 @@ def test_after_a_break_only_the_rest_is_asked_for(server: FileServer, part: Path
     half = len(CONTENT) // 2
     three_quarters = half + (len(CONTENT) - half) // 2
     assert server.ranges == [None, f"bytes={half}-", f"bytes={three_quarters}-"]
-    assert len(told.notes) == 2
-    assert told.notes[0].startswith("Broken off after 1.5 MB (")
+    assert len(told.messages) == 2
+    assert told.messages[0].startswith("Broken off after 1.5 MB (")
     assert told.counted[1][0] == "fetching file.rar from 2 MB on (MB)"
 
 
@@ -131,7 +131,7 @@ def test_without_ranges_it_starts_from_the_beginning(
     told = Listener()
     transfer(server.url, part, len(CONTENT), told, patience=HASTE)
     assert part.read_bytes() == CONTENT
-    assert told.notes[1:] == ["The server cannot resume: starting from the beginning."]
+    assert told.messages[1:] == ["The server cannot resume: starting from the beginning."]
     assert server.ranges[1:] == [f"bytes={len(CONTENT) // 2}-", None]
 
 

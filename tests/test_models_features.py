@@ -7,22 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.batches import Subset, image_batches, subset_of
-from datasets.errors import ResourceError
-from datasets.folders import read_folder
-from datasets.sample import make_sample
-from datasets.splits import split_images
-from models.base import load_weights
-from models.configuration import Configuration
-from models.features import FeatureStore, image_bytes, plan_features
-from models.learner import Network
-from models.network import nearest_cut
-from models.precision import choose_precision
-from models.recipe import train
-from models.sources import FeatureSource, ImageSource
+from concrete_study.datasets.batches import Subset, image_batches, subset_of
+from concrete_study.datasets.errors import ResourceError
+from concrete_study.datasets.folders import read_folder
+from concrete_study.datasets.sample import make_sample
+from concrete_study.datasets.splits import split_images
+from concrete_study.models.backbone import load_weights
+from concrete_study.models.batch_sources import FeatureSource, ImageSource
+from concrete_study.models.configuration import Configuration
+from concrete_study.models.features import FeatureStore, image_bytes, plan_features
+from concrete_study.models.network import nearest_feature_layer
+from concrete_study.models.precision import choose_precision
+from concrete_study.models.recipe import train
+from concrete_study.models.trainable import Network
 
 SIZE = 32
-CUTS = ("pooled", "block5_conv1", "block4_pool", "block3_pool")
+FEATURE_LAYERS = ("pooled", "block5_conv1", "block4_pool", "block3_pool")
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +55,18 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_stored_features_are_the_frozen_parts_answers_as_float16(
     network: Network, subsets: dict[str, Subset], view: int
 ) -> None:
-    store = FeatureStore(network, subsets["train"], CUTS)
+    store = FeatureStore(network, subsets["train"], FEATURE_LAYERS)
     store.compute(view)
     order = np.arange(len(subsets["train"]))
     images = [x.numpy() for x, _ in image_batches(store.subset, size=SIZE, batch_size=8, view=view)]
-    expected = network.lower(CUTS)(np.concatenate(images))
-    for cut, features in zip(CUTS, expected, strict=True):
-        stored = store.rows(view, cut, order)
+    expected = network.frozen_part(FEATURE_LAYERS)(np.concatenate(images))
+    for feature_layer, features in zip(FEATURE_LAYERS, expected, strict=True):
+        stored = store.rows(view, feature_layer, order)
         assert stored.dtype == np.float16
         np.testing.assert_allclose(stored, features.numpy(), rtol=2e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2, 3, 5])  # of depth 1 the cut is not stored
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 5])  # of depth 1 the feature_layer is not stored
 def test_training_on_features_is_training_on_images_of_the_same_views(
     network: Network, subsets: dict[str, Subset], depth: int
 ) -> None:
@@ -77,7 +77,9 @@ def test_training_on_features_is_training_on_images_of_the_same_views(
         head_learning_rate=1e-3,
         fine_tune_learning_rate=1e-5,
     )
-    stores = [FeatureStore(network, subsets[name], CUTS) for name in ("train", "validation")]
+    stores = [
+        FeatureStore(network, subsets[name], FEATURE_LAYERS) for name in ("train", "validation")
+    ]
     for store, views in zip(stores, (2, 1), strict=True):
         for view in range(views):
             store.compute(view)
@@ -98,11 +100,11 @@ def test_the_key_changes_with_all_that_the_numbers_depend_on(
     train_set = subsets["train"]
     other_image = replace(train_set, digests=["0" * 64, *train_set.digests[1:]])
     stores = [
-        FeatureStore(network, train_set, CUTS),
-        FeatureStore(network, subsets["test"], CUTS),
-        FeatureStore(network, other_image, CUTS),
-        FeatureStore(make_network(size=64), train_set, CUTS),
-        FeatureStore(make_network(precision="bfloat16"), train_set, CUTS),
+        FeatureStore(network, train_set, FEATURE_LAYERS),
+        FeatureStore(network, subsets["test"], FEATURE_LAYERS),
+        FeatureStore(network, other_image, FEATURE_LAYERS),
+        FeatureStore(make_network(size=64), train_set, FEATURE_LAYERS),
+        FeatureStore(make_network(precision="bfloat16"), train_set, FEATURE_LAYERS),
     ]
     assert len({store.folder for store in stores}) == len(stores)
     assert FeatureStore(make_network(), train_set, ["pooled"]).folder == stores[0].folder
@@ -111,7 +113,7 @@ def test_the_key_changes_with_all_that_the_numbers_depend_on(
 def test_an_interrupted_pass_leaves_whole_views_and_goes_on(
     network: Network, subsets: dict[str, Subset], own_cache: Path
 ) -> None:
-    store = FeatureStore(network, subsets["train"], CUTS)
+    store = FeatureStore(network, subsets["train"], FEATURE_LAYERS)
     store.compute(0)
     calls = []
 
@@ -124,7 +126,7 @@ def test_an_interrupted_pass_leaves_whole_views_and_goes_on(
     assert {p.name for p in store.folder.iterdir()} == {
         ".lock",
         "key.json",
-        *(f"view-0.{c}.npy" for c in CUTS),
+        *(f"view-0.{c}.npy" for c in FEATURE_LAYERS),
     }
     (store.folder / ".view-1.pooled.npy.left").write_bytes(b"by a kill")
     counted: list[int] = []
@@ -138,8 +140,8 @@ def test_an_interrupted_pass_leaves_whole_views_and_goes_on(
 def test_a_second_store_finds_the_features_of_the_first(
     network: Network, subsets: dict[str, Subset], own_cache: Path
 ) -> None:
-    FeatureStore(network, subsets["train"], CUTS).compute(0)
-    assert FeatureStore(make_network(), subsets["train"], CUTS).missing(0) == []
+    FeatureStore(network, subsets["train"], FEATURE_LAYERS).compute(0)
+    assert FeatureStore(make_network(), subsets["train"], FEATURE_LAYERS).missing(0) == []
 
 
 def test_a_disk_without_room_is_one_clear_error(
@@ -155,15 +157,20 @@ def test_a_disk_without_room_is_one_clear_error(
 
 def test_the_budget_decides_views_then_cuts() -> None:
     row = image_bytes(["pooled", "block4_pool"], 224)
-    cuts = ["pooled", "block4_pool"]
+    feature_layers = ["pooled", "block4_pool"]
 
     def plan(budget_bytes: float) -> tuple[tuple[str, ...], int]:
         made = plan_features(
-            cuts, train=100, validation=20, size=224, views=5, budget_gb=budget_bytes / 1e9
+            feature_layers,
+            train=100,
+            validation=20,
+            size=224,
+            views=5,
+            budget_gb=budget_bytes / 1e9,
         )
         assert made.bytes <= budget_bytes
-        assert bool(made.reason) == (made.views < 5 or len(made.cuts) < 2)
-        return made.cuts, made.views
+        assert bool(made.reason) == (made.views < 5 or len(made.feature_layers) < 2)
+        return made.feature_layers, made.views
 
     assert plan(520 * row) == (("pooled", "block4_pool"), 5)
     assert plan(519 * row) == (("pooled", "block4_pool"), 4)
@@ -173,16 +180,21 @@ def test_the_budget_decides_views_then_cuts() -> None:
 
 
 def test_the_budget_gives_up_cuts_within_block_5_before_views() -> None:
-    cuts = ["pooled", "block5_conv2", "block5_conv1", "block4_pool"]
+    feature_layers = ["pooled", "block5_conv2", "block5_conv1", "block4_pool"]
 
     def plan(times: float) -> tuple[tuple[str, ...], int, str]:
         row = image_bytes(["block4_pool"], 224)
         made = plan_features(
-            cuts, train=100, validation=0, size=224, views=5, budget_gb=500 * row * times / 1e9
+            feature_layers,
+            train=100,
+            validation=0,
+            size=224,
+            views=5,
+            budget_gb=500 * row * times / 1e9,
         )
-        return made.cuts, made.views, made.reason
+        return made.feature_layers, made.views, made.reason
 
-    assert plan(3.1) == (tuple(cuts), 5, "")
+    assert plan(3.1) == (tuple(feature_layers), 5, "")
     assert plan(2.1) == (("pooled", "block5_conv2", "block4_pool"), 5, "")
     assert plan(1.1) == (("pooled", "block4_pool"), 5, "")
     assert plan(0.9)[:2] == (("pooled", "block4_pool"), 4)
@@ -190,15 +202,15 @@ def test_the_budget_gives_up_cuts_within_block_5_before_views() -> None:
 
 def test_a_cut_is_computed_from_the_nearest_one_that_is_stored() -> None:
     stored = ("pooled", "block4_pool")
-    assert nearest_cut("pooled", stored) == "pooled"
-    assert nearest_cut("block5_conv2", stored) == "block4_pool"
-    assert nearest_cut("block3_pool", stored) == "image"
-    assert nearest_cut("pooled", ()) == "image"
+    assert nearest_feature_layer("pooled", stored) == "pooled"
+    assert nearest_feature_layer("block5_conv2", stored) == "block4_pool"
+    assert nearest_feature_layer("block3_pool", stored) == "image"
+    assert nearest_feature_layer("pooled", ()) == "image"
 
 
 def test_the_image_itself_is_never_cached() -> None:
     plan = plan_features(["pooled", "image"], train=1, validation=1, size=32, views=1, budget_gb=9)
-    assert plan.cuts == ("pooled",)
+    assert plan.feature_layers == ("pooled",)
     assert plan.reason == ""
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datasets.batches import Subset
-from datasets.errors import ResourceError, UsageError
-from models.base import load_weights
-from models.checkpoint import load_outcome, save_outcome
-from models.configuration import Configuration
-from models.export import (
+from concrete_study.datasets.batches import Subset
+from concrete_study.datasets.errors import ResourceError, UsageError
+from concrete_study.models.backbone import load_weights
+from concrete_study.models.batch_sources import Batch
+from concrete_study.models.configuration import Configuration
+from concrete_study.models.export import (
     EXPORTS,
     KERAS_FILE,
     check_exports,
@@ -23,11 +23,11 @@ from models.export import (
     summary_text,
     trained_model,
 )
-from models.learner import Network
-from models.network import CUTS, cut_shape
-from models.precision import choose_precision
-from models.recipe import DivergedError, Epoch, best_epoch, plan_phases, train
-from models.sources import Batch
+from concrete_study.models.network import FEATURE_LAYERS, feature_shape
+from concrete_study.models.precision import choose_precision
+from concrete_study.models.recipe import DivergedError, Epoch, best_epoch, plan_phases, train
+from concrete_study.models.trainable import Network
+from concrete_study.study.saved_training import load_outcome, save_outcome
 
 SIZE = 32
 
@@ -40,28 +40,30 @@ class ArraySource:
         self.subset = Subset("made", [Path()] * count, labels, [""] * count, ["no", "yes"])
         random = np.random.default_rng(seed)
         self.features = {
-            cut: (random.uniform(0, 1, (count, *cut_shape(cut, SIZE)))).astype("float32")
-            for cut in CUTS
+            feature_layer: (
+                random.uniform(0, 1, (count, *feature_shape(feature_layer, SIZE)))
+            ).astype("float32")
+            for feature_layer in FEATURE_LAYERS
         }
         for array in self.features.values():
             array[labels == 1] *= 1.5
 
     def batches(
-        self, cut: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, feature_layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            yield self.features[cut][rows], self.subset.labels[rows]
+            yield self.features[feature_layer][rows], self.subset.labels[rows]
 
 
 class BrokenSource(ArraySource):
     """Gives no numbers from the second epoch on."""
 
     def batches(
-        self, cut: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, feature_layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
         for features, labels in super().batches(
-            cut, epoch=epoch, order=order, batch_size=batch_size
+            feature_layer, epoch=epoch, order=order, batch_size=batch_size
         ):
             yield features * (math.nan if epoch > 1 else 1.0), labels
 
@@ -148,12 +150,17 @@ def test_the_kept_weights_are_those_of_the_best_epoch(network: Network) -> None:
         seed=1,
         keep_weights=True,
     )
-    assert list(outcome.stages) == ["before_training", "after_phase_1", "after_phase_2", "kept"]
+    assert list(outcome.checkpoints) == [
+        "before_training",
+        "after_phase_1",
+        "after_phase_2",
+        "best",
+    ]
     network.restore()
     phase = outcome.curve[outcome.best_epoch - 1].phase
-    learner = network.learner(16, 3 if phase == 2 else 0)
-    learner.load(outcome.stages["kept"])
-    probabilities = learner.predict(validation.features[learner.cut])
+    trainable = network.trainable(16, 3 if phase == 2 else 0)
+    trainable.load(outcome.checkpoints["best"])
+    probabilities = trainable.predict(validation.features[trainable.feature_layer])
     right = probabilities[np.arange(8), validation.subset.labels]
     loss = -np.log(np.maximum(right, 1e-7)).mean()
     assert loss == pytest.approx(min(e.val_loss for e in outcome.curve), rel=1e-5)
@@ -181,12 +188,12 @@ def test_a_loss_that_is_not_finite_ends_the_trial_with_the_curve_before(network:
 def test_weights_that_are_not_finite_are_found_without_the_loss(network: Network) -> None:
     """oneDNN's rectifier and pooling turn NaN into 0, so the loss alone would not tell."""
     network.restore()
-    learner = network.learner(16, 1)
-    learner.head.start(1)
-    assert learner.is_finite()
-    bias = learner.trained[0].bias
+    trainable = network.trainable(16, 1)
+    trainable.head.start(1)
+    assert trainable.is_finite()
+    bias = trainable.trained[0].bias
     bias.assign(np.full(bias.shape, math.nan))
-    assert not learner.is_finite()
+    assert not trainable.is_finite()
 
 
 def test_exports_predict_as_the_trained_network_in_a_fresh_process(
@@ -201,7 +208,7 @@ def test_exports_predict_as_the_trained_network_in_a_fresh_process(
         seed=1,
         keep_weights=True,
     )
-    final = outcome.stages["kept"]
+    final = outcome.checkpoints["best"]
     model = trained_model(configuration(3), network.weights, final, size=SIZE, classes=2)
     model.save(tmp_path / KERAS_FILE)
     export_model(tmp_path / KERAS_FILE, tmp_path, list(EXPORTS))
@@ -228,7 +235,7 @@ def test_a_format_that_cannot_be_written_is_refused_before_anything_is_done(
     require_exporters(list(EXPORTS))
     with pytest.raises(UsageError, match="--format pickle is unknown"):
         require_exporters(["keras", "pickle"])
-    monkeypatch.setattr("models.export.find_spec", lambda name: None)
+    monkeypatch.setattr("concrete_study.models.export.find_spec", lambda name: None)
     require_exporters(["keras", "saved-model"])
     with pytest.raises(UsageError, match="--format onnx needs tf2onnx and onnxruntime") as caught:
         require_exporters(["onnx"])
@@ -252,10 +259,10 @@ def test_a_finished_training_is_found_again_by_its_key_alone(
     again = load_outcome(tmp_path / "training.npz", key)
     assert again is not None
     assert again[:2] == outcome[:2]
-    assert list(again.stages) == list(outcome.stages)
-    for stage, weights in outcome.stages.items():
+    assert list(again.checkpoints) == list(outcome.checkpoints)
+    for checkpoint, weights in outcome.checkpoints.items():
         for layer, arrays in weights.items():
-            for one, other in zip(arrays, again.stages[stage][layer], strict=True):
+            for one, other in zip(arrays, again.checkpoints[checkpoint][layer], strict=True):
                 np.testing.assert_array_equal(one, other)
     assert load_outcome(tmp_path / "training.npz", key | {"trial": "0004"}) is None
     assert load_outcome(tmp_path / "none.npz", key) is None

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from results.card import model_card
-from results.evaluation import STAGES, evaluate
+from concrete_study.results.card import model_card
+from concrete_study.results.evaluation import CHECKPOINTS, evaluate
 
 MANIFEST: dict[str, Any] = {
     "name": "first",
@@ -29,16 +29,20 @@ MANIFEST: dict[str, Any] = {
 }
 
 
-def metrics(classes: int, stages: Sequence[str] = STAGES[:2], **more: Any) -> dict[str, Any]:
+def metrics(
+    classes: int, checkpoints: Sequence[str] = CHECKPOINTS[:2], **more: Any
+) -> dict[str, Any]:
     names = [f"class{i}" for i in range(classes)]
     shares = np.eye(classes)[[*range(classes), 0]]
     predictions = pd.DataFrame(shares, columns=[f"p_{name}" for name in names])
     predictions["file"] = [f"{i}.jpg" for i in range(classes + 1)]
     predictions["class"] = [*names, names[-1]]  # the last image is mistaken for class0
-    predictions = pd.concat([predictions.assign(stage=stage) for stage in stages])
-    settings = {"head_units": 256, "dropout": 0.3, "head_learning_rate": 0.00123456}
+    predictions = pd.concat(
+        [predictions.assign(checkpoint=checkpoint) for checkpoint in checkpoints]
+    )
+    hyperparameters = {"head_units": 256, "dropout": 0.3, "head_learning_rate": 0.00123456}
     test = evaluate(predictions, names)
-    return {"trial": "0016", "settings": {**settings, **more}, "test": test}
+    return {"trial": "0016", "hyperparameters": {**hyperparameters, **more}, "test": test}
 
 
 @pytest.mark.parametrize("classes", [2, 3, 12])
@@ -107,23 +111,23 @@ def test_a_study_of_the_built_in_sample_says_so_and_what_that_is_worth() -> None
 
 
 @pytest.mark.parametrize(
-    ("depth", "stages", "phases"),
+    ("depth", "checkpoints", "phases"),
     [
-        (3, STAGES, 2),
-        (0, ("before_training", "after_phase_1", "kept"), 1),
-        (3, ("before_training", "after_phase_1", "kept"), 1),  # one epoch has no phase 2
+        (3, CHECKPOINTS, 2),
+        (0, ("before_training", "after_phase_1", "best"), 1),
+        (3, ("before_training", "after_phase_1", "best"), 1),  # one epoch has no phase 2
     ],
 )
 def test_two_phases_are_told_only_where_there_were_two(
-    depth: int, stages: tuple[str, ...], phases: int
+    depth: int, checkpoints: tuple[str, ...], phases: int
 ) -> None:
-    card = model_card(MANIFEST, metrics(2, stages, unfreeze_depth=depth))
+    card = model_card(MANIFEST, metrics(2, checkpoints, unfreeze_depth=depth))
     assert ("in two phases" in card) == (phases == 2)
     assert ("Only the new head was trained" in card) == (phases == 1)
 
 
 def test_the_kept_epoch_is_a_row_of_its_own_and_explained() -> None:
-    card = model_card(MANIFEST, metrics(2, STAGES, unfreeze_depth=1))
+    card = model_card(MANIFEST, metrics(2, CHECKPOINTS, unfreeze_depth=1))
     rows = [f"| {name} | 0.6667 |" for name in ("after phase 2", "kept epoch")]
     assert card.index(rows[0]) < card.index(rows[1])
     assert "The kept epoch is the one" in card

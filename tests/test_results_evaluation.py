@@ -7,26 +7,28 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, log_loss
 
-from datasets.errors import StudyStateError
-from datasets.splits import SplitRow
-from results.evaluation import STAGES, dependence, evaluate, read_predictions
-from results.statistics import wilson_interval
+from concrete_study.datasets.errors import StudyStateError
+from concrete_study.datasets.splits import SplitRow
+from concrete_study.results.evaluation import CHECKPOINTS, dependence, evaluate, read_predictions
+from concrete_study.results.statistics import wilson_interval
 
 THREE = ["crack", "none", "spalling"]
 
 
-def predict(classes: list[str], images: int, stages: tuple[str, ...] = STAGES) -> pd.DataFrame:
-    """Made-up probabilities that get better from stage to stage."""
+def predict(
+    classes: list[str], images: int, checkpoints: tuple[str, ...] = CHECKPOINTS
+) -> pd.DataFrame:
+    """Made-up probabilities that get better from checkpoint to checkpoint."""
     random = np.random.default_rng(7)
     rows = []
-    for skill, stage in enumerate(stages):
+    for skill, checkpoint in enumerate(checkpoints):
         for image in range(images):
             true = image % len(classes)
             logits = random.normal(size=len(classes))
             logits[true] += skill
             shares = np.exp(logits) / np.exp(logits).sum()
             names = [f"p_{name}" for name in classes]
-            row = {"file": f"{image}.jpg", "class": classes[true], "stage": stage}
+            row = {"file": f"{image}.jpg", "class": classes[true], "checkpoint": checkpoint}
             rows.append({**row, **dict(zip(names, shares.tolist(), strict=True))})
     return pd.DataFrame(rows)
 
@@ -34,7 +36,7 @@ def predict(classes: list[str], images: int, stages: tuple[str, ...] = STAGES) -
 def rows(*probabilities: tuple[str, float, float]) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"file": f"{i}", "class": name, "stage": "after_phase_1", "p_a": p_a, "p_b": p_b}
+            {"file": f"{i}", "class": name, "checkpoint": "after_phase_1", "p_a": p_a, "p_b": p_b}
             for i, (name, p_a, p_b) in enumerate(probabilities)
         ]
     )
@@ -44,11 +46,11 @@ def rows(*probabilities: tuple[str, float, float]) -> pd.DataFrame:
     ("content", "reason"),
     [
         ("", "No columns"),
-        ("file,class,stage\n", "0 rows"),
-        ("file,class,stage,p_a,p_b\n1.jpg,a,kept,0.5,x\n", "'x'"),
-        ("file,class,stage,p_a,p_b\n1.jpg,a,kept,0.5,nan\n", "NaN"),
-        ("file,class,stage,p_a,p_b\n1.jpg,a,later,0.5,0.5\n", "later"),
-        ("file,class,stage,p_a,p_b\n1.jpg,a,kept,0.5", "float"),
+        ("file,class,checkpoint\n", "0 rows"),
+        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,kept,0.5,x\n", "'x'"),
+        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,kept,0.5,nan\n", "NaN"),
+        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,later,0.5,0.5\n", "later"),
+        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,kept,0.5", "float"),
     ],
 )
 def test_a_damaged_table_of_predictions_is_named(tmp_path: Path, content: str, reason: str) -> None:
@@ -62,7 +64,7 @@ def test_a_damaged_table_of_predictions_is_named(tmp_path: Path, content: str, r
 def test_metrics_agree_with_scikit_learn_for_three_classes() -> None:
     predictions = predict(THREE, 60)
     metrics = evaluate(predictions, THREE)
-    final = predictions[predictions["stage"] == "kept"]
+    final = predictions[predictions["checkpoint"] == "best"]
     chosen = final[[f"p_{name}" for name in THREE]].to_numpy().argmax(axis=1)
     truth = [THREE.index(name) for name in final["class"]]
     probabilities = final[[f"p_{name}" for name in THREE]].to_numpy()
@@ -72,7 +74,7 @@ def test_metrics_agree_with_scikit_learn_for_three_classes() -> None:
     assert np.sum(metrics["confusion_matrix"]) == 60
     assert np.trace(metrics["confusion_matrix"]) == metrics["accuracy"] * 60
     assert metrics["accuracy_interval"][0] < metrics["accuracy"] < metrics["accuracy_interval"][1]
-    assert list(metrics["stages"]) == list(STAGES)
+    assert list(metrics["checkpoints"]) == list(CHECKPOINTS)
 
 
 def test_metrics_json_can_be_recomputed_to_the_last_bit_from_predictions_csv(
@@ -95,18 +97,18 @@ def test_classes_that_look_like_numbers_or_blanks_survive_the_file(tmp_path: Pat
 
 
 def test_without_a_second_phase_the_first_is_the_final_one() -> None:
-    predictions = predict(THREE, 12, stages=STAGES[:2])
+    predictions = predict(THREE, 12, checkpoints=CHECKPOINTS[:2])
     metrics = evaluate(predictions, THREE)
-    assert metrics["loss"] == metrics["stages"]["after_phase_1"]["loss"]
-    assert "after_phase_2" not in metrics["stages"]
+    assert metrics["loss"] == metrics["checkpoints"]["after_phase_1"]["loss"]
+    assert "after_phase_2" not in metrics["checkpoints"]
 
 
 def test_the_kept_epoch_is_the_final_stage_also_where_a_phase_ended_better() -> None:
-    predictions = predict(THREE, 30, stages=("before_training", "kept", "after_phase_2"))
+    predictions = predict(THREE, 30, checkpoints=("before_training", "best", "after_phase_2"))
     metrics = evaluate(predictions, THREE)
-    assert list(metrics["stages"]) == ["before_training", "after_phase_2", "kept"]
-    assert metrics["loss"] == metrics["stages"]["kept"]["loss"]
-    assert metrics["loss"] > metrics["stages"]["after_phase_2"]["loss"]
+    assert list(metrics["checkpoints"]) == ["before_training", "after_phase_2", "best"]
+    assert metrics["loss"] == metrics["checkpoints"]["best"]["loss"]
+    assert metrics["loss"] > metrics["checkpoints"]["after_phase_2"]["loss"]
 
 
 def test_a_sure_mistake_costs_what_keras_makes_it_cost() -> None:
@@ -127,7 +129,7 @@ def test_a_class_without_test_images_counts_as_zero_and_breaks_nothing() -> None
 
 def test_all_faults_are_reported_at_once() -> None:
     faulty = rows(("a", 0.5, 0.5), ("c", math.nan, 0.5))
-    other = rows(("a", 0.5, 0.5)).assign(file="9", stage="after_lunch")
+    other = rows(("a", 0.5, 0.5)).assign(file="9", checkpoint="after_lunch")
     faulty = pd.concat([faulty, faulty.head(1), other])
     with pytest.raises(ValueError, match="cannot be evaluated") as caught:
         evaluate(faulty, ["a", "b"])

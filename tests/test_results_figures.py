@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from results.figures import (
+from concrete_study.results.figures import (
     Confusion,
     collect_confusion,
     collect_learning_curves,
@@ -17,7 +17,7 @@ from results.figures import (
     draw_rungs,
     save_figure,
 )
-from results.records import EpochRecord, TrialRecord
+from concrete_study.results.records import EpochRecord, TrialRecord
 
 
 def curve(*val_losses: float, second_phase: int = 99) -> list[EpochRecord]:
@@ -39,7 +39,7 @@ def trial(name: str, epochs: int, score: float | None, *val_losses: float) -> Tr
     return TrialRecord(
         trial=name,
         status="failed" if score is None else "completed",
-        settings={},
+        hyperparameters={},
         epochs=epochs,
         seconds=1.0,
         score=score,

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from datasets.errors import StudyStateError, UsageError
-from results.folder import StudyFolder
-from results.records import TrialRecord
-from results.runs import check_name, latest_study, list_studies, open_study
+from concrete_study.datasets.errors import StudyStateError, UsageError
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import TrialRecord
+from concrete_study.results.runs import check_name, latest_study, list_studies, open_study
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +28,12 @@ def make_study(runs: Path, name: str, minute: int = 0, **more: Any) -> StudyFold
 
 def record(trial: str, **more: Any) -> TrialRecord:
     return TrialRecord(
-        trial=trial, status="completed", settings={"dropout": 0.3}, epochs=2, seconds=1.0, **more
+        trial=trial,
+        status="completed",
+        hyperparameters={"dropout": 0.3},
+        epochs=2,
+        seconds=1.0,
+        **more,
     )
 
 
@@ -62,17 +67,17 @@ def test_the_table_can_be_written_anew_from_the_records(tmp_path: Path) -> None:
 
 
 def test_clearing_leaves_the_lock_and_what_a_link_leads_to(tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    external = tmp_path / "external"
+    external.mkdir()
     study = make_study(tmp_path, "first")
     study.write_trial(record("0000"))
     (study.best_path / "saved_model").mkdir(parents=True)
     (study.path / ".best.new").mkdir()
-    (study.path / "link").symlink_to(elsewhere)
+    (study.path / "link").symlink_to(external)
     with study.lock():
         study.clear()
         assert [path.name for path in study.path.iterdir()] == [".lock"]
-    assert elsewhere.is_dir()
+    assert external.is_dir()
     assert list_studies(tmp_path) == []
 
 

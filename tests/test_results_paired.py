@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.errors import ExitCode
-from datasets.files import write_text
-from datasets.splits import SplitRow, write_split
-from results.evaluation import prediction_rows
-from results.folder import StudyFolder
-from results.paired import paired_table
-from study.app import run
+from concrete_study.cli.app import run
+from concrete_study.cli.errors import ExitCode
+from concrete_study.datasets.files import write_text
+from concrete_study.datasets.splits import SplitRow, write_split
+from concrete_study.results.evaluation import prediction_rows
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.paired import paired_table
 
 CLASSES = ["A", "B"]
 
@@ -34,7 +34,7 @@ def study_of(
     ]
     write_split(study.split_path, rows)
     p = np.array([[0.9, 0.1] if (n % 2 == 0) == r else [0.1, 0.9] for n, r in enumerate(right)])
-    table = prediction_rows(files, truth, CLASSES, {"before_training": 1 - p, "kept": p})
+    table = prediction_rows(files, truth, CLASSES, {"before_training": 1 - p, "best": p})
     write_text(study.predictions_path, table.to_csv(index=False))
     study.write_manifest(
         {
@@ -54,7 +54,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_exact_test_and_the_interval_are_of_the_images_that_one_alone_has_right() -> None:
     a = study_of("a", [True] * 40 + [False] * 2 + [True] * 8)
-    b = study_of("b", [True] * 40 + [True] * 2 + [False] * 8, prefix="elsewhere/")
+    b = study_of("b", [True] * 40 + [True] * 2 + [False] * 8, prefix="external/")
     (row,) = paired_table([a, b]).to_dict("records")
     assert (row["first"], row["second"], row["images"]) == ("a", "b", 50)
     assert (row["only_first_right"], row["only_second_right"]) == (8, 2)

@@ -18,12 +18,12 @@ from small_report import (
     whole_study,
 )
 
-from datasets.files import file_sha256, write_json
-from datasets.splits import write_split
-from results.folder import StudyFolder
-from results.report.blocks import Drawing, Drawings, Parallel
-from results.report.facts import read_facts
-from results.report.writing import SVG_STYLE, report_sections, write_report
+from concrete_study.datasets.files import file_sha256, write_json
+from concrete_study.datasets.splits import write_split
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.report.data import read_facts
+from concrete_study.results.report.elements import Drawing, Drawings, Parallel
+from concrete_study.results.report.writing import SVG_STYLE, report_sections, write_report
 
 THREE = ("crack", "none", "spalling")
 TEXT = dict.fromkeys(("trial", "configuration", "class", "true", "status"), str)
@@ -54,7 +54,9 @@ def markdown(study: StudyFolder) -> str:
 
 def test_the_sections_stand_in_the_order_of_interest(whole: StudyFolder) -> None:
     anchors = [section.anchor for section in report_sections(read_facts(whole))]
-    wanted = "answer leaderboard search importance slices parallel curves training stages report "
+    wanted = (
+        "answer leaderboard search importance slices parallel curves training checkpoints report "
+    )
     wanted += "roc calibration thresholds mistakes samples model split environment"
     assert anchors == wanted.split()
 
@@ -208,7 +210,7 @@ def test_a_report_that_fails_leaves_the_old_one(
     def fail(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("results.report.writing._write_drawing", fail)
+    monkeypatch.setattr("concrete_study.results.report.writing._write_drawing", fail)
     with pytest.raises(OSError, match="no space"):
         write_report(whole)
     assert (whole.path / "report" / "report.html").read_bytes() == page
@@ -221,7 +223,7 @@ def test_the_commands_repeat_the_study(whole: StudyFolder) -> None:
     assert command in text
     assert "study best whole --epochs 10 --fast" in text
     stored = (whole.path / "report" / "space.toml").read_text(encoding="utf-8")
-    from search.space import read_space
+    from concrete_study.search.space import read_space
 
     space = read_space(whole.path / "report" / "space.toml")
     assert space["head_units"].choices == (0, 64, 256), stored
@@ -229,7 +231,7 @@ def test_the_commands_repeat_the_study(whole: StudyFolder) -> None:
 
 
 def test_a_space_is_written_as_it_was_searched(tmp_path: Path) -> None:
-    from search.space import read_space
+    from concrete_study.search.space import read_space
 
     study = make_study(tmp_path / "linear", [trial(0, 10, 0.1)])
     manifest = study.manifest()
@@ -252,12 +254,12 @@ def test_what_other_photographs_showed_stands_in_the_answer_and_in_a_table(tmp_p
     study = whole_study(tmp_path / "far", records=[trial(12, 10, 0.1)])
     metrics = study.metrics()
     assert metrics is not None
-    apart = [{"source": "fine", "subset": "held-out", **metrics["test"], "accuracy": 0.55}]
-    write_json(study.metrics_path, metrics | {"by_source": apart})
+    apart = [{"source": "fine", "subset": "external", **metrics["test"], "accuracy": 0.55}]
+    write_json(study.metrics_path, metrics | {"by_dataset": apart})
     found = {"data": "/photographs/decks", "test": metrics["test"] | {"accuracy": 0.5375}}
     write_json(study.evaluations_path / "decks-1" / "metrics.json", found)
     text = markdown(study)
     assert "On 10 photographs of fine (held-out) it is right on 55.00 %." in text
-    assert "On 10 photographs of decks (elsewhere) it is right on 53.75 %." in text
+    assert "On 10 photographs of decks (external) it is right on 53.75 %." in text
     table = pd.read_csv(study.path / "report" / "tables" / "others.csv")
     assert table["accuracy"].tolist() == [0.55, 0.5375]

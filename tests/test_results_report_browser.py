@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from small_report import whole_study
 
-from results.report.writing import write_comparison, write_report
+from concrete_study.results.report.writing import write_comparison, write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Chromium looks for updates and news by itself; nothing in here may ask the network.

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from results.evaluation import evaluate
-from results.report.scores import (
+from concrete_study.results.evaluation import evaluate
+from concrete_study.results.report.scores import (
     answers,
     areas,
     calibration,
@@ -20,11 +20,11 @@ from results.report.scores import (
 AB = ["a", "b"]
 
 
-def rows(*said: tuple[str, float], stage: str = "kept") -> pd.DataFrame:
+def rows(*said: tuple[str, float], checkpoint: str = "best") -> pd.DataFrame:
     """Images with their true class and the probability of b."""
     return pd.DataFrame(
         [
-            {"file": f"{n}.jpg", "class": name, "stage": stage, "p_a": 1 - p, "p_b": p}
+            {"file": f"{n}.jpg", "class": name, "checkpoint": checkpoint, "p_a": 1 - p, "p_b": p}
             for n, (name, p) in enumerate(said)
         ]
     )
@@ -39,7 +39,7 @@ def made_up(classes: list[str], images: int) -> pd.DataFrame:
     frame = pd.DataFrame(shares, columns=[f"p_{name}" for name in classes])
     return frame.assign(
         file=[f"{n}" for n in range(images)],
-        stage="kept",
+        checkpoint="best",
         **{"class": [classes[number] for number in truth]},
     )
 
@@ -98,7 +98,7 @@ def test_thresholds_are_chosen_on_validation_and_paid_for_on_test() -> None:
 
 
 def test_answers_come_worst_first_of_the_last_stage() -> None:
-    before = rows(("a", 0.5), ("b", 0.5), stage="before_training")
+    before = rows(("a", 0.5), ("b", 0.5), checkpoint="before_training")
     table = answers(pd.concat([before, rows(("a", 0.2), ("b", 0.1))]), AB)
     assert table["file"].tolist() == ["1.jpg", "0.jpg"]
     assert table["predicted"].tolist() == ["a", "a"]
@@ -112,6 +112,10 @@ def test_tables_hold_what_evaluate_found() -> None:
     report = report_table(test)
     assert report["class"].tolist() == ["a", "b", "macro avg", "weighted avg"]
     assert report["recall"].tolist()[:2] == [1.0, 0.5]
-    stages = stages_table(test)
-    assert stages["stage"].tolist() == ["kept epoch"]
-    assert stages["accuracy_low"][0] < stages["accuracy"][0] < stages["accuracy_high"][0]
+    checkpoints = stages_table(test)
+    assert checkpoints["checkpoint"].tolist() == ["kept epoch"]
+    assert (
+        checkpoints["accuracy_low"][0]
+        < checkpoints["accuracy"][0]
+        < checkpoints["accuracy_high"][0]
+    )

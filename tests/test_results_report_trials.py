@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from small_report import hyperband_trials, trial
 
-from results.records import TrialRecord
-from results.report.importance import FEWEST, importance, spearman, told_apart
-from results.report.trials import (
+from concrete_study.results.records import TrialRecord
+from concrete_study.results.report.importance import FEWEST, importance, spearman, told_apart
+from concrete_study.results.report.trials import (
     by_configuration,
     climbs,
     curves,
@@ -97,7 +97,7 @@ def ordered(count: int) -> list[TrialRecord]:
             n,
             2,
             1.0 / (n + 1),
-            settings={"head_units": units[n], "head_learning_rate": 1e-5 * (n + 1)},
+            hyperparameters={"head_units": units[n], "head_learning_rate": 1e-5 * (n + 1)},
         )
         for n in range(count)
     ]

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.errors import StudyStateError
-from results.folder import StudyFolder
-from results.state import require_free
+from concrete_study.datasets.errors import StudyStateError
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.state import require_free
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from results.statistics import wilson_interval
+from concrete_study.results.statistics import wilson_interval
 
 
 def test_interval_matches_wilsons_formula() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from datasets.errors import StudyStateError, UsageError
-from datasets.files import write_json, write_text
-from results.folder import StudyFolder
-from results.formats import FORMATS, duration, markdown_table, readable, render
-from results.records import TrialRecord
-from results.tables import comparison, differences, studies_table
+from concrete_study.datasets.errors import StudyStateError, UsageError
+from concrete_study.datasets.files import write_json, write_text
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.formats import FORMATS, duration, markdown_table, readable, render
+from concrete_study.results.records import TrialRecord
+from concrete_study.results.tables import comparison, differences, studies_table
 
 TEST = {
     "images": 150,
@@ -45,7 +45,11 @@ def make_study(runs: Path, name: str, trials: int = 3, **options: Any) -> StudyF
             TrialRecord(
                 trial=f"{i:04d}",
                 status="completed",
-                settings={"head_units": 256, "dropout": 0.3, "head_learning_rate": 1e-4 * (i + 1)},
+                hyperparameters={
+                    "head_units": 256,
+                    "dropout": 0.3,
+                    "head_learning_rate": 1e-4 * (i + 1),
+                },
                 epochs=2 + i,
                 seconds=1.0,
                 score=0.5,
@@ -65,7 +69,7 @@ def write_split(study: StudyFolder, **subsets: str) -> None:
 def test_a_study_is_one_row_with_search_settings_and_test_result(tmp_path: Path) -> None:
     study = make_study(tmp_path, "first")
     study.write_trial(
-        TrialRecord(trial="0009", status="failed", settings={}, epochs=10, seconds=1.0)
+        TrialRecord(trial="0009", status="failed", hyperparameters={}, epochs=10, seconds=1.0)
     )
     write_json(study.metrics_path, {"trial": "0002", "test": TEST})
     row = comparison([study]).iloc[0]
@@ -95,7 +99,7 @@ def test_studies_without_a_completed_trial_have_no_score(tmp_path: Path) -> None
     empty = make_study(tmp_path, "empty", trials=0)
     all_failed = make_study(tmp_path, "failed", trials=0)
     all_failed.write_trial(
-        TrialRecord(trial="0000", status="failed", settings={}, epochs=2, seconds=1.0)
+        TrialRecord(trial="0000", status="failed", hyperparameters={}, epochs=2, seconds=1.0)
     )
     table = comparison([empty, all_failed])
     assert table["score"].isna().all()

@@ -3,15 +3,21 @@ from typing import Any
 
 import pytest
 
-from datasets.errors import SearchError, UsageError
-from results.records import SETTINGS, TrialRecord
-from results.trials import best_trial, leaderboard, objective_direction, rank, trials_table
+from concrete_study.datasets.errors import SearchError, UsageError
+from concrete_study.results.records import HYPERPARAMETERS, TrialRecord
+from concrete_study.results.trials import (
+    best_trial,
+    leaderboard,
+    objective_direction,
+    rank,
+    trials_table,
+)
 
 
 def trial(name: str, epochs: int, score: float | None, **more: Any) -> TrialRecord:
     content: dict[str, Any] = {
         "status": "completed",
-        "settings": {"head_units": 256, "dropout": 0.3, "unfreeze_depth": 0},
+        "hyperparameters": {"head_units": 256, "dropout": 0.3, "unfreeze_depth": 0},
         "seconds": 2.0,
         "best_epoch": epochs,
         "metrics": {"val_loss": score, "val_accuracy": 0.9} if score is not None else {},
@@ -104,7 +110,7 @@ def test_empty_and_all_failed_studies_have_an_empty_leaderboard_with_all_columns
     for records in ([], [failed("0000")]):
         board = leaderboard(records, objective="val_loss")
         assert board.empty
-        assert {"rung", "place", "path", *SETTINGS, "score"} <= set(board.columns)
+        assert {"rung", "place", "path", *HYPERPARAMETERS, "score"} <= set(board.columns)
 
 
 def test_the_table_keeps_failed_trials_settings_and_whole_numbers() -> None:
@@ -119,6 +125,8 @@ def test_the_table_keeps_failed_trials_settings_and_whole_numbers() -> None:
 
 
 def test_settings_and_metrics_of_ones_own_become_columns() -> None:
-    table = trials_table([trial("0000", 2, 0.5, settings={"rotation": 0.1}, metrics={"auc": 1.0})])
+    table = trials_table(
+        [trial("0000", 2, 0.5, hyperparameters={"rotation": 0.1}, metrics={"auc": 1.0})]
+    )
     assert table["rotation"].tolist() == [0.1]
     assert table["auc"].tolist() == [1.0]

@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 from small_study import Recorder, draw_images, small_options
 
-from datasets import sample
-from datasets.errors import DataError
-from datasets.folders import read_folder
-from datasets.splits import DEFAULT_SHARES as SHARES
-from datasets.splits import SUBSETS, write_split
-from results.folder import StudyFolder
-from search.data import StudyData, find_data, load_data
-from search.environment import git_commit, processor, versions
-from search.manifest import now
+from concrete_study.datasets import sample
+from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.folders import read_folder
+from concrete_study.datasets.splits import DEFAULT_SHARES as SHARES
+from concrete_study.datasets.splits import SUBSETS, write_split
+from concrete_study.results.environment import git_commit, processor, versions
+from concrete_study.results.folder import StudyFolder
+from concrete_study.search.data import StudyData, find_data, load_data
+from concrete_study.search.manifest import now
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def loaded(images: Path | None, runs: Path, **options: Any) -> tuple[StudyData, 
     """What a study that has not begun yet would be given, and what is said of it."""
     asked = small_options(images or Path(), **({} if images else {"data": ()}), **options)
     told = Recorder()
-    return load_data(asked, StudyFolder(runs / "new"), told), told.notes
+    return load_data(asked, StudyFolder(runs / "new"), told), told.messages
 
 
 def places(data: StudyData) -> dict[str, str]:

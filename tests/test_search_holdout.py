@@ -8,14 +8,15 @@ import pandas as pd
 import pytest
 from small_study import Recorder, draw_images, searched, small_options
 
-from datasets.errors import DataError, ExitCode, UsageError
-from datasets.folders import read_folder
-from datasets.sources import join_folders, name_sources
-from datasets.splits import HELD_OUT, read_split
-from results.evaluation import evaluate, read_predictions
-from results.folder import StudyFolder
-from search.data import load_data
-from study.app import run
+from concrete_study.cli.app import run
+from concrete_study.cli.errors import ExitCode
+from concrete_study.datasets.errors import DataError, UsageError
+from concrete_study.datasets.folders import read_folder
+from concrete_study.datasets.sources import join_folders, name_datasets
+from concrete_study.datasets.splits import EXTERNAL, read_split
+from concrete_study.results.evaluation import evaluate, read_predictions
+from concrete_study.results.folder import StudyFolder
+from concrete_study.search.data import load_data
 
 
 @pytest.fixture(scope="module")
@@ -42,28 +43,30 @@ def test_folders_studied_as_one_keep_their_names_and_each_has_its_scores(
 ) -> None:
     a, b, c = folders
     monkeypatch.chdir(tmp_path)
-    found = searched(a, Path("runs/both"), data=(str(a), str(b)), hold_out=(str(c),), max_epochs=1)
+    found = searched(
+        a, Path("runs/both"), data=(str(a), str(b)), external_test=(str(c),), max_epochs=1
+    )
     placed = places(found.study)
     assert placed.keys() == {"a", "b", "c"}
-    assert placed["c"] == {HELD_OUT: 28}
+    assert placed["c"] == {EXTERNAL: 28}
     assert placed["a"].total() == placed["b"].total() == 28
-    assert HELD_OUT not in placed["a"]
-    assert found.study.manifest()["images"][HELD_OUT] == 28
+    assert EXTERNAL not in placed["a"]
+    assert found.study.manifest()["images"][EXTERNAL] == 28
 
     assert run(["best", "both", "--fast"]) == ExitCode.OK
     out, _ = capsys.readouterr()
     metrics = found.study.metrics()
     assert metrics is not None
-    sources = [(s["source"], s["subset"]) for s in metrics["by_source"]]
-    assert sources == [("a", "test"), ("b", "test"), ("c", HELD_OUT)]
-    assert metrics["test"]["images"] == sum(s["images"] for s in metrics["by_source"][:2])
-    held_out = read_predictions(found.study.best_path / "held-out.csv")
-    assert metrics["by_source"][2] == {
+    sources = [(s["source"], s["subset"]) for s in metrics["by_dataset"]]
+    assert sources == [("a", "test"), ("b", "test"), ("c", EXTERNAL)]
+    assert metrics["test"]["images"] == sum(s["images"] for s in metrics["by_dataset"][:2])
+    external = read_predictions(found.study.best_path / "external.csv")
+    assert metrics["by_dataset"][2] == {
         "source": "c",
-        "subset": HELD_OUT,
-        **evaluate(held_out, ["Negative", "Positive"]),
+        "subset": EXTERNAL,
+        **evaluate(external, ["Negative", "Positive"]),
     }
-    assert f"c       {HELD_OUT}      28" in out
+    assert f"c       {EXTERNAL}      28" in out
     tested = pd.read_csv(found.study.predictions_path)["file"]
     assert not tested.str.startswith("c/").any()
 
@@ -94,23 +97,25 @@ def test_pictures_that_the_study_has_are_left_out_of_other_folders(
     shutil.copytree(c, mixed)
     shutil.copy(a / "Negative" / "0001.jpg", mixed / "Negative" / "known.jpg")
     told = Recorder()
-    data = load_data(small_options(a, hold_out=(str(mixed),)), StudyFolder(tmp_path / "s"), told)
-    assert data.counts()[HELD_OUT] == 28
-    assert any("1 of 29 held-out images are left out" in note for note in told.notes)
+    data = load_data(
+        small_options(a, external_test=(str(mixed),)), StudyFolder(tmp_path / "s"), told
+    )
+    assert data.counts()[EXTERNAL] == 28
+    assert any("1 of 29 held-out images are left out" in note for note in told.messages)
     with pytest.raises(DataError, match="--validate-on leaves no image of class Negative"):
         shutil.copytree(a, tmp_path / "same")
         again = small_options(a, validate_on=str(tmp_path / "same"))
         load_data(again, StudyFolder(tmp_path / "s"), told)
     with pytest.raises(DataError, match="--hold-out leaves no image to test on"):
-        again = small_options(a, hold_out=(str(tmp_path / "same"),))
+        again = small_options(a, external_test=(str(tmp_path / "same"),))
         load_data(again, StudyFolder(tmp_path / "s"), told)
 
 
 def test_folders_of_one_name_are_told_apart_and_one_named_twice_is_refused() -> None:
-    named = name_sources([Path("/x/day"), Path("/y/day"), Path("/z/night")])
+    named = name_datasets([Path("/x/day"), Path("/y/day"), Path("/z/night")])
     assert named == {"x-day": Path("/x/day"), "y-day": Path("/y/day"), "night": Path("/z/night")}
     with pytest.raises(UsageError, match="is named twice"):
-        name_sources([Path("/x/day"), Path("/x/day")])
+        name_datasets([Path("/x/day"), Path("/x/day")])
 
 
 def test_folders_of_other_classes_are_refused(
@@ -124,6 +129,10 @@ def test_folders_of_other_classes_are_refused(
 
 def test_a_folder_has_one_part_to_play(folders: tuple[Path, Path, Path]) -> None:
     a, b, _ = map(str, folders)
-    for twice in ({"hold_out": (a,)}, {"validate_on": a}, {"validate_on": b, "hold_out": (b,)}):
+    for twice in (
+        {"external_test": (a,)},
+        {"validate_on": a},
+        {"validate_on": b, "external_test": (b,)},
+    ):
         with pytest.raises(UsageError, match="has two parts to play"):
             small_options(Path(a), **twice)

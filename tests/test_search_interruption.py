@@ -19,10 +19,10 @@ from small_study import (
     without_times,
 )
 
-from datasets.errors import ExitCode
-from results.folder import StudyFolder
-from search.runner import run_search
-from study.app import run
+from concrete_study.cli.app import run
+from concrete_study.cli.errors import ExitCode
+from concrete_study.results.folder import StudyFolder
+from concrete_study.search.runner import run_search
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,7 +38,7 @@ def arguments(slabs: Path, folder: Path, *more: str) -> list[str]:
 def test_an_interrupted_search_goes_on_as_if_nothing_had_been(
     after: int, whole: Search, slabs: Path, tmp_path: Path
 ) -> None:
-    study, options = StudyFolder(tmp_path / "cut"), small_options(slabs)
+    study, options = StudyFolder(tmp_path / "feature_layer"), small_options(slabs)
     with pytest.raises(KeyboardInterrupt):
         run_search(options, study, Recorder(interrupt_after=after))
     assert without_times(study.trials()) == whole.records[:after]
@@ -60,9 +60,14 @@ def test_a_killed_search_is_resumed_with_no_trial_lost_or_repeated(
     whole: Search, slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    study = StudyFolder(Path("runs") / "cut")
+    study = StudyFolder(Path("runs") / "feature_layer")
     process = subprocess.Popen(
-        [sys.executable, "-m", "study", *arguments(slabs, tmp_path, "--name", "cut")],
+        [
+            sys.executable,
+            "-m",
+            "concrete_study",
+            *arguments(slabs, tmp_path, "--name", "feature_layer"),
+        ],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
     )
@@ -77,7 +82,7 @@ def test_a_killed_search_is_resumed_with_no_trial_lost_or_repeated(
     kept = study.trials()
     assert 1 <= len(kept) < TRIALS
     assert study.state() == "interrupted"
-    assert run(arguments(slabs, tmp_path, "--name", "cut", "--resume")) == ExitCode.OK
+    assert run(arguments(slabs, tmp_path, "--name", "feature_layer", "--resume")) == ExitCode.OK
     assert without_times(study.trials()) == whole.records
     assert study.trials()[: len(kept)] == kept
     assert study.state() == "finished"

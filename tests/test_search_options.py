@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from datasets.errors import StudyStateError, UsageError
-from search.options import SearchOptions
-from search.schedule import total_trials
-from search.space import DEFAULT_SPACE, Dimension, Space
+from concrete_study.datasets.errors import StudyStateError, UsageError
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.schedule import total_trials
+from concrete_study.search.space import DEFAULT_SPACE, Dimension, Space
 
 
 def discrete(units: int, rates: int = 1) -> Space:

@@ -15,13 +15,13 @@ from small_study import (
     without_times,
 )
 
-from datasets.errors import DataError, SearchError, StudyStateError, UsageError
-from results.folder import StudyFolder
-from results.records import TrialRecord
-from results.trials import best_trial
-from search.options import SearchOptions
-from search.runner import run_search
-from search.space import Dimension
+from concrete_study.datasets.errors import DataError, SearchError, StudyStateError, UsageError
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import TrialRecord
+from concrete_study.results.trials import best_trial
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.runner import run_search
+from concrete_study.search.space import Dimension
 
 # Depth 13 at an RMSprop rate of 1 overflows float32 in its first step; depth 0 is at ease.
 DIVERGING = SPACE | {
@@ -45,7 +45,7 @@ def test_a_search_runs_its_plan_and_keeps_every_trial(whole: Search) -> None:
 
 def test_a_trial_at_depth_0_stays_in_phase_1_and_others_halve_their_epochs(whole: Search) -> None:
     for record in whole.records:
-        deep = record.settings["unfreeze_depth"] > 0 and record.epochs == 3
+        deep = record.hyperparameters["unfreeze_depth"] > 0 and record.epochs == 3
         assert [e.phase for e in record.curve] == ([1, 1, 2] if deep else [1] * record.epochs)
 
 
@@ -57,7 +57,7 @@ def test_the_progress_is_told_everything_once(whole: Search) -> None:
     assert len(told.epochs) == 12
     assert told.counted["reading images"] == 28
     assert told.done[-1][1] == whole.best
-    assert [note for note in told.notes if "Precision: float32" in note]
+    assert [note for note in told.messages if "Precision: float32" in note]
 
 
 def test_the_manifest_says_what_was_done_with_what(whole: Search) -> None:
@@ -131,7 +131,7 @@ def test_a_diverging_trial_of_a_grid_is_failed_and_the_others_count(
     completed, failed = sorted(found.records, key=lambda record: record.status)
     assert (completed.status, failed.status) == ("completed", "failed")
     assert found.best.trial == completed.trial
-    assert failed.settings["unfreeze_depth"] == 13
+    assert failed.hyperparameters["unfreeze_depth"] == 13
     assert failed.score is None
     assert "diverged in epoch 2" in failed.message
     assert [epoch.epoch for epoch in failed.curve] == [1]

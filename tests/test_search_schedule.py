@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from results.records import TrialRecord
-from search.options import SearchOptions
-from search.schedule import (
+from concrete_study.results.records import TrialRecord
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.schedule import (
     Round,
     flat_schedule,
     hyperband_schedule,
     total_epochs,
     total_trials,
 )
-from search.tuner import StudyTuner
+from concrete_study.search.tuner import StudyTuner
 
 
 def asked_by_keras_tuner(options: SearchOptions, folder: Path) -> list[TrialRecord]:
@@ -65,7 +65,7 @@ def test_the_schedule_is_what_keras_tuners_hyperband_runs(
 def test_ten_epochs_are_thirty_trials_of_twenty_two_configurations(tmp_path: Path) -> None:
     asked = asked_by_keras_tuner(SearchOptions(), tmp_path)
     assert len(asked) == 30
-    assert len({tuple(trial.settings.values()) for trial in asked}) == 22
+    assert len({tuple(trial.hyperparameters.values()) for trial in asked}) == 22
     assert hyperband_schedule(10) == [
         Round(2, 0, 12, 2),
         Round(2, 1, 4, 4),
@@ -84,7 +84,7 @@ def test_a_promoted_trial_has_its_parents_settings_and_the_best_go_on(tmp_path: 
     for trial in promoted:
         assert trial.parent is not None
         parent = asked[trial.parent]
-        assert trial.settings == parent.settings
+        assert trial.hyperparameters == parent.hyperparameters
         assert trial.round is not None
         assert parent.round == trial.round - 1
         assert parent.epochs < trial.epochs

@@ -3,22 +3,22 @@ from pathlib import Path
 
 import pytest
 
-from datasets.errors import UsageError
-from models.configuration import Configuration
-from search.options import SearchOptions
-from search.space import (
+from concrete_study.datasets.errors import UsageError
+from concrete_study.models.configuration import Configuration
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.space import (
     BOUNDS,
     DEFAULT_SPACE,
-    FINE_TUNE,
+    FINE_TUNE_LEARNING_RATE,
     Dimension,
     Space,
     configuration_of,
     declare,
+    hyperparameters_of,
     read_space,
-    settings_of,
     size_of,
 )
-from search.tuner import make_oracle
+from concrete_study.search.tuner import make_oracle
 
 
 def written(folder: Path, text: str) -> Path:
@@ -35,7 +35,7 @@ def drawn(space: Space, count: int = 100) -> list[dict[str, float | int]]:
     for number in range(count):
         response = oracle.populate_space(f"{number:04}")
         assert response["status"] == "RUNNING"
-        found.append(settings_of(space, response["values"]))
+        found.append(hyperparameters_of(space, response["values"]))
     return found
 
 
@@ -140,43 +140,52 @@ def test_a_file_that_is_no_toml_or_not_there_is_named(
 
 def test_the_fine_tune_rate_is_there_exactly_where_something_is_unfrozen() -> None:
     trials = drawn(DEFAULT_SPACE)
-    for settings in trials:
-        assert (FINE_TUNE in settings) == (settings["unfreeze_depth"] > 0)
-        configuration_of(settings)
-    depths = {settings["unfreeze_depth"] for settings in trials}
+    for hyperparameters in trials:
+        assert (FINE_TUNE_LEARNING_RATE in hyperparameters) == (
+            hyperparameters["unfreeze_depth"] > 0
+        )
+        configuration_of(hyperparameters)
+    depths = {hyperparameters["unfreeze_depth"] for hyperparameters in trials}
     assert depths == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("depth", [0, 2])
 def test_a_fixed_depth_decides_about_the_fine_tune_rate(depth: int) -> None:
     trials = drawn(DEFAULT_SPACE | {"unfreeze_depth": Dimension((depth,))}, 20)
-    assert all((FINE_TUNE in settings) == (depth > 0) for settings in trials)
-    assert {settings["unfreeze_depth"] for settings in trials} == {depth}
+    assert all(
+        (FINE_TUNE_LEARNING_RATE in hyperparameters) == (depth > 0) for hyperparameters in trials
+    )
+    assert {hyperparameters["unfreeze_depth"] for hyperparameters in trials} == {depth}
 
 
 def test_every_draw_is_within_its_range_and_whole_where_it_must_be() -> None:
     trials = drawn(DEFAULT_SPACE)
     for name, dimension in DEFAULT_SPACE.items():
-        values = [settings[name] for settings in trials if name in settings]
+        values = [hyperparameters[name] for hyperparameters in trials if name in hyperparameters]
         if dimension.choices:
             assert set(values) <= set(dimension.choices)
             assert all(type(value) is int for value in values)
         else:
             assert all(dimension.low <= value <= dimension.high for value in values)
-    rates = sorted(settings["head_learning_rate"] for settings in trials)
+    rates = sorted(hyperparameters["head_learning_rate"] for hyperparameters in trials)
     assert 1e-4 < rates[50] < 1e-3  # the middle of 1e-5 to 1e-2 on a log scale is 3e-4
 
 
 def test_settings_come_in_the_order_of_the_space_without_the_tuners_own() -> None:
-    settings = drawn(DEFAULT_SPACE, 5)[0]
-    assert [name for name in DEFAULT_SPACE if name in settings] == list(settings)
-    given = {"tuner/epochs": 4, "dropout": 0.1, "unfreeze_depth": 0, FINE_TUNE: 1e-5}
-    assert settings_of(DEFAULT_SPACE, given) == {"dropout": 0.1, "unfreeze_depth": 0}
+    hyperparameters = drawn(DEFAULT_SPACE, 5)[0]
+    assert [name for name in DEFAULT_SPACE if name in hyperparameters] == list(hyperparameters)
+    given = {"tuner/epochs": 4, "dropout": 0.1, "unfreeze_depth": 0, FINE_TUNE_LEARNING_RATE: 1e-5}
+    assert hyperparameters_of(DEFAULT_SPACE, given) == {"dropout": 0.1, "unfreeze_depth": 0}
 
 
 def test_a_configuration_is_made_of_settings() -> None:
-    settings = {"head_units": 8, "dropout": 0.1, "unfreeze_depth": 0, "head_learning_rate": 1e-3}
-    assert configuration_of(settings) == Configuration(
+    hyperparameters = {
+        "head_units": 8,
+        "dropout": 0.1,
+        "unfreeze_depth": 0,
+        "head_learning_rate": 1e-3,
+    }
+    assert configuration_of(hyperparameters) == Configuration(
         head_units=8, dropout=0.1, unfreeze_depth=0, head_learning_rate=1e-3
     )
 
@@ -198,7 +207,9 @@ def test_the_size_counts_the_fine_tune_rate_only_where_it_matters(
         "dropout": Dimension((0.0, 0.5)),
         "unfreeze_depth": Dimension(depths),
         "head_learning_rate": Dimension((1e-3,)),
-        FINE_TUNE: Dimension(rates) if rates else DEFAULT_SPACE[FINE_TUNE],
+        FINE_TUNE_LEARNING_RATE: Dimension(rates)
+        if rates
+        else DEFAULT_SPACE[FINE_TUNE_LEARNING_RATE],
     }
     assert size_of(space) == size
     assert size_of(DEFAULT_SPACE) == math.inf

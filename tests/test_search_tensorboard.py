@@ -9,9 +9,9 @@ from small_study import Recorder, Search, small_options
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from results.folder import StudyFolder
-from search.runner import run_search
-from search.tensorboard import TrialBoard, write_best
+from concrete_study.results.folder import StudyFolder
+from concrete_study.search.runner import run_search
+from concrete_study.search.tensorboard import TrialBoard, write_best
 
 
 def read(run: Path) -> EventAccumulator:
@@ -24,7 +24,7 @@ def curve(run: Path, tag: str) -> dict[int, float]:
     return {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in read(run).Tensors(tag)}
 
 
-def settings(run: Path) -> dict[str, float]:
+def hyperparameters(run: Path) -> dict[str, float]:
     stored = HParamsPluginData.FromString(
         read(run).SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     )
@@ -40,8 +40,8 @@ def test_every_trial_has_its_settings_score_and_curves_by_phase(
         board.write(record)
     for record in whole.records:
         run = tmp_path / f"trial-{record.trial}-at-{record.epochs}-epochs"
-        said = {name.replace("_", " "): value for name, value in record.settings.items()}
-        assert settings(run) == pytest.approx(said)
+        said = {name.replace("_", " "): value for name, value in record.hyperparameters.items()}
+        assert hyperparameters(run) == pytest.approx(said)
         assert curve(run, "score") == {record.best_epoch: pytest.approx(record.score)}
         for phase in {epoch.phase for epoch in record.curve}:
             expected = {

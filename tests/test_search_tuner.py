@@ -6,11 +6,11 @@ from typing import Any
 import keras_tuner
 import pytest
 
-from datasets.errors import StudyStateError
-from results.records import TrialRecord
-from search.options import SearchOptions
-from search.space import DEFAULT_SPACE, Dimension
-from search.tuner import StudyTuner
+from concrete_study.datasets.errors import StudyStateError
+from concrete_study.results.records import TrialRecord
+from concrete_study.search.options import SearchOptions
+from concrete_study.search.space import DEFAULT_SPACE, Dimension
+from concrete_study.search.tuner import StudyTuner
 
 GRID = DEFAULT_SPACE | {
     "head_units": Dimension((0, 64)),
@@ -28,8 +28,12 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
 
 
 def completed(trial: TrialRecord) -> TrialRecord:
-    """A made-up loss that only the settings and the budget decide."""
-    loss = trial.settings["dropout"] + 0.1 / trial.epochs + 1e-3 * trial.settings["head_units"]
+    """A made-up loss that only the hyperparameters and the budget decide."""
+    loss = (
+        trial.hyperparameters["dropout"]
+        + 0.1 / trial.epochs
+        + 1e-3 * trial.hyperparameters["head_units"]
+    )
     return replace(trial, status="completed", score=loss, metrics={"val_loss": loss})
 
 
@@ -67,7 +71,7 @@ def test_a_search_resumed_from_its_records_asks_for_the_same_trials(
 
 def test_another_seed_asks_for_other_trials(tmp_path: Path) -> None:
     first, second = (searched(SearchOptions(seed=seed), tmp_path) for seed in (1, 2))
-    assert not {str(t.settings) for t in first} & {str(t.settings) for t in second}
+    assert not {str(t.hyperparameters) for t in first} & {str(t.hyperparameters) for t in second}
 
 
 def test_seed_0_is_a_seed(tmp_path: Path) -> None:
@@ -77,10 +81,10 @@ def test_seed_0_is_a_seed(tmp_path: Path) -> None:
 
 def test_a_grid_has_every_configuration_once(tmp_path: Path) -> None:
     ran = searched(SearchOptions(algorithm="grid", space=GRID), tmp_path)
-    assert len(ran) == len({str(trial.settings) for trial in ran}) == 20
+    assert len(ran) == len({str(trial.hyperparameters) for trial in ran}) == 20
 
 
-@pytest.mark.parametrize("change", [{"settings": {"dropout": 0.123}}, {"epochs": 11}])
+@pytest.mark.parametrize("change", [{"hyperparameters": {"dropout": 0.123}}, {"epochs": 11}])
 def test_a_stored_trial_that_is_not_the_one_asked_for_is_refused(
     change: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -32,7 +32,7 @@ def importance(trials: pd.DataFrame, *, objective: str, lowest_is_best: bool) ->
         p_corrected (times the number of hyperparameters, at most 1: Bonferroni). All but the
         first two are blank below `FEWEST` trials.
 
-    Source: Spearman (1904), "The proof and measurement of association between two things";
+    BatchSource: Spearman (1904), "The proof and measurement of association between two things";
     Efron (1979), "Bootstrap methods: another look at the jackknife".
     """
     names = [name for name in trials.columns if name not in ("trial", objective)]

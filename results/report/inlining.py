@@ -4,8 +4,8 @@ import re
 
 from markupsafe import Markup, escape
 
-from results.figures import GRID, INK, QUIET, TRAIN, VALIDATION
-from results.report.blocks import Drawing
+from concrete_study.results.figures import GRID, INK, QUIET, TRAIN, VALIDATION
+from concrete_study.results.report.elements import Drawing
 
 # A figure's colours and the names that the page's style gives them, light and dark.
 _THEME = {

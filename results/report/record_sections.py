@@ -6,12 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from datasets.splits import SplitRow
-from results.formats import counted, toml_value
-from results.records import STORED_VIEWS
-from results.report.blocks import Block, Code, Paragraph, Picture, Pictures, Section, Table
-from results.report.facts import Facts, folders
-from results.report.photographs import Album, samples
+from concrete_study.datasets.splits import SplitRow
+from concrete_study.results.formats import counted, toml_value
+from concrete_study.results.records import STORED_VIEWS
+from concrete_study.results.report.data import Facts, folders
+from concrete_study.results.report.elements import (
+    Block,
+    Code,
+    Paragraph,
+    Picture,
+    Pictures,
+    Section,
+    Table,
+)
+from concrete_study.results.report.images import Album, samples
 
 _FLAGS = {"groups": "--no-groups", "keep_conflicts": "--keep-conflicts"}
 
@@ -81,7 +89,7 @@ def commands(manifest: dict[str, Any], metrics: dict[str, Any] | None) -> str:
         flag = f"--{key.replace('_', '-')}"
         if key == "space":
             words += ["--space", "space.toml"]
-        elif key in ("data", "hold_out"):
+        elif key in ("data", "external_test"):
             words += [word for folder in folders(value) for word in (flag, folder)]
         elif key in _FLAGS:
             words += [_FLAGS[key]] if value is (key == "keep_conflicts") else []

@@ -6,12 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from results.formats import counted
-from results.report import score_drawings, scores
-from results.report.blocks import Block, Code, Drawing, Drawings, Paragraph, Section, Table
-from results.report.facts import Facts
-from results.report.photographs import MOST, Album, least_sure, worst_mistakes
-from results.report.training_section import training_section
+from concrete_study.results.formats import counted
+from concrete_study.results.report import score_figures, scores
+from concrete_study.results.report.data import Facts
+from concrete_study.results.report.elements import (
+    Block,
+    Code,
+    Drawing,
+    Drawings,
+    Paragraph,
+    Section,
+    Table,
+)
+from concrete_study.results.report.images import MOST, Album, least_confident, most_confident_errors
+from concrete_study.results.report.training_section import training_section
 
 
 def result_sections(facts: Facts, album: Album) -> list[Section]:
@@ -58,13 +66,13 @@ def model_sections(facts: Facts) -> list[Section]:
 
 
 def others_table(metrics: dict[str, Any], evaluations: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Scores on parts of the test images, on held-out folders and on photographs from elsewhere.
+    """Scores on parts of the test images, on held-out folders and on photographs from external.
 
-    Columns: photographs (the folder's name), which (test, held-out or elsewhere), images,
+    Columns: photographs (the folder's name), which (test, held-out or external), images,
     accuracy, accuracy_low, accuracy_high (Wilson 95 %), loss (nats), macro_f1.
     """
-    scored = [(part["source"], part["subset"], part) for part in metrics.get("by_source", [])]
-    scored += [(PurePath(e["data"]).name, "elsewhere", e["test"]) for e in evaluations]
+    scored = [(part["source"], part["subset"], part) for part in metrics.get("by_dataset", [])]
+    scored += [(PurePath(e["data"]).name, "external", e["test"]) for e in evaluations]
     rows = [
         {
             "photographs": name,
@@ -84,7 +92,7 @@ def others_table(metrics: dict[str, Any], evaluations: Sequence[dict[str, Any]])
 def _others(table: pd.DataFrame) -> Section:
     text = (
         "The same model on each folder apart. What it is worth where it was not trained is told by "
-        "held-out folders and those from elsewhere (`study evaluate`) alone."
+        "held-out folders and those from external (`study evaluate`) alone."
     )
     caption = "95 % Wilson intervals."
     return Section(
@@ -94,8 +102,8 @@ def _others(table: pd.DataFrame) -> Section:
 
 def _stages(test: dict[str, Any]) -> Section:
     text = f"The same {counted(test['images'], 'test image')}, before and after each phase."
-    table = Table("stages", "Loss in nats; 95 % Wilson intervals.", scores.stages_table(test))
-    return Section("stages", "What each phase brought", [Paragraph(text), table])
+    table = Table("checkpoints", "Loss in nats; 95 % Wilson intervals.", scores.stages_table(test))
+    return Section("checkpoints", "What each phase brought", [Paragraph(text), table])
 
 
 def _report(test: dict[str, Any]) -> Section:
@@ -103,7 +111,7 @@ def _report(test: dict[str, Any]) -> Section:
     caption = "Counts; the shade is the share of the true class."
     blocks: list[Block] = [
         Table("classification", "scikit-learn's classification report.", scores.report_table(test)),
-        Drawings([Drawing("confusion", caption, counts, score_drawings.draw_matrix)]),
+        Drawings([Drawing("confusion", caption, counts, score_figures.draw_matrix)]),
     ]
     return Section("report", "Classification report and confusion matrix", blocks)
 
@@ -115,7 +123,7 @@ def _curves(facts: Facts, predictions: pd.DataFrame) -> Section:
         text = "The test images are all of one class, so there is no curve."
         return Section("roc", "ROC and precision-recall", [Paragraph(text)])
     sought = "Sought is the last class." if len(facts.classes) == 2 else "Each class against all."
-    draw_roc, draw_curve = score_drawings.draw_roc, score_drawings.draw_precision_recall
+    draw_roc, draw_curve = score_figures.draw_roc, score_figures.draw_precision_recall
     panels = [
         Drawing("roc", f"{sought} Area 0.5 is chance, 1 is perfect.", roc, draw_roc),
         Drawing("precision-recall", "Of what is taken for the class.", curve, draw_curve),
@@ -137,7 +145,7 @@ def _calibration(facts: Facts, predictions: pd.DataFrame) -> Section:
         f"calibration error: {scores.calibration_error(bins):.4f}."
     )
     caption = "On the dashed line, 70 % said would be 70 % true."
-    drawing = Drawing("calibration", caption, bins, score_drawings.draw_calibration)
+    drawing = Drawing("calibration", caption, bins, score_figures.draw_calibration)
     return Section("calibration", "Calibration", [Paragraph(text), Drawings([drawing])])
 
 
@@ -169,7 +177,7 @@ def _thresholds(facts: Facts, predictions: pd.DataFrame) -> list[Section]:
 
 def _mistakes(facts: Facts, predictions: pd.DataFrame, album: Album) -> Section:
     answers = scores.answers(predictions, facts.classes)
-    wrong, unsure = worst_mistakes(answers), least_sure(answers)
+    wrong, unsure = most_confident_errors(answers), least_confident(answers)
     blocks: list[Block] = []
     for name, rows, title in (
         ("mistakes", wrong, "Wrong answers, the surest first."),

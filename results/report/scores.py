@@ -8,22 +8,22 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from results.evaluation import STAGE_NAMES, final_rows, truth_and_probabilities
-from results.statistics import wilson_interval
-from results.thresholds import threshold_for_recall
+from concrete_study.results.evaluation import CHECKPOINT_NAMES, final_rows, truth_and_probabilities
+from concrete_study.results.statistics import wilson_interval
+from concrete_study.results.thresholds import threshold_for_recall
 
 RECALLS = (0.99, 0.999, 1.0)
 BINS = 10  # of calibration, equally wide
 
 
 def stages_table(test: Mapping[str, Any]) -> pd.DataFrame:
-    """What training brought: stage, loss (nats), accuracy with its 95 % interval."""
+    """What training brought: checkpoint, loss (nats), accuracy with its 95 % interval."""
     rows = []
-    for stage, scores in test["stages"].items():
+    for checkpoint, scores in test["checkpoints"].items():
         right = round(scores["accuracy"] * test["images"])
         low, high = wilson_interval(right, test["images"])
-        rows.append((STAGE_NAMES[stage], scores["loss"], scores["accuracy"], low, high))
-    columns = ["stage", "loss", "accuracy", "accuracy_low", "accuracy_high"]
+        rows.append((CHECKPOINT_NAMES[checkpoint], scores["loss"], scores["accuracy"], low, high))
+    columns = ["checkpoint", "loss", "accuracy", "accuracy_low", "accuracy_high"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -126,7 +126,7 @@ def calibration(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFra
 def calibration_error(bins: pd.DataFrame) -> float:
     """Expected calibration error in [0, 1]: the mean distance of what was said and what was.
 
-    Source: Guo et al. (2017), "On calibration of modern neural networks".
+    BatchSource: Guo et al. (2017), "On calibration of modern neural networks".
     """
     distance = (bins["share"] - bins["probability"]).abs()
     return float((distance * bins["images"]).sum() / bins["images"].sum())

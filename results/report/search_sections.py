@@ -4,9 +4,10 @@ from functools import partial
 
 import pandas as pd
 
-from results.formats import counted, duration
-from results.report import drawings
-from results.report.blocks import (
+from concrete_study.results.formats import counted, duration
+from concrete_study.results.report import search_figures
+from concrete_study.results.report.data import Facts
+from concrete_study.results.report.elements import (
     Axis,
     Block,
     Drawing,
@@ -16,9 +17,8 @@ from results.report.blocks import (
     Section,
     Table,
 )
-from results.report.facts import Facts
-from results.report.importance import FEWEST, importance, told_apart
-from results.report.trials import (
+from concrete_study.results.report.importance import FEWEST, importance, told_apart
+from concrete_study.results.report.trials import (
     by_configuration,
     climbs,
     curves,
@@ -28,7 +28,7 @@ from results.report.trials import (
     widest_rung,
     without_score,
 )
-from results.trials import leaderboard
+from concrete_study.results.trials import leaderboard
 
 _METHOD = (
     "Spearman's rank correlation, with a 95 % interval from resampled trials (a little too narrow "
@@ -85,7 +85,7 @@ def _climb(facts: Facts, climbed: pd.DataFrame) -> Section:
             f"bracket-{bracket}",
             f"Bracket {bracket}: each configuration's {facts.objective} over its rungs.",
             climbed,
-            partial(drawings.draw_bracket, objective=facts.objective, bracket=int(bracket)),
+            partial(search_figures.draw_bracket, objective=facts.objective, bracket=int(bracket)),
         )
         for bracket in sorted(brackets, reverse=True)
     ] or [
@@ -93,7 +93,7 @@ def _climb(facts: Facts, climbed: pd.DataFrame) -> Section:
             "scores",
             f"Each trial's {facts.objective}.",
             climbed,
-            partial(drawings.draw_bracket, objective=facts.objective, bracket=None),
+            partial(search_figures.draw_bracket, objective=facts.objective, bracket=None),
         )
     ]
     text = (
@@ -144,7 +144,7 @@ def _importance(facts: Facts, trials: pd.DataFrame, rung: int) -> Section:
             "the direction open."
         )
         blocks += [
-            Drawings([Drawing("importance", caption, table, drawings.draw_importance)]),
+            Drawings([Drawing("importance", caption, table, search_figures.draw_importance)]),
             Paragraph(_METHOD),
         ]
     if len(table):
@@ -158,7 +158,7 @@ def _verdict(clear: list[str], tested: int) -> str:
             "No hyperparameter stands out from chance: from so few trials nothing can be said of "
             "their importance."
         )
-    named = ", ".join(drawings.words(name) for name in clear)
+    named = ", ".join(search_figures.words(name) for name in clear)
     rest = " Of the others nothing can be said." if len(clear) < tested else ""
     return f"Stands out from chance: {named}.{rest}"
 
@@ -168,10 +168,10 @@ def _slices(facts: Facts, trials: pd.DataFrame, rung: int) -> Section:
     panels = [
         Drawing(
             f"slice-{name.replace('_', '-')}",
-            f"{facts.objective} by {drawings.words(name)}.",
+            f"{facts.objective} by {search_figures.words(name)}.",
             trials,
             partial(
-                drawings.draw_slice,
+                search_figures.draw_slice,
                 setting=name,
                 objective=facts.objective,
                 logarithmic=name in logs,
@@ -195,18 +195,20 @@ def _parallel(facts: Facts, trials: pd.DataFrame, rung: int) -> Section:
     columns: list[list[float | str | None]] = []
     for name in names:
         values = trials[name]
-        if name != facts.objective and drawings.is_category(values):
+        if name != facts.objective and search_figures.is_category(values):
             levels = sorted(values.dropna().unique())
-            axes.append(Axis(drawings.words(name), names=tuple(f"{v:g}" for v in levels)))
+            axes.append(Axis(search_figures.words(name), names=tuple(f"{v:g}" for v in levels)))
             columns.append([None if pd.isna(v) else f"{v:g}" for v in values])
         else:
-            axes.append(Axis(drawings.words(name), log=name in logs))
+            axes.append(Axis(search_figures.words(name), log=name in logs))
             columns.append([None if pd.isna(v) else float(v) for v in values])
     drawing = Drawing(
         "parallel",
         "One line a trial; the best in orange.",
         trials,
-        partial(drawings.draw_parallel, objective=facts.objective, logarithmic=frozenset(logs)),
+        partial(
+            search_figures.draw_parallel, objective=facts.objective, logarithmic=frozenset(logs)
+        ),
     )
     lines = [list(line) for line in zip(*columns, strict=True)]
     text = (
@@ -224,7 +226,7 @@ def _curves(facts: Facts) -> Section:
             f"curves-{rung}",
             f"{facts.objective} of every trial at {counted(rung, 'epoch')}.",
             curves(facts.records, rung, objective=facts.objective),
-            partial(drawings.draw_curves, rung=rung, objective=facts.objective),
+            partial(search_figures.draw_curves, rung=rung, objective=facts.objective),
         )
         for rung in rungs
     ]

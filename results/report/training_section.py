@@ -6,10 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.figures import MEASURES
-from results.formats import counted
-from results.report import score_drawings
-from results.report.blocks import Block, Drawing, Drawings, Paragraph, Section, Table
+from concrete_study.results.figures import MEASURES
+from concrete_study.results.formats import counted
+from concrete_study.results.report import score_figures
+from concrete_study.results.report.elements import (
+    Block,
+    Drawing,
+    Drawings,
+    Paragraph,
+    Section,
+    Table,
+)
 
 
 def training_numbers(metrics: dict[str, Any]) -> pd.DataFrame:
@@ -21,7 +28,7 @@ def training_numbers(metrics: dict[str, Any]) -> pd.DataFrame:
     # JSON has no NaN: a diverged epoch is null there.
     numbers = frame.columns.difference(["epoch", "phase"])
     frame[numbers] = frame[numbers].astype(np.float64)
-    return frame.assign(kept=frame["epoch"] == metrics["selected_epoch"])
+    return frame.assign(kept=frame["epoch"] == metrics["best_epoch"])
 
 
 def transfer_readings(numbers: pd.DataFrame) -> pd.DataFrame:
@@ -30,7 +37,7 @@ def transfer_readings(numbers: pd.DataFrame) -> pd.DataFrame:
     Columns: measure, start (after the first epoch), slope (change per epoch over phase 1, first
     to last epoch; blank if it has one), asymptote (mean of the last three epochs).
 
-    Source: Torrey and Shavlik (2010), "Transfer learning".
+    BatchSource: Torrey and Shavlik (2010), "Transfer learning".
     """
     first = numbers[numbers["phase"] == 1]
     rows = []
@@ -76,13 +83,13 @@ def training_section(metrics: dict[str, Any], scratch: dict[str, Any] | None) ->
             f"training-{measure}",
             f"{title} of the retraining{mark}.",
             numbers,
-            partial(score_drawings.draw_learning, measure=measure),
+            partial(score_figures.draw_learning, measure=measure),
         )
         for measure, title in MEASURES.items()
     ]
     text = (
         f"Trial {metrics['trial']}, trained once more: {counted(metrics['epochs'], 'epoch')} on "
-        f"{metrics['trained_on']}; epoch {metrics['selected_epoch']} was kept. Phase 1 trains the "
+        f"{metrics['trained_on']}; epoch {metrics['best_epoch']} was kept. Phase 1 trains the "
         "head on the frozen base"
         + (
             "; phase 2 trains the top of the base with it, at a low rate."
@@ -91,7 +98,7 @@ def training_section(metrics: dict[str, Any], scratch: dict[str, Any] | None) ->
         )
     )
     if scratch is not None:
-        frozen = 13 - metrics["settings"].get("unfreeze_depth", 0)
+        frozen = 13 - metrics["hyperparameters"].get("unfreeze_depth", 0)
         text += (
             " The same recipe from random weights freezes what it freezes here: "
             f"{frozen} of VGG16's 13 convolutions stay as they were drawn."

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from results.records import SETTINGS, TrialRecord
-from results.trials import promotion_path, rank, trial_order, with_whole_numbers
+from concrete_study.results.records import HYPERPARAMETERS, TrialRecord
+from concrete_study.results.trials import promotion_path, rank, trial_order, with_whole_numbers
 
 
 def climbs(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFrame:
@@ -97,18 +97,22 @@ def widest_rung(climbed: pd.DataFrame) -> int | None:
 
 
 def on_rung(records: Sequence[TrialRecord], rung: int, *, objective: str) -> pd.DataFrame:
-    """The settings and scores of one rung's trials, best first.
+    """The hyperparameters and scores of one rung's trials, best first.
 
     Columns: trial, one per setting (blank where a trial has none), and the objective by its
     name.
     """
     ranked = rank([r for r in records if r.epochs == rung], objective=objective)
     rows = [
-        {"trial": record.trial, **record.settings, objective: record.score} for record in ranked
+        {"trial": record.trial, **record.hyperparameters, objective: record.score}
+        for record in ranked
     ]
-    names = {name for record in ranked for name in record.settings}
-    settings = [*(name for name in SETTINGS if name in names), *sorted(names - set(SETTINGS))]
-    return with_whole_numbers(pd.DataFrame(rows, columns=["trial", *settings, objective]))
+    names = {name for record in ranked for name in record.hyperparameters}
+    hyperparameters = [
+        *(name for name in HYPERPARAMETERS if name in names),
+        *sorted(names - set(HYPERPARAMETERS)),
+    ]
+    return with_whole_numbers(pd.DataFrame(rows, columns=["trial", *hyperparameters, objective]))
 
 
 def curves(records: Sequence[TrialRecord], rung: int, *, objective: str) -> pd.DataFrame:
@@ -137,17 +141,19 @@ def without_score(records: Sequence[TrialRecord], *, objective: str) -> pd.DataF
         {
             "trial": record.trial,
             "rung": record.epochs,
-            **record.settings,
+            **record.hyperparameters,
             "reason": record.message or "the score is not a number",
         }
         for record in records
         if record.trial not in scored
     ]
-    settings = [name for name in SETTINGS if any(name in row for row in rows)]
-    return with_whole_numbers(pd.DataFrame(rows, columns=["trial", "rung", *settings, "reason"]))
+    hyperparameters = [name for name in HYPERPARAMETERS if any(name in row for row in rows)]
+    return with_whole_numbers(
+        pd.DataFrame(rows, columns=["trial", "rung", *hyperparameters, "reason"])
+    )
 
 
 def logarithmic(manifest: Mapping[str, Any]) -> frozenset[str]:
-    """The settings whose range was searched on a logarithmic scale."""
+    """The hyperparameters whose range was searched on a logarithmic scale."""
     space = manifest["options"].get("space") or {}
     return frozenset(name for name, dimension in space.items() if dimension.get("log"))

@@ -14,26 +14,33 @@ import pandas as pd
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from datasets.files import replacing_folder
-from results.folder import StudyFolder
-from results.formats import readable, render
-from results.report.answer import answer
-from results.report.blocks import Drawing, Drawings, Parallel, Pictures, Section, Table
-from results.report.comparing import comparison_sections
-from results.report.facts import Facts, read_facts
-from results.report.inlining import inline
-from results.report.photographs import open_album
-from results.report.record_sections import (
+from concrete_study.datasets.files import replacing_folder
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.formats import readable, render
+from concrete_study.results.report.comparison import comparison_sections
+from concrete_study.results.report.data import Facts, read_facts
+from concrete_study.results.report.elements import (
+    Drawing,
+    Drawings,
+    Parallel,
+    Pictures,
+    Section,
+    Table,
+)
+from concrete_study.results.report.images import open_album
+from concrete_study.results.report.inlining import inline
+from concrete_study.results.report.record_sections import (
     closing_sections,
     sample_sections,
     space_toml,
     split_sections,
 )
-from results.report.result_sections import model_sections, result_sections
-from results.report.search_sections import search_sections
-from results.state import require_own
-from results.templating import templates
-from results.thumbnails import data_uri
+from concrete_study.results.report.result_sections import model_sections, result_sections
+from concrete_study.results.report.search_sections import search_sections
+from concrete_study.results.report.summary import answer
+from concrete_study.results.state import ensure_writable
+from concrete_study.results.templating import templates
+from concrete_study.results.thumbnails import data_uri
 
 PAGE = "report.html"
 _WRITTEN = (PAGE, "report.md", "figures", "tables", "pictures")
@@ -76,7 +83,7 @@ def write_comparison(studies: Sequence[StudyFolder], folder: Path) -> Path:
         UsageError: If the folder holds something else than such a page, which would be lost.
         StudyStateError: If a file of a study is damaged; the message names it.
     """
-    require_own(folder, _WRITTEN)
+    ensure_writable(folder, _WRITTEN)
     write_pages(
         folder,
         comparison_sections(studies),

@@ -1,0 +1,48 @@
+"""`study evaluate`: the retrained model on another folder of photographs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from concrete_study.cli.arguments import StudyArgument
+
+
+def evaluate_command(
+    data: Annotated[Path, typer.Option(help="Folder with one sub-folder per class.")],
+    name: StudyArgument = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="FOLDER=CLASS where a class is called otherwise; repeatable."),
+    ] = None,
+) -> None:
+    """Test a retrained model on photographs from external.
+
+    Pictures that the study has, and copies of them, are left out.
+
+    Example: study evaluate first --data bridges --map Cracked=Positive --map Sound=Negative
+    """
+    from concrete_study.cli.display import Display
+    from concrete_study.cli.quiet import import_tensorflow
+    from concrete_study.cli.scores import print_scores
+    from concrete_study.datasets.errors import UsageError
+    from concrete_study.results.runs import RUNS, open_study
+
+    names = dict(pair.split("=", 1) for pair in mapping or () if "=" in pair)
+    if len(names) < len(mapping or ()):
+        raise UsageError(
+            f"--map {' --map '.join(mapping or ())} cannot be used.",
+            "Expected FOLDER=CLASS, each folder once.",
+            "--map Cracked=Positive",
+        )
+    study = open_study(RUNS, name)
+    import_tensorflow()
+
+    from concrete_study.study.external import evaluate_external
+
+    with Display() as display:
+        metrics = evaluate_external(study, data, names, display)
+    typer.echo(f"Study {study.name} on {data}\n")
+    print_scores(metrics["test"])
+    typer.echo(f"Everything is in {study.evaluations_path / metrics['folder']}/")
+    typer.echo(f"Next: study compare {study.name} ANOTHER")

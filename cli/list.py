@@ -1,0 +1,30 @@
+"""`study list`: the studies of this folder."""
+
+import typer
+
+from concrete_study.cli.tables import Format, FormatOption, print_frame
+
+_DRAWN = ("study", "state", "created", "trials", "objective", "score", "test_accuracy")
+
+
+def list_command(format: FormatOption = Format.TABLE) -> None:
+    """List the studies in runs/, oldest first.
+
+    Example: study list --format json
+    """
+    from concrete_study.datasets.errors import StudyStateError
+    from concrete_study.results.runs import RUNS, list_studies
+    from concrete_study.results.tables import studies_table
+
+    studies = list_studies(RUNS)
+    if studies or format is not Format.TABLE:
+        print_frame(studies_table(studies), format, "Studies", drawn=_DRAWN)
+    for study in studies:
+        try:
+            study.manifest()
+            study.trials()
+            study.metrics()
+        except StudyStateError as error:
+            typer.echo(f"Warning: {error.problem} {error.expected}", err=True)
+    if not studies:
+        typer.echo("No study here yet. Try: study search", err=True)

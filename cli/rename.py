@@ -1,0 +1,29 @@
+"""`study rename`: give a study another name."""
+
+from typing import Annotated
+
+import typer
+
+from concrete_study.cli.arguments import complete_studies
+
+
+def rename_command(
+    name: Annotated[str, typer.Argument(help="The study.", autocompletion=complete_studies)],
+    new: Annotated[str, typer.Argument(help="Its new name.")],
+) -> None:
+    """Give a study another name.
+
+    Example: study rename hyperband-1 first
+    """
+    from concrete_study.datasets.errors import StudyStateError
+    from concrete_study.results.folder import StudyFolder
+    from concrete_study.results.runs import RUNS, check_name, open_study
+
+    study = open_study(RUNS, name)
+    target = StudyFolder(RUNS / check_name(new))
+    if target.is_taken():
+        raise StudyStateError(
+            f"{target.path} exists.", "Expected a new name; found one that is taken.", "study list"
+        )
+    study.rename(target)
+    typer.echo(f"{study.path} is now {target.path}")

@@ -1,0 +1,204 @@
+"""`study search`: search the space."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from concrete_study.cli.arguments import typed
+from concrete_study.cli.session import run_study
+
+if TYPE_CHECKING:
+    from concrete_study.results.folder import StudyFolder
+    from concrete_study.search.options import SearchOptions
+
+
+def search_command(
+    context: typer.Context,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder with one sub-folder per class; several are studied as one.",
+            show_default="datasets/, else the built-in sample",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The study's name.", show_default="ALGORITHM-NUMBER")
+    ] = None,
+    max_epochs: Annotated[int, typer.Option(help="Epoch budget of the top rung.")] = 10,
+    algorithm: Annotated[
+        str, typer.Option(help="hyperband, random, bayesian or grid.")
+    ] = "hyperband",
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            help="How many trials; not for Hyperband.", show_default="20, or the whole grid"
+        ),
+    ] = None,
+    factor: Annotated[int, typer.Option(help="Hyperband: how strictly it selects.")] = 3,
+    iterations: Annotated[int, typer.Option(help="Hyperband: how often all of it is run.")] = 1,
+    objective: Annotated[
+        str, typer.Option(help="val_loss, val_accuracy or val_macro_f1.")
+    ] = "val_loss",
+    space: Annotated[
+        Path | None, typer.Option(help="TOML file that narrows, widens or fixes the space.")
+    ] = None,
+    image_size: Annotated[int, typer.Option(help="Height and width in pixels, 32 or more.")] = 224,
+    batch_size: Annotated[int, typer.Option(help="Images per training step.")] = 32,
+    views: Annotated[int, typer.Option(help="Augmented passes over the training images.")] = 5,
+    cache_gb: Annotated[float, typer.Option(help="Disk for frozen features, in gigabytes.")] = 20.0,
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    weights: Annotated[
+        str, typer.Option(help="bundled, keras, none, or a .weights.h5 file.")
+    ] = "bundled",
+    split: Annotated[str, typer.Option(help="Train/validation/test in percent.")] = "70/15/15",
+    groups: Annotated[
+        bool, typer.Option("--groups/--no-groups", help="Keep copies of a picture together.")
+    ] = True,
+    split_by: Annotated[
+        str | None, typer.Option(help="More groups: prefix (of names), or a CSV: file, group.")
+    ] = None,
+    keep_conflicts: Annotated[
+        bool, typer.Option("--keep-conflicts", help="Keep pictures that have two labels.")
+    ] = False,
+    external_test: Annotated[
+        list[Path] | None, typer.Option(help="Other folder, to test the retrained model on.")
+    ] = None,
+    validate_on: Annotated[
+        Path | None, typer.Option(help="Other folder, to choose hyperparameters by.")
+    ] = None,
+    search_images: Annotated[
+        int | None,
+        typer.Option(help="Search on so many; retrain on all.", show_default="all"),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write runs/NAME/tensorboard/ too.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the split, the search and training.")] = 1,
+    time_budget: Annotated[
+        str | None, typer.Option(help="End in time with the best so far, e.g. 2h or 1h30m.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take, and stop.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study --name.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the study --name.")
+    ] = False,
+) -> None:
+    """Search heads, unfreeze depths and rates.
+
+    Example: study search --data photographs --max-epochs 10 --name first
+    """
+    from concrete_study.cli.quiet import import_tensorflow
+    from concrete_study.datasets.errors import UsageError
+    from concrete_study.results.folder import StudyFolder
+    from concrete_study.results.runs import RUNS, check_name
+    from concrete_study.results.state import require_free
+
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other.")
+    if resume and name is None:
+        raise UsageError("--resume needs --name.", hint="study list shows the studies.")
+    budget = None if time_budget is None else parse_budget(time_budget)
+    study = StudyFolder(RUNS / (check_name(name) if name else _next_name(algorithm)))
+    require_free(study, resume=resume, overwrite=overwrite)
+    import_tensorflow()
+
+    from concrete_study.models.backbone import NAMED_WEIGHTS
+    from concrete_study.search.data import find_data
+    from concrete_study.search.options import SearchOptions
+    from concrete_study.search.space import read_space
+
+    given = {
+        key: value
+        for key, value in context.params.items()
+        if key in SearchOptions.__dataclass_fields__
+    }
+    given["space"] = read_space(space)
+    if weights not in NAMED_WEIGHTS:
+        given["weights"] = str(Path(weights).resolve())
+    if split_by and split_by != "prefix":
+        given["split_by"] = str(Path(split_by).resolve())
+    given["data"] = tuple(str(path) for path in find_data(data or ()))
+    given["external_test"] = tuple(str(path.resolve()) for path in external_test or ())
+    given["validate_on"] = str(validate_on.resolve()) if validate_on else None
+    options = _resumed(context, study, given) if resume else SearchOptions(**given)
+    if dry_run:
+        from concrete_study.cli.display import Display
+        from concrete_study.search.runner import plan_search
+
+        with Display() as display:
+            plan_search(
+                options, study, display, resume=resume, overwrite=overwrite, time_budget=budget
+            )
+        return
+    run_study(
+        options,
+        study,
+        resume=resume,
+        overwrite=overwrite,
+        time_budget=budget,
+        tensorboard=tensorboard,
+    )
+
+
+def parse_budget(text: str) -> float:
+    """Seconds of a time such as `2h`, `90m`, `1h30m` or `45s`.
+
+    Raises:
+        UsageError: If it is none, or no time at all.
+    """
+    import re
+
+    from concrete_study.datasets.errors import UsageError
+
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip().lower())
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    if not (budget := 3600 * hours + 60 * minutes + seconds):
+        raise UsageError(
+            f"--time-budget {text} cannot be used.",
+            "Expected hours, minutes or seconds, e.g. 2h, 90m, 1h30m or 45s.",
+            "--time-budget 2h",
+        )
+    return float(budget)
+
+
+def _next_name(algorithm: str) -> str:
+    from concrete_study.results.folder import StudyFolder
+    from concrete_study.results.runs import RUNS
+
+    number = 1
+    while StudyFolder(RUNS / f"{algorithm}-{number}").is_taken():
+        number += 1
+    return f"{algorithm}-{number}"
+
+
+def _resumed(
+    context: typer.Context, study: "StudyFolder", given: dict[str, Any]
+) -> "SearchOptions":
+    """The stored options; an option typed anew must say the same."""
+    from concrete_study.datasets.errors import StudyStateError
+    from concrete_study.search.options import SearchOptions
+
+    stored = SearchOptions.from_json(study.manifest()["options"])
+    changed = []
+    for key, value in given.items():
+        if not typed(context, key):
+            continue
+        if key == "space":
+            changed += [
+                f"--space, {name}: was {stored.space[name]}, now {dimension}"
+                for name, dimension in value.items()
+                if dimension != stored.space[name]
+            ]
+        elif getattr(stored, key) != value:
+            option = f"--{key.replace('_', '-')}"
+            changed.append(f"{option}: was {getattr(stored, key)}, now {value}")
+    if changed:
+        raise StudyStateError(
+            f"study {study.name} was begun with other options.",
+            "\n".join(changed),
+            f"study search --name {study.name} --resume, without them, or another --name.",
+        )
+    return stored

@@ -1,0 +1,112 @@
+"""`study show`: one study and its leaderboard."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from concrete_study.cli.arguments import StudyArgument
+from concrete_study.cli.tables import Format, FormatOption, print_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from concrete_study.results.folder import StudyFolder
+    from concrete_study.results.records import TrialRecord
+
+
+def show_command(
+    name: StudyArgument = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """Show a study and its leaderboard.
+
+    Configurations stand best first, rungs apart.
+
+    Scores are only comparable on the same rung (epoch budget). A configuration stands once,
+    at the highest rung it reached; its path names the trials that led there.
+
+    Example: study show first --format markdown
+    """
+    from concrete_study.results.records import HYPERPARAMETERS
+    from concrete_study.results.runs import RUNS, open_study
+    from concrete_study.results.trials import leaderboard
+
+    study = open_study(RUNS, name)
+    records = study.trials()
+    objective = study.manifest()["options"].get("objective", "val_loss")
+    board = leaderboard(records, objective=objective)
+    if format is not Format.TABLE:
+        print_frame(board, format, "")
+        return
+    print("\n".join(_header(study, records)))
+    if board.empty:
+        print("\nNo completed trial yet.")
+    else:
+        print()
+        other = "val_loss" if objective == "val_accuracy" else "val_accuracy"
+        drawn = ["rung", "path", *HYPERPARAMETERS, objective, other]
+        title = f"Leaderboard by {objective}; a rung is an epoch budget"
+        print_frame(board, format, title, drawn=drawn, apart="rung")
+    print(f"\nFolder:  {study.path}\nNext:    {_next_command(study, records)}")
+    _warn_of_failures(records)
+
+
+def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]:
+    from concrete_study.results.formats import duration
+    from concrete_study.results.tables import is_sample
+
+    manifest = study.manifest()
+    options, images = manifest["options"], manifest.get("images") or {}
+    counts = ", ".join(f"{count} {subset}" for subset, count in images.items())
+    planned = manifest.get("planned_trials")
+    folders = ", ".join(options.get("data") or ()) or "unknown"
+    data = "built-in sample" if is_sample(manifest) else folders
+    failed = sum(record.status == "failed" for record in records)
+    metrics = study.metrics() or {}
+    searched = sum((manifest.get("searched") or {}).values())
+    part = f", on {searched} of the images" if options.get("search_images") else ""
+    lines = {
+        "Study": f"{study.name} ({study.state()})",
+        "Data": f"{data}{f' ({counts})' if counts else ''}",
+        "Split": _split(manifest),
+        "Classes": ", ".join(manifest.get("classes") or ()),
+        "Search": f"{options.get('algorithm')}, up to {options.get('max_epochs')} epochs{part}",
+        "Trials": f"{len(records)}{f' of {planned}' if planned else ''}, {failed} failed"
+        + (f"; the {stopped} was spent" if (stopped := manifest.get("stopped")) else ""),
+        "Time": duration(manifest.get("seconds") or 0),
+        "Test": _test_result(metrics["test"]) if "test" in metrics else "not opened yet",
+    }
+    return [f"{label + ':':<9}{value}" for label, value in lines.items() if value]
+
+
+def _split(manifest: "Mapping[str, Any]") -> str:
+    groups = manifest.get("groups")
+    if groups is None:
+        return "by file; copies of one picture may be trained on and tested on (--no-groups)"
+    return f"by picture; {groups} groups, none on two sides"
+
+
+def _test_result(test: "Mapping[str, Any]") -> str:
+    low, high = test["accuracy_interval"]
+    return f"accuracy {test['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f})"
+
+
+def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str:
+    state = study.state()
+    if state == "running":
+        return f"study show {study.name}, when more trials are finished"
+    if state != "finished":
+        return f"study search --name {study.name} --resume"
+    if not any(record.status == "completed" for record in records):
+        return "study search, with other options"
+    if study.metrics() is None:
+        return f"study best {study.name}"
+    return f"study compare {study.name} ANOTHER"
+
+
+def _warn_of_failures(records: "Sequence[TrialRecord]") -> None:
+    failed = [record for record in records if record.status == "failed"]
+    for record in failed[:3]:
+        typer.echo(f"Warning: trial {record.trial} failed: {record.message}", err=True)
+    if len(failed) > 3:
+        typer.echo(f"Warning: {len(failed) - 3} more failed, see trials.csv.", err=True)

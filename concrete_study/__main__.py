@@ -1,0 +1,6 @@
+"""`python -m concrete_study`, the same as `study`."""
+
+from concrete_study.cli.app import main
+
+if __name__ == "__main__":
+    main()

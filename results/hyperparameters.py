@@ -1,0 +1,154 @@
+"""The hyperparameters, declared here alone: bounds, default values, condition, how each is printed.
+
+A new one is a new entry of `HYPERPARAMETERS` and the code that uses its value; the space file,
+the search, the tables, the report and `study.json` follow.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+Number: TypeAlias = int | float
+Values: TypeAlias = Mapping[str, Number]
+"""One configuration: hyperparameter values by name, active ones only."""
+
+
+class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The values of one hyperparameter: a choice (one value: fixed), or a range.
+
+    Attributes:
+        choices: The values to choose from; empty for a range.
+        low: Lower end of a range, included.
+        high: Upper end of a range, included.
+        log: Whether the range is sampled on a logarithmic scale.
+    """
+
+    choices: tuple[Number, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+
+    def __str__(self) -> str:
+        """As a space file has it, e.g. `[0, 64]` or `{ min = 0.0, max = 0.6, log = false }`."""
+        if self.choices:
+            return str(list(self.choices))
+        return f"{{ min = {self.low}, max = {self.high}, log = {str(self.log).lower()} }}"
+
+
+Space: TypeAlias = dict[str, Dimension]
+
+
+class Hyperparameter(NamedTuple):
+    """One hyperparameter of the search space.
+
+    Attributes:
+        name: As in space files, records and tables.
+        short: A shorter name for narrow tables and one-line descriptions.
+        lowest: The lowest value that may be searched.
+        highest: The highest value that may be searched.
+        default: The values that a search tries.
+        reference: Its value in the reference recipe.
+        format: How a value is printed, a format specification.
+        integer: Whether only whole numbers are values.
+        requires: Another hyperparameter that has to be above 0, else this one is inactive.
+    """
+
+    name: str
+    short: str
+    lowest: Number
+    highest: Number
+    default: Dimension
+    reference: Number
+    format: str
+    integer: bool = False
+    requires: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name as words, for headings and axes."""
+        return self.name.replace("_", " ").replace("fine tune", "fine-tuning")
+
+    def text(self, value: Number) -> str:
+        """A value as it is printed."""
+        return format(value, self.format).replace("e-0", "e-")
+
+    def is_active(self, values: Values) -> bool:
+        """Whether it plays a part beside these values."""
+        return self.requires is None or values.get(self.requires, 0) > 0
+
+
+HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
+    Hyperparameter(
+        name="head_units",
+        short="head units",
+        integer=True,
+        lowest=0,
+        highest=8192,
+        default=Dimension(choices=(0, 64, 128, 256, 512)),
+        reference=0,
+        format="d",
+    ),
+    Hyperparameter(
+        name="dropout",
+        short="dropout",
+        lowest=0.0,
+        highest=0.95,
+        default=Dimension(low=0.0, high=0.6),
+        reference=0.3,
+        format=".2f",
+    ),
+    Hyperparameter(
+        name="unfreeze_depth",
+        short="unfreeze depth",
+        integer=True,
+        lowest=0,
+        highest=13,
+        default=Dimension(choices=(0, 1, 2, 3)),
+        reference=3,
+        format="d",
+    ),
+    Hyperparameter(
+        name="head_learning_rate",
+        short="head LR",
+        lowest=1e-12,
+        highest=1.0,
+        default=Dimension(low=1e-5, high=1e-2, log=True),
+        reference=5e-5,
+        format=".1e",
+    ),
+    Hyperparameter(
+        name="fine_tune_learning_rate",
+        short="FT LR",
+        lowest=1e-12,
+        highest=1.0,
+        default=Dimension(low=1e-6, high=1e-4, log=True),
+        reference=1e-5,
+        format=".1e",
+        requires="unfreeze_depth",
+    ),
+)
+
+
+def by_name() -> dict[str, Hyperparameter]:
+    """The hyperparameters by name, in the order of every table."""
+    return {hyperparameter.name: hyperparameter for hyperparameter in HYPERPARAMETERS}
+
+
+def default_space() -> Space:
+    """What a search tries by default."""
+    return {name: hyperparameter.default for name, hyperparameter in by_name().items()}
+
+
+def reference_space() -> Space:
+    """The reference recipe, a space of one configuration."""
+    return {name: Dimension(choices=(h.reference,)) for name, h in by_name().items()}
+
+
+def describe(values: Values) -> str:
+    """A configuration on one line, e.g. `head units 128, dropout 0.21, head LR 2.0e-3`."""
+    known = by_name()
+    return ", ".join(
+        f"{known[name].short} {known[name].text(value)}" if name in known else f"{name} {value:g}"
+        for name, value in values.items()
+    )

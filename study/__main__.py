@@ -1,6 +1,0 @@
-"""`python -m study`, the same as `study`."""
-
-from study.app import main
-
-if __name__ == "__main__":
-    main()

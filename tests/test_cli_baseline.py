@@ -1,0 +1,72 @@
+"""`study baseline`: the seed's recipe on the images of another study."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from small_study import Search
+
+from concrete_study.cli.app import run
+from concrete_study.cli.errors import ExitCode
+from concrete_study.datasets.splits import read_split
+from concrete_study.results.folder import StudyFolder
+
+
+@pytest.fixture
+def runs(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(whole.study.path, tmp_path / "runs" / "small")
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"), [([], "small-baseline"), (["--weights", "none"], "small-baseline-scratch")]
+)
+def test_the_baseline_is_one_trial_of_the_seed_s_settings_on_the_same_split(
+    typed: list[str], name: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["baseline", "small", *typed]) == ExitCode.OK
+    study, model = StudyFolder(runs / name), StudyFolder(runs / "small")
+    (trial,) = study.trials()
+    assert trial.hyperparameters == {
+        "head_units": 0,
+        "dropout": 0.3,
+        "unfreeze_depth": 3,
+        "head_learning_rate": 5e-5,
+        "fine_tune_learning_rate": 1e-5,
+    }
+    assert [epoch.phase for epoch in trial.curve] == [1] * 5 + [2] * 5
+    assert read_split(study.split_path) == read_split(model.split_path)
+    changed = {
+        key
+        for key, value in study.manifest()["options"].items()
+        if value != model.manifest()["options"][key]
+    }
+    assert changed <= {"algorithm", "max_epochs", "space", "weights"}
+    assert ("weights" in changed) == bool(typed)
+    assert f"Next: study best {name} --export" in capsys.readouterr().out
+    assert run(["baseline", "small", *typed]) == ExitCode.STUDY
+    assert "exists" in capsys.readouterr().err
+
+
+def test_images_that_have_changed_since_are_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = StudyFolder(runs / "small")
+    manifest = model.manifest()
+    shutil.copytree(manifest["data"][""], tmp_path / "fewer")
+    next((tmp_path / "fewer" / "Positive").iterdir()).unlink()
+    options = manifest["options"] | {"data": [str(tmp_path / "fewer")]}
+    model.write_manifest(manifest | {"options": options})
+    assert run(["baseline", "small"]) == ExitCode.STUDY
+    assert "the images of study small have changed" in capsys.readouterr().err
+    assert not (runs / "small-baseline").exists()
+
+
+def test_without_a_study_to_be_like_nothing_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["baseline"]) == ExitCode.STUDY
+    assert run(["baseline", "unknown"]) == ExitCode.STUDY
+    assert not list(tmp_path.iterdir())

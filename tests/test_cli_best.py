@@ -1,0 +1,187 @@
+"""`study best` on a small real study: trained, tested once, exported, and never half done."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from small_study import Recorder, Search
+
+from concrete_study.cli.app import run
+from concrete_study.cli.errors import ExitCode
+from concrete_study.datasets.batches import image_batches
+from concrete_study.datasets.errors import DataError, StudyStateError
+from concrete_study.results.evaluation import evaluate, read_predictions
+from concrete_study.results.folder import StudyFolder
+from concrete_study.search.data import reopen_data
+from concrete_study.study.retraining import SAVED_TRAINING, retrain
+
+FILES = {
+    "metrics.json",
+    "predictions.csv",
+    "validation.csv",
+    "model.keras",
+    "saved_model",
+    "model-card.md",
+    "curves.png",
+    "confusion-matrix.png",
+    "summary.txt",
+    "illustrations",
+    "scratch.json",
+}
+
+
+@pytest.fixture
+def study(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
+    """A copy of the small study as `runs/small`, with nothing retrained yet."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(whole.study.path, Path("runs/small"))
+    return StudyFolder(Path("runs/small"))
+
+
+def test_the_best_trial_is_retrained_tested_once_and_exported(
+    study: StudyFolder, whole: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["best", "--export", "--scratch"]) == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert "Test accuracy" in out
+    assert "kept epoch" in out
+    assert "phase 1 epoch" in err
+    assert {path.name for path in study.best_path.iterdir()} == FILES
+
+    metrics = study.metrics()
+    assert metrics is not None
+    assert metrics["trial"] == whole.best.trial
+    assert metrics["test"] == evaluate(
+        read_predictions(study.predictions_path), ["Negative", "Positive"]
+    )
+    assert len(study.manifest()["test_opened"]) == 1
+    assert max(metrics["exports"].values()) < 1e-4
+    assert metrics["parameters"]["base"] == 14_714_688
+    answers_again(study)
+
+    assert run(["best", "small"]) == ExitCode.OK
+    shown, note = capsys.readouterr()
+    assert "Test accuracy" in shown
+    assert out.startswith(shown)
+    assert "From random weights: val_loss" in out.removeprefix(shown)
+    assert "stored result" in note
+    assert run(["best", "small", "--epochs", "2"]) == ExitCode.USAGE
+    assert "--retrain" in capsys.readouterr().err
+    assert len(study.manifest()["test_opened"]) == 1
+    reported(study)
+
+
+def reported(study: StudyFolder) -> None:
+    """The report shows what needed TensorFlow: views, overlays, both summaries, from scratch."""
+    assert run(["report", "small"]) == ExitCode.OK
+    folder = study.path / "report"
+    views = study.manifest()["features"]["views"]
+    assert len(list((folder / "pictures").glob("view-*.jpg"))) == 2 * views
+    shown = [*(folder / "pictures").glob("unsure-*.jpg"), *(folder / "pictures").glob("mist*.jpg")]
+    assert len(shown) == 4
+    assert {Image.open(path).size for path in shown} == {(320, 160)}
+    page = (folder / "report.md").read_text()
+    assert "Grad-CAM" in page
+    assert "of VGG16's 13 convolutions stay as they were drawn" in page
+    assert page.count("Total params") == 2
+    curve = pd.read_csv(folder / "figures" / "training-loss.csv")
+    assert curve["val_loss_scratch"].notna().all()
+    assert (curve["val_loss_scratch"] != curve["val_loss"]).all()
+    readings = pd.read_csv(folder / "tables" / "readings.csv").set_index(["measure", "weights"])
+    start = readings["start"]["val_accuracy"]
+    assert start["difference"] == pytest.approx(start["pretrained"] - start["random"])
+
+
+def answers_again(study: StudyFolder) -> None:
+    """The exported model gives the stored predictions of the kept epoch."""
+    manifest = study.manifest()
+    test = reopen_data(study, manifest).subset("test")
+    images, _ = next(image_batches(test, size=32, batch_size=len(test)))
+    model = keras.models.load_model(study.best_path / "model.keras")
+    table = read_predictions(study.predictions_path)
+    kept = table[table["checkpoint"] == "best"][["p_Negative", "p_Positive"]].to_numpy()
+    np.testing.assert_allclose(model(images, training=False).numpy(), kept, atol=1e-5)
+
+
+def test_retraining_anew_opens_the_test_split_again_and_says_so(
+    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["--fast"], ["--fast", "--retrain", "--epochs", "2"]):
+        assert run(["best", "small", *arguments]) == ExitCode.OK
+    assert "opened 2 times" in capsys.readouterr().out
+    metrics = study.metrics()
+    assert metrics is not None
+    assert (metrics["epochs"], metrics["trained_on"]) == (2, "stored views")
+
+
+class Interrupted(Recorder):
+    """Stops the program when the test begins, as a cluster does at the end of its time."""
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        with super().counting(what, total) as done:
+            if what == "predicting test":
+                raise KeyboardInterrupt
+            yield done
+
+
+def test_a_better_trial_found_since_is_told_and_scratch_keeps_to_the_retrained_one(
+    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["best", "small", "--fast"]) == ExitCode.OK
+    metrics = study.metrics()
+    assert metrics is not None
+    best = next(record for record in study.trials() if record.trial == metrics["trial"])
+    study.write_trial(replace(best, trial="0099", score=0.0, metrics=best.metrics))
+    capsys.readouterr()
+    assert run(["best", "small", "--scratch"]) == ExitCode.OK
+    _, err = capsys.readouterr()
+    assert f"trial {metrics['trial']}; since then the search has found trial 0099" in err
+    assert json.loads(study.scratch_path.read_text())["trial"] == metrics["trial"]
+
+
+def test_a_format_without_an_export_is_refused(
+    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["best", "small", "--format", "onnx"]) == ExitCode.USAGE
+    assert "Expected --export beside it" in capsys.readouterr().err
+    assert study.metrics() is None
+
+
+def test_a_training_that_was_finished_is_not_done_again(study: StudyFolder) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        retrain(study, Interrupted(), fast=True)
+    assert not study.best_path.exists()
+    assert (study.path / SAVED_TRAINING).exists()
+    told = Recorder()
+    metrics = retrain(study, told, fast=True)
+    assert told.epochs == []
+    assert len(metrics["test_opened"]) == 2
+    assert study.metrics() == json.loads(json.dumps(metrics))
+    assert not (study.path / SAVED_TRAINING).exists()
+
+
+def test_a_search_that_has_not_finished_is_refused(study: StudyFolder) -> None:
+    study.write_manifest(study.manifest() | {"state": "interrupted"})
+    with pytest.raises(StudyStateError, match="not finished"):
+        retrain(study, Recorder())
+
+
+def test_images_that_have_changed_are_refused(study: StudyFolder, tmp_path: Path) -> None:
+    manifest = study.manifest()
+    copy = tmp_path / "copy"
+    shutil.copytree(manifest["data"][""], copy)
+    next((copy / "Positive").iterdir()).unlink()
+    study.write_manifest(manifest | {"data": {"": str(copy)}})
+    with pytest.raises(DataError, match="have changed"):
+        retrain(study, Recorder())
+    assert study.metrics() is None
+    assert study.manifest()["test_opened"] == []

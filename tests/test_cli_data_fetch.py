@@ -1,0 +1,103 @@
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_archive import make_rar
+from small_server import Answer, FileServer, serving
+
+import concrete_study.datasets.download
+from concrete_study.cli.app import run
+from concrete_study.cli.errors import ExitCode
+from concrete_study.datasets.download import METU
+
+RAR = make_rar({"Negative/1.jpg": b"sound", "Positive/1.jpg": b"crack", "Positive/2.jpg": b"!"})
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """METU, but tiny and on this machine, in a folder and with a cache of its own."""
+    monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.chdir(tmp_path)
+    with serving(RAR) as server:
+        digest = hashlib.sha256(RAR).hexdigest()
+        small = METU._replace(url=server.url, size=len(RAR), sha256=digest)
+        monkeypatch.setattr(concrete_study.datasets.download, "METU", small)
+        yield server
+
+
+def test_it_says_where_the_photographs_are_whose_they_are_and_what_comes_next(
+    server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["data", "fetch", "metu"]) == ExitCode.OK
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        "datasets/Negative: 1 photographs",
+        "datasets/Positive: 2 photographs",
+    ]
+    lines = printed.err.splitlines()
+    assert f"Please cite: {METU.citation}" in lines
+    assert f"Licence: {METU.licence}" in lines
+    assert lines[-1] == "Next: study search"
+    assert (tmp_path / "datasets/Positive/2.jpg").read_bytes() == b"!"
+
+
+def test_another_folder_is_named_in_the_next_command(
+    server: FileServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["data", "fetch", "metu", "--to", "my images", "--keep-archive"]) == ExitCode.OK
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "Next: study search --data 'my images'"
+    assert any(line.startswith("The archive: ") and line.endswith("metu.rar") for line in lines)
+
+
+def test_a_mirror_and_an_archive_by_hand_are_taken(
+    server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answers = [Answer.REDIRECT]
+    assert run(["data", "fetch", "metu", "--url", server.url, "--to", "a"]) == ExitCode.OK
+    (tmp_path / "hand.rar").write_bytes(RAR)
+    assert run(["data", "fetch", "metu", "--archive", "hand.rar", "--to", "b"]) == ExitCode.OK
+    assert len(server.ranges) == 2
+
+
+def test_what_fails_is_one_message_and_a_code(
+    server: FileServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answers = [Answer.MISSING]
+    assert run(["data", "fetch", "metu"]) == ExitCode.RESOURCES
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    problem, expected, hint = printed.err.splitlines()
+    assert problem.startswith("Error: the download failed: ")
+    assert expected == f"Expected {len(RAR)} bytes; received none."
+    assert hint.startswith("Try: look after the network")
+    assert run(["data", "fetch", "mutu"]) == ExitCode.USAGE
+
+
+def test_sigterm_in_a_silence_ends_at_once_and_keeps_what_came(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.answers, server.length = [Answer.STALL], METU.size
+    process = subprocess.Popen(
+        [sys.executable, "-m", "concrete_study", "data", "fetch", "metu", "--url", server.url],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    part = tmp_path / "cache" / "downloads" / "metu.rar.part"
+    deadline = time.monotonic() + 60
+    while not (part.exists() and server.ranges) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, printed = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.INTERRUPTED, printed
+    assert "Traceback" not in printed
+    assert part.read_bytes() == RAR[: len(RAR) // 2]
+    assert not (tmp_path / "datasets").exists()

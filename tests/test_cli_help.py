@@ -1,0 +1,90 @@
+"""The help: quick, complete, with an example each, and in the README."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from concrete_study.cli.app import build_app, run
+from concrete_study.cli.errors import ExitCode
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ["search", "best", "baseline", "evaluate", "predict", "explain"]
+COMMANDS += ["list", "show", "report", "compare", "rename", "rm", "doctor"]
+DATA_COMMANDS = ["check", "leakage", "fetch", "sample"]
+ALL_COMMANDS = [[name] for name in COMMANDS] + [["data", name] for name in DATA_COMMANDS]
+HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "numpy", "matplotlib", "sklearn", "rich")
+
+
+def test_help_takes_less_than_half_a_second_of_processor_time() -> None:
+    times, command = [], [sys.executable, "-m", "concrete_study", "--help"]
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"], *ALL_COMMANDS])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from study.app import run\n"
+        f"assert run({[*arguments, '--help']!r}) == 0\n"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stderr.strip() == "[]"
+
+
+def test_help_lists_the_commands_in_the_order_of_work(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == ExitCode.OK
+    listed = capsys.readouterr().out.partition("Commands:")[2]
+    assert re.findall(r"^  (\w+) ", listed, flags=re.MULTILINE) == [*COMMANDS, "data"]
+
+
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == ExitCode.OK
+    assert "Commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ALL_COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_and_stands_in_the_readme(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, "--help"]) == ExitCode.OK
+    typed = " ".join(["study", *command])
+    usage, _, rest = capsys.readouterr().out.partition("\n")
+    assert usage.startswith(f"Usage: {typed}")
+    assert re.search(rf"^ +(Example: +)?{typed}\b", rest, flags=re.MULTILINE), rest
+    assert typed in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_command_is_registered() -> None:
+    app = build_app()
+    assert [command.name for command in app.registered_commands] == COMMANDS
+    (data,) = app.registered_groups
+    assert data.typer_instance is not None
+    assert [c.name for c in data.typer_instance.registered_commands] == DATA_COMMANDS
+
+
+def test_the_shell_completes_the_names_of_studies(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "study.json").write_text("{}")
+    typed = {"_STUDY_COMPLETE": "complete_bash", "COMP_WORDS": "study best s", "COMP_CWORD": "2"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "concrete_study"],
+        cwd=tmp_path,
+        env=os.environ | typed | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.split() == ["second"]

@@ -1,0 +1,198 @@
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from concrete_study.cli.compare import compare_command
+from concrete_study.cli.list import list_command
+from concrete_study.cli.show import show_command
+from concrete_study.cli.tables import Format
+from concrete_study.datasets.errors import StudyStateError
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import TrialRecord
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make_study(name: str, *records: TrialRecord, **more: Any) -> StudyFolder:
+    study = StudyFolder(Path("runs") / name)
+    manifest = {
+        "name": name,
+        "created": "2026-11-23T10:00:00+00:00",
+        "state": "finished",
+        "seconds": 65.0,
+        "options": {"algorithm": "hyperband", "max_epochs": 10, "objective": "val_loss"},
+        "classes": ["Negative", "Positive"],
+    }
+    study.write_manifest({**manifest, **more})
+    for record in records:
+        study.write_trial(record)
+    return study
+
+
+def trial(name: str, epochs: int, score: float, parent: str | None = None) -> TrialRecord:
+    return TrialRecord(
+        trial=name,
+        status="completed",
+        hyperparameters={"head_units": 256, "head_learning_rate": 1e-3},
+        epochs=epochs,
+        seconds=1.0,
+        score=score,
+        metrics={"val_loss": score, "val_accuracy": 0.9},
+        parent=parent,
+    )
+
+
+FAILED = TrialRecord(
+    trial="0009",
+    status="failed",
+    hyperparameters={},
+    epochs=2,
+    seconds=1.0,
+    message="[red] ran away",
+)
+
+
+def test_show_and_compare_say_whether_copies_were_kept_together(capsys: Captured) -> None:
+    make_study("first", trial("0", 10, 0.1), groups=41)
+    make_study("second", trial("0", 10, 0.1), groups=None)
+    show_command("first")
+    show_command("second")
+    out = capsys.readouterr().out
+    assert "by picture; 41 groups, none on two sides" in out
+    assert "by file; copies of one picture may be trained on and tested on (--no-groups)" in out
+    compare_command(["first", "second"], Format.CSV)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["split"] for row in rows] == ["by picture", "by file"]
+
+
+def test_list_without_studies_says_what_to_do(capsys: Captured) -> None:
+    list_command()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Try: study search" in err
+
+
+def test_list_shows_a_damaged_study_and_names_its_file(capsys: Captured) -> None:
+    make_study("good", trial("0000", 2, 0.5))
+    make_study("bad").manifest_path.write_text("{")
+    list_command()
+    out, err = capsys.readouterr()
+    assert "damaged" in out
+    assert "good" in out
+    assert "runs/bad/study.json is damaged" in err
+
+
+def test_output_that_is_no_terminal_is_neither_coloured_nor_cut(capsys: Captured) -> None:
+    make_study("a" * 100, trial("0000", 2, 0.5))
+    list_command()
+    out = capsys.readouterr().out
+    assert "a" * 100 in out
+    assert "\x1b" not in out
+
+
+def test_show_prints_rungs_apart_the_folder_and_the_next_command(capsys: Captured) -> None:
+    make_study("first", trial("0000", 2, 0.5), trial("0001", 2, 0.1), trial("0002", 4, 0.3, "0000"))
+    show_command("first")
+    out = capsys.readouterr().out
+    assert out.startswith("Study:   first (finished)")
+    assert out.index("0000 → 0002") < out.index("0001")
+    assert "\n\n   2  0001" in out
+    assert "Folder:  runs/first" in out
+    assert "Next:    study best first" in out
+
+
+def test_show_without_a_name_takes_the_latest(capsys: Captured) -> None:
+    make_study("old", trial("0000", 2, 0.5))
+    make_study("new", trial("0000", 2, 0.5), created="2026-11-24T10:00:00+00:00")
+    show_command()
+    assert "Study:   new" in capsys.readouterr().out
+
+
+def test_show_of_an_empty_and_of_a_failed_study(capsys: Captured) -> None:
+    make_study("empty")
+    show_command("empty")
+    assert "No completed trial yet." in capsys.readouterr().out
+    make_study("lost", FAILED)
+    show_command("lost")
+    out, err = capsys.readouterr()
+    assert "1, 1 failed" in out
+    assert "trial 0009 failed: [red] ran away" in err
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted", "running"])
+@pytest.mark.parametrize("records", [[trial("0000", 2, 0.5)], [FAILED], []])
+def test_show_of_an_unfinished_study_suggests_to_resume_it(
+    capsys: Captured, state: str, records: list[TrialRecord]
+) -> None:
+    make_study("first", *records, state=state)
+    show_command("first")
+    assert "Next:    study search --name first --resume\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"data": []}, "built-in sample"), ({"data": ["/photographs"]}, "/photographs")],
+)
+def test_show_names_the_data(capsys: Captured, options: dict[str, Any], told: str) -> None:
+    more = {"options": {"objective": "val_loss", **options}, "images": {"train": 7}}
+    make_study("first", **more)
+    show_command("first")
+    assert f"Data:    {told} (7 train)\n" in capsys.readouterr().out
+
+
+def test_show_of_an_unknown_study_is_refused() -> None:
+    make_study("first")
+    with pytest.raises(StudyStateError, match="Did you mean first"):
+        show_command("frist")
+
+
+def test_other_formats_put_data_alone_on_stdout(capsys: Captured) -> None:
+    make_study("first", trial("0000", 2, 0.5), FAILED)
+    show_command("first", Format.CSV)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["path"] for row in rows] == ["0000"]
+    compare_command(["first"], Format.JSON)
+    assert json.loads(capsys.readouterr().out)[0]["study"] == "first"
+    list_command(Format.MARKDOWN)
+    assert capsys.readouterr().out.startswith("| study |")
+
+
+def test_compare_sets_studies_side_by_side_and_warns_of_other_test_images(
+    capsys: Captured,
+) -> None:
+    for name in ("first", "second"):
+        study = make_study(name, trial("0000", 2, 0.5))
+        study.split_path.write_text(f"file,class,subset,group,sha256\nx,a,test,1,{name}\n")
+    compare_command(["second", "first", "second"])
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split() == ["study", "second", "first"]
+    assert "test scores of second and first are not comparable" in err
+
+
+def test_compare_warns_of_other_rungs_objectives_and_image_sizes(capsys: Captured) -> None:
+    make_study("first", trial("0000", 2, 0.5))
+    options = {"objective": "val_accuracy", "image_size": 96}
+    make_study("second", trial("0000", 4, 0.5), options=options)
+    make_study("third", options={"objective": "val_loss", "image_size": 224})
+    compare_command(["first", "second", "third"])
+    err = capsys.readouterr().err
+    assert "(first: val_loss, second: val_accuracy, third: val_loss)" in err
+    assert "different rungs" in err
+    assert "(second: 96, third: 224)" in err
+
+
+def test_compare_without_names_takes_all_studies(capsys: Captured) -> None:
+    make_study("first")
+    make_study("second")
+    compare_command([], Format.CSV)
+    assert len(capsys.readouterr().out.splitlines()) == 3
