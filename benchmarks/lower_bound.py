@@ -20,9 +20,8 @@ from concrete_study.models.precision import choose_precision
 from concrete_study.models.recipe import plan_phases
 from concrete_study.models.trainable import Network, TrainablePart
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import TrialRecord
+from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.data import reopen_data
-from concrete_study.search.options import SearchOptions
 from concrete_study.search.space import configuration_of
 
 

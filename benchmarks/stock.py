@@ -29,7 +29,7 @@ from table import Row
 from concrete_study.models.backbone import BUNDLED
 from concrete_study.models.network import set_trainable
 from concrete_study.models.recipe import plan_phases
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import SearchOptions
 from concrete_study.search.space import configuration_of, declare, hyperparameters_of
 
 

@@ -8,9 +8,8 @@ from concrete_study.models.configuration import Configuration
 from concrete_study.models.features import GIGABYTE, FeaturePlan, feature_folder
 from concrete_study.models.recipe import Phase, plan_phases
 from concrete_study.results.formats import counted, duration
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import SearchOptions
 from concrete_study.search.simulation import SimulatedTrial
-from concrete_study.search.space import UNFREEZE_DEPTH
 from concrete_study.search.throughput import Rates
 
 
@@ -72,11 +71,12 @@ class SearchPlan(NamedTuple):
         """
         if self.passes and self.spent + self.feature_seconds > seconds:
             raise UsageError(
-                f"--time-budget {duration(seconds)} is too short.",
+                f"{duration(seconds)} is too short.",
                 f"Expected more than {duration(self.spent)} of reading and "
                 f"{duration(self.feature_seconds)} of {self.passes:,} passes through VGG16, before "
                 "which no trial begins.",
-                "--search-images N, fewer --views, or a longer --time-budget.",
+                "search on fewer images, with fewer views, or for a longer time.",
+                parameter="time_budget",
             )
 
     def trials_within(self, seconds: float) -> list[SimulatedTrial]:
@@ -89,7 +89,7 @@ class SearchPlan(NamedTuple):
 
 def architectures_of(options: SearchOptions) -> int:
     """How many compiled steps the space needs: one per head width, in phase 1 and at each depth."""
-    depths = {0, *options.space[UNFREEZE_DEPTH].choices}
+    depths = {0, *options.space["unfreeze_depth"].choices}
     return len(depths) * len(options.space["head_units"].choices)
 
 

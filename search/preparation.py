@@ -11,13 +11,11 @@ from concrete_study.models.network import feature_layer_below
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import TrialRecord
+from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.cost import SearchPlan, architectures_of, describe_plan
 from concrete_study.search.data import StudyData, load_data
-from concrete_study.search.options import SearchOptions
 from concrete_study.search.progress import Progress
 from concrete_study.search.simulation import simulate_schedule
-from concrete_study.search.space import UNFREEZE_DEPTH
 from concrete_study.search.throughput import time_rates
 
 
@@ -26,7 +24,7 @@ class Preparation:
 
     Args:
         options: The search's.
-        data: All images of the study; `--search-images` draws from them.
+        data: All images of the study; `search_images` is a subsample of them.
         weights: The base's.
         devices: From `prepare_devices`, which comes before anything is computed.
         precision: The one the study began with; None chooses.
@@ -57,7 +55,7 @@ class Preparation:
         )
         part = data.part(options.search_images, seed=options.seed)
         self.images = part.subset("train"), part.subset("validation")
-        self.depths = tuple(sorted(int(depth) for depth in options.space[UNFREEZE_DEPTH].choices))
+        self.depths = tuple(sorted(int(depth) for depth in options.space["unfreeze_depth"].choices))
         self.features = plan_features(
             ["pooled", *map(feature_layer_below, self.depths)],
             train=len(self.images[0]),
@@ -128,7 +126,7 @@ def prepare(
         data,
         load_weights(options.weights, seed=options.seed),
         devices=devices,
-        precision=study.manifest().get("precision") if resume else None,
+        precision=study.manifest().precision if resume else None,
         records=study.trials() if resume else [],
         began=began,
     )

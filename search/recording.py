@@ -1,32 +1,34 @@
-"""What training showed, as the results keep it."""
+"""Epochs and trials as the results store them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from concrete_study.models.recipe import Epoch, Objective, best_epoch
-from concrete_study.results.records import EpochRecord, TrialRecord
+from msgspec.structs import replace
 
-
-def record_epoch(epoch: Epoch) -> EpochRecord:
-    """An epoch as the results keep it."""
-    return EpochRecord(**epoch._asdict())
+from concrete_study.models import recipe
+from concrete_study.models.recipe import best_epoch
+from concrete_study.results.records import Epoch, TrialRecord
 
 
-def epoch_records(curve: Sequence[Epoch]) -> list[EpochRecord]:
-    """A curve as the results keep it."""
+def record_epoch(epoch: recipe.Epoch) -> Epoch:
+    """An epoch as the results store it."""
+    return Epoch(**epoch._asdict())
+
+
+def epoch_records(curve: Sequence[recipe.Epoch]) -> list[Epoch]:
+    """A learning curve as the results store it."""
     return [record_epoch(epoch) for epoch in curve]
 
 
-def completed(asked: TrialRecord, curve: list[Epoch], objective: Objective) -> TrialRecord:
+def completed(requested: TrialRecord, curve: list[recipe.Epoch], objective: str) -> TrialRecord:
     """The record of a trial that has ended, with the score of its best epoch."""
-    best = best_epoch(curve, objective)
-    at_best = curve[best - 1]._asdict()
-    metrics = {name: value for name, value in at_best.items() if name not in ("epoch", "phase")}
+    best = best_epoch(curve, objective)  # type: ignore[arg-type]
+    records = epoch_records(curve)
+    metrics = records[best - 1].metrics()
     return replace(
-        asked,
+        requested,
         status="completed",
         score=metrics[objective],
         best_epoch=best,
         metrics=metrics,
-        curve=epoch_records(curve),
+        curve=records,
     )

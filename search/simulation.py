@@ -3,17 +3,16 @@
 import random
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import keras_tuner
+from msgspec.structs import replace
 
-from concrete_study.results.records import TrialRecord
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import SearchOptions, TrialRecord
+from concrete_study.search.options import schedule_of
 from concrete_study.search.schedule import total_trials
-from concrete_study.search.space import UNFREEZE_DEPTH
 from concrete_study.search.tuner import StudyTuner
 
 
@@ -38,13 +37,13 @@ def simulate_schedule(
         records: Trials that have been run; they keep their scores and are left out.
     """
     if options.algorithm == "bayesian":
-        left = total_trials(options.schedule()) - len(records)
+        left = total_trials(schedule_of(options)) - len(records)
         return [SimulatedTrial(options.max_epochs, None)] * left
     asked_for: list[SimulatedTrial] = []
     chance = random.Random(options.seed)
 
     def run(asked: TrialRecord) -> TrialRecord:
-        asked_for.append(SimulatedTrial(asked.epochs, int(asked.hyperparameters[UNFREEZE_DEPTH])))
+        asked_for.append(SimulatedTrial(asked.epochs, int(asked.hyperparameters["unfreeze_depth"])))
         score: dict[str, float] = {options.objective: chance.random()}
         return replace(asked, status="completed", metrics=score)
 

@@ -1,45 +1,71 @@
-"""A finished training on disk, so that nothing that fails after it costs it again."""
+"""A finished training on disk, so that a failure after it does not repeat it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from concrete_study.datasets.files import replacing
-from concrete_study.models.recipe import Epoch, Outcome
+from concrete_study.models.recipe import Epoch as RecipeEpoch
+from concrete_study.models.recipe import Outcome
+from concrete_study.results.records import Epoch, Record, TrialRecord, Views
+from concrete_study.search.recording import epoch_records
 
 
-def save_outcome(path: Path, outcome: Outcome, key: dict[str, Any]) -> None:
-    """Writes curve, best epoch and the weights of every checkpoint as one `.npz` file.
+class TrainingKey(Record, frozen=True, kw_only=True):
+    """Everything that a retraining depends on."""
+
+    trial: TrialRecord
+    epochs: int
+    views: Views
+    augmentation: str
+    commit: str | None
+
+
+class _SavedTraining(Record, frozen=True, kw_only=True):
+    key: TrainingKey
+    best_epoch: int
+    curve: list[Epoch]
+
+
+def save_outcome(path: Path, outcome: Outcome, key: TrainingKey) -> None:
+    """Writes learning curve, best epoch and the weights of every checkpoint as one `.npz` file.
 
     Args:
         path: The file.
-        outcome: From `recipe.train` with `keep_weights`.
-        key: What the training depended on, as plain JSON types.
+        outcome: From `train` with `keep_weights`.
+        key: What the training depends on.
     """
-    facts = {"key": key, "best_epoch": outcome.best_epoch, "curve": outcome.curve}
+    saved = _SavedTraining(
+        key=key, best_epoch=outcome.best_epoch, curve=epoch_records(outcome.curve)
+    )
     arrays: dict[str, Any] = {
         f"{checkpoint}/{layer}/{number}": array
         for checkpoint, weights in outcome.checkpoints.items()
         for layer, pair in weights.items()
         for number, array in enumerate(pair)
     }
+    record = np.array(msgspec.json.encode(saved).decode())
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
+        np.savez(file, record=record, **arrays)
 
 
-def load_outcome(path: Path, key: dict[str, Any]) -> Outcome | None:
+def load_outcome(path: Path, key: TrainingKey) -> Outcome | None:
     """Reads what `save_outcome` wrote; None if there is nothing for this key."""
     if not path.exists():
         return None
     with np.load(path) as stored:
-        facts = json.loads(str(stored["facts"]))
-        if facts["key"] != key:
+        try:
+            saved = msgspec.json.decode(str(stored["record"]), type=_SavedTraining)
+        except msgspec.ValidationError:  # of an earlier version
             return None
-        outcome = Outcome([Epoch(*epoch) for epoch in facts["curve"]], facts["best_epoch"], {})
+        if saved.key != key:
+            return None
+        curve = [RecipeEpoch(**msgspec.structs.asdict(epoch)) for epoch in saved.curve]
+        outcome = Outcome(curve, saved.best_epoch, {})
         for name in stored.files:
-            if name != "facts":
+            if name != "record":
                 checkpoint, layer, _ = name.split("/")
                 outcome.checkpoints.setdefault(checkpoint, {}).setdefault(layer, []).append(
                     stored[name]

@@ -13,7 +13,7 @@ from concrete_study.datasets.files import file_sha256, write_json, write_text
 from concrete_study.datasets.splits import SplitRow, write_split
 from concrete_study.results.evaluation import evaluate, prediction_rows
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.results.records import Epoch, TrialRecord
 from concrete_study.results.trials import rank
 
 TWO = ("Negative", "Positive")
@@ -41,10 +41,10 @@ def hyperparameters(random: np.random.Generator) -> dict[str, float | int]:
     return drawn
 
 
-def curve(score: float, epochs: int) -> list[EpochRecord]:
+def curve(score: float, epochs: int) -> list[Epoch]:
     """A validation loss that falls to `score` at its last epoch, in two phases."""
     return [
-        EpochRecord(
+        Epoch(
             epoch=epoch,
             phase=1 if epoch <= math.ceil(epochs / 2) else 2,
             loss=score * (1 + epochs - epoch),

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from concrete_study.datasets.sample import make_sample
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import EpochRecord, TrialRecord
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
 from concrete_study.search.runner import run_search
 from concrete_study.search.space import DEFAULT_SPACE, Dimension, Space
 
@@ -62,7 +62,7 @@ class Recorder:
         self.counted: dict[str, int] = {}
         self.planned: tuple[int, int, int] | None = None
         self.started: list[str] = []
-        self.epochs: list[EpochRecord] = []
+        self.epochs: list[Epoch] = []
         self.done: list[tuple[TrialRecord, TrialRecord | None]] = []
 
     def log(self, text: str) -> None:
@@ -83,7 +83,7 @@ class Recorder:
     def trial_started(self, trial: TrialRecord) -> None:
         self.started.append(trial.trial)
 
-    def epoch_done(self, epoch: EpochRecord) -> None:
+    def epoch_done(self, epoch: Epoch) -> None:
         self.epochs.append(epoch)
 
     def trial_done(self, trial: TrialRecord, best: TrialRecord | None) -> None:

@@ -9,7 +9,12 @@ from sklearn.metrics import f1_score, log_loss
 
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.datasets.splits import SplitRow
-from concrete_study.results.evaluation import CHECKPOINTS, dependence, evaluate, read_predictions
+from concrete_study.results.evaluation import (
+    CHECKPOINTS,
+    clustered_accuracy,
+    evaluate,
+    read_predictions,
+)
 from concrete_study.results.statistics import wilson_interval
 
 THREE = ["crack", "none", "spalling"]
@@ -150,10 +155,10 @@ def test_copies_of_a_picture_count_once_and_are_right_only_together() -> None:
     def split(*groups: str) -> list[SplitRow]:
         return [SplitRow(f"{n}", "a", "test", group, f"{n}") for n, group in enumerate(groups)]
 
-    assert dependence(predictions, ["a", "b"], split("0", "1", "2", "3")) == ""
-    said = dependence(predictions, ["a", "b"], split("0", "0", "3", "3"))
+    assert clustered_accuracy(predictions, ["a", "b"], split("0", "1", "2", "3")) == ""
+    said = clustered_accuracy(predictions, ["a", "b"], split("0", "0", "3", "3"))
     assert said.startswith("The 4 test images are of 2 groups")
     assert "accuracy is 0.5000 (0.0945 to 0.9055)" in said
-    said = dependence(predictions, ["a", "b"], split("0", "0", "2", "3"))
+    said = clustered_accuracy(predictions, ["a", "b"], split("0", "0", "2", "3"))
     low, high = wilson_interval(2, 3)
     assert f"accuracy is 0.6667 ({low:.4f} to {high:.4f})" in said

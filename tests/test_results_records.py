@@ -1,9 +1,9 @@
 import json
 import math
 
-from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.results.records import Epoch, TrialRecord
 
-EPOCH = EpochRecord(
+EPOCH = Epoch(
     epoch=1, phase=1, loss=0.4, accuracy=0.8, val_loss=0.3, val_accuracy=0.9, val_macro_f1=0.89
 )
 
@@ -25,7 +25,7 @@ def test_a_record_comes_back_as_it_was_written() -> None:
 
 
 def test_a_diverged_trial_becomes_valid_json_and_its_curve_nan_again() -> None:
-    diverged = EpochRecord(**{**vars(EPOCH), "loss": math.nan, "val_loss": math.inf})
+    diverged = Epoch(**{**vars(EPOCH), "loss": math.nan, "val_loss": math.inf})
     record = TrialRecord(
         trial="0001", status="failed", hyperparameters={}, epochs=2, seconds=1, score=math.nan,
         metrics={"val_loss": math.nan}, curve=[EPOCH, diverged],

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
+from concrete_study.results.state import require_free
 
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.state import require_free
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from concrete_study.datasets.errors import StudyStateError, UsageError
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import SearchOptions
 from concrete_study.search.schedule import total_trials
 from concrete_study.search.space import DEFAULT_SPACE, Dimension, Space
 

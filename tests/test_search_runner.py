@@ -17,9 +17,8 @@ from small_study import (
 
 from concrete_study.datasets.errors import DataError, SearchError, StudyStateError, UsageError
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import TrialRecord
+from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.results.trials import best_trial
-from concrete_study.search.options import SearchOptions
 from concrete_study.search.runner import run_search
 from concrete_study.search.space import Dimension
 

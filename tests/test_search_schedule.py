@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from concrete_study.results.records import TrialRecord
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.schedule import (
     Round,
     flat_schedule,

@@ -5,7 +5,7 @@ import pytest
 
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.configuration import Configuration
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import SearchOptions
 from concrete_study.search.space import (
     BOUNDS,
     DEFAULT_SPACE,

@@ -7,8 +7,7 @@ import keras_tuner
 import pytest
 
 from concrete_study.datasets.errors import StudyStateError
-from concrete_study.results.records import TrialRecord
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.space import DEFAULT_SPACE, Dimension
 from concrete_study.search.tuner import StudyTuner
 

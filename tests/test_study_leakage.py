@@ -6,8 +6,8 @@ from small_study import Recorder, draw_images
 
 from concrete_study.datasets.errors import DataError
 from concrete_study.results.leakage import ProbeRun, leakage_table
+from concrete_study.results.records import SearchOptions
 from concrete_study.results.statistics import mean_interval
-from concrete_study.search.options import SearchOptions
 from concrete_study.study.leakage import BY_PICTURE, RANDOM, probe_leakage
 
 
