@@ -9,16 +9,16 @@ from msgspec.structs import replace
 
 from concrete_study.datasets.sample import make_sample
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.hyperparameters import Dimension, Space, default_space
 from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
 from concrete_study.search.runner import run_search
-from concrete_study.search.space import DEFAULT_SPACE, Dimension, Space
 
 TRIALS = 6  # of Hyperband at 3 epochs: 3 at 1, 1 of them to 3; 2 at 3
 
 # Every architecture (head units, unfreeze depth) costs its compilation; these are two.
-SPACE: Space = DEFAULT_SPACE | {
-    "head_units": Dimension((0,)),
-    "unfreeze_depth": Dimension((0, 1)),
+SPACE: Space = default_space() | {
+    "head_units": Dimension(choices=(0,)),
+    "unfreeze_depth": Dimension(choices=(0, 1)),
 }
 SPACE_TOML = "head_units = 0\nunfreeze_depth = [0, 1]\n"
 SMALL = (
