@@ -28,7 +28,10 @@ _LOCK_PATIENCE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """One study's files, by path; creating the object reads and writes nothing."""
+    """One study's files, by path; creating the object reads and writes nothing.
+
+    Whatever reads a record raises StudyStateError if the file is missing or damaged.
+    """
 
     path: Path  # e.g. runs/first; need not exist yet
 
@@ -103,20 +106,12 @@ class StudyFolder:
         return self.path / "evaluations"
 
     def evaluations(self) -> list[EvaluationRecord]:
-        """The evaluations on external test sets, by folder name.
-
-        Raises:
-            StudyStateError: If one of the files is damaged; the message names it.
-        """
+        """The evaluations on external test sets, by folder name."""
         paths = sorted(self.evaluations_path.glob("*/metrics.json"))
         return [read_record(path, EvaluationRecord) for path in paths]
 
     def manifest(self) -> StudyRecord:
-        """The content of study.json.
-
-        Raises:
-            StudyStateError: If the file is missing or damaged; the message names it.
-        """
+        """The content of study.json."""
         return read_record(self.manifest_path, StudyRecord)
 
     def write_manifest(self, manifest: StudyRecord) -> None:
@@ -129,11 +124,7 @@ class StudyFolder:
         return self.best_path / "validation.csv"
 
     def trials(self) -> list[TrialRecord]:
-        """All recorded trials by trial id; none for a study that has just begun.
-
-        Raises:
-            StudyStateError: If a trial's file is damaged; the message names it.
-        """
+        """All recorded trials, sorted by trial id."""
         records = [read_record(path, TrialRecord) for path in self.trials_path.glob("*.json")]
         return sorted(records, key=lambda record: trial_order(record.trial))
 
@@ -157,11 +148,7 @@ class StudyFolder:
                 path.unlink()
 
     def remove(self) -> None:
-        """Removes the folder.
-
-        Raises:
-            StudyStateError: If another process uses the study.
-        """
+        """Removes the folder; raises StudyStateError if another process uses the study."""
         with self.lock():
             self.clear()
             self._lock_path.unlink()
@@ -191,11 +178,7 @@ class StudyFolder:
             target.write_manifest(replace(target.manifest(), name=target.name))
 
     def metrics(self) -> RetrainingRecord | None:
-        """The metrics of the retrained best trial, or None before it is retrained.
-
-        Raises:
-            StudyStateError: If the file is damaged; the message names it.
-        """
+        """The metrics of the retrained best trial, or None before it is retrained."""
         path = self.metrics_path
         return read_record(path, RetrainingRecord) if path.exists() else None
 
@@ -204,7 +187,6 @@ class StudyFolder:
 
         Raises:
             NotRetrainedError: If the best trial is not retrained yet.
-            StudyStateError: If the file is damaged; the message names it.
         """
         metrics = self.metrics()
         if metrics is None:
@@ -225,11 +207,7 @@ class StudyFolder:
         return read_record(path, ScratchRecord) if path.exists() else None
 
     def state(self) -> State:
-        """The stored state; a search that was killed counts as interrupted.
-
-        Raises:
-            StudyStateError: If study.json is missing or damaged.
-        """
+        """The stored state; a search that was killed counts as interrupted."""
         state = self.manifest().state
         return "interrupted" if state == "running" and not self._is_locked() else state
 

@@ -43,7 +43,7 @@ from concrete_study.search.progress import Progress
 from concrete_study.search.recording import epoch_records, record_epoch
 from concrete_study.search.space import configuration_of
 from concrete_study.study.evaluation import predict_subset, scores_by_dataset
-from concrete_study.study.saved_training import TrainingKey, load_outcome, save_outcome
+from concrete_study.study.saved_training import load_outcome, save_outcome
 
 SAVED_TRAINING = ".training.npz"  # a finished training, until its evaluation is written
 
@@ -121,13 +121,7 @@ class Retraining:
         self.configuration = configuration_of(self.trial.hyperparameters)
         self.epochs = epochs or self.options.max_epochs
         self.views = views
-        self.key = TrainingKey(
-            trial=self.trial,
-            epochs=self.epochs,
-            views=views,
-            augmentation=AUGMENTATION,
-            commit=git_commit(),
-        )
+        self.key = repr((self.trial, self.epochs, views, AUGMENTATION, git_commit()))
         if views == "stored" and manifest.features.augmentation != AUGMENTATION:
             raise StudyStateError(
                 f"Study {study.name} has augmented views of another version.",

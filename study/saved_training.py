@@ -9,33 +9,23 @@ import numpy as np
 from concrete_study.datasets.files import replacing
 from concrete_study.models.recipe import Epoch as RecipeEpoch
 from concrete_study.models.recipe import Outcome
-from concrete_study.results.records import Epoch, Record, TrialRecord, Views
+from concrete_study.results.records import Epoch, Record
 from concrete_study.search.recording import epoch_records
 
 
-class TrainingKey(Record, frozen=True, kw_only=True):
-    """Everything that a retraining depends on."""
-
-    trial: TrialRecord
-    epochs: int
-    views: Views
-    augmentation: str
-    commit: str | None
-
-
 class _SavedTraining(Record, frozen=True, kw_only=True):
-    key: TrainingKey
+    key: str
     best_epoch: int
     curve: list[Epoch]
 
 
-def save_outcome(path: Path, outcome: Outcome, key: TrainingKey) -> None:
+def save_outcome(path: Path, outcome: Outcome, key: str) -> None:
     """Writes learning curve, best epoch and the weights of every checkpoint as one `.npz` file.
 
     Args:
         path: The file.
         outcome: From `train` with `keep_weights`.
-        key: What the training depends on.
+        key: Identifies everything that the training depends on.
     """
     saved = _SavedTraining(
         key=key, best_epoch=outcome.best_epoch, curve=epoch_records(outcome.curve)
@@ -51,7 +41,7 @@ def save_outcome(path: Path, outcome: Outcome, key: TrainingKey) -> None:
         np.savez(file, record=record, **arrays)
 
 
-def load_outcome(path: Path, key: TrainingKey) -> Outcome | None:
+def load_outcome(path: Path, key: str) -> Outcome | None:
     """Reads what `save_outcome` wrote; None if there is nothing for this key."""
     if not path.exists():
         return None

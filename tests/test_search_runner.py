@@ -65,6 +65,7 @@ def test_the_manifest_has_options_data_environment_and_state(whole: Search) -> N
     manifest = whole.study.manifest()
     assert manifest.options == whole.options
     assert manifest.state == "finished"
+    assert manifest.finished is not None
     assert manifest.finished > manifest.created
     assert manifest.classes == ["Negative", "Positive"]
     assert manifest.images == {"train": 20, "validation": 4, "test": 4}
