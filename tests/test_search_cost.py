@@ -124,11 +124,11 @@ def test_a_search_whose_time_is_up_has_a_best_and_goes_on_later(
     assert [r.trial for r in study.trials()] == ["0000"]
     assert best.trial == "0000"
     manifest = study.manifest()
-    assert (manifest["state"], manifest["stopped"]) == ("finished", "time budget")
-    assert f"1 of {TRIALS} trials: the time budget is spent." in told.messages
+    assert (manifest.state, manifest.stopped) == ("finished", "time budget")
+    assert f"1 of {TRIALS} trials: the time budget is used up." in told.messages
     run_search(small_options(slabs), study, Recorder(), resume=True)
     assert without_times(study.trials()) == whole.records
-    assert study.manifest()["stopped"] is None
+    assert study.manifest().stopped is None
 
 
 def test_a_budget_in_which_no_trial_would_begin_is_refused(
@@ -136,7 +136,7 @@ def test_a_budget_in_which_no_trial_would_begin_is_refused(
 ) -> None:
     monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
     study = StudyFolder(tmp_path / "runs" / "s")
-    with pytest.raises(UsageError, match="--time-budget 0 s is too short") as caught:
+    with pytest.raises(UsageError, match="0 s is too short") as caught:
         run_search(small_options(slabs), study, Recorder(), time_budget=0.001)
     assert "44 passes" in caught.value.expected
     assert not study.path.exists()
@@ -157,7 +157,7 @@ def test_a_trial_in_which_the_time_ends_is_dropped_whole(slabs: Path, tmp_path: 
     clock = [0.0]
     study = StudyFolder(tmp_path / "s")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("search.runner.time.monotonic", lambda: clock[0])
+        patch.setattr("concrete_study.search.runner.time.monotonic", lambda: clock[0])
         run_search(small_options(slabs), study, Slow(), time_budget=1e6)
     assert [(r.trial, r.epochs) for r in study.trials()] == [("0000", 1), ("0001", 1), ("0002", 1)]
 
@@ -167,14 +167,14 @@ def test_a_part_is_searched_and_all_are_retrained_on(slabs: Path, tmp_path: Path
     options = small_options(slabs, search_images=12, max_epochs=1)
     run_search(options, study, told)
     manifest = study.manifest()
-    assert manifest["images"] == {"train": 20, "validation": 4, "test": 4}
-    assert manifest["searched"] == {"train": 10, "validation": 2}
+    assert manifest.images == {"train": 20, "validation": 4, "test": 4}
+    assert manifest.searched == {"train": 10, "validation": 2}
     assert told.counted["features of train"] == 10
     again = Recorder()
     metrics = retrain(study, again)
     assert again.counted["training"] == 20
-    assert metrics["test"]["images"] == 4
-    assert run_search(options, study, Recorder(), resume=True).trial == metrics["trial"]
+    assert metrics.test.images == 4
+    assert run_search(options, study, Recorder(), resume=True).trial == metrics.trial
 
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(
