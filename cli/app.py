@@ -1,4 +1,4 @@
-"""The `study` command: start-up, the commands in their order, and how errors end."""
+"""The `study` command: start-up, the list of commands, and error handling."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from concrete_study.cli.interruption import catch_signals
 if TYPE_CHECKING:
     from concrete_study.datasets.errors import ResourceError, StudyError
 
-# On a cluster's home folder it is the quota that ends first.
+# EDQUOT: the usual limit of a home folder on a cluster.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
@@ -23,18 +23,18 @@ NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
 
 def main() -> None:
     """Entry point of `study`; ends the process with an `ExitCode`."""
-    # Python's exceptions say all; the C++ side's errors (no GPU, no half precision) mislead.
+    # Errors of the C++ side (no GPU, no half precision) mislead; Python's exceptions suffice.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # A cluster's SIGTERM ends a search as Ctrl-C does: finished trials are kept.
+    # A cluster's SIGTERM stops a search as Ctrl-C does: finished trials are kept.
     catch_signals()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command and prints what a user can mend; our own faults pass through.
+    """Runs one command and prints errors that a user can fix; other exceptions are raised.
 
     Args:
-        arguments: What was typed after `study`.
+        arguments: The command line after `study`.
 
     Returns:
         The exit code, one of `ExitCode`.
@@ -49,15 +49,17 @@ def run(arguments: Sequence[str]) -> int:
     except StudyError as error:
         return _report(error)
     except KeyboardInterrupt:
-        print("\nInterrupted; what was finished is kept.", file=sys.stderr)
+        print("\nInterrupted; finished work is kept.", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # The reader left (`study list | head -1`); the flush at exit must not complain.
+        # The reader closed the pipe (`study list | head -1`); the flush at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.INTERRUPTED
     except MemoryError as error:
-        problem = f"No memory left: {error}".rstrip(": ") + "."
-        return _report(ResourceError(problem, hint="close other programs or take a larger machine"))
+        problem = f"Out of memory: {error}".rstrip(": ") + "."
+        return _report(
+            ResourceError(problem, hint="close other programs, or use a machine with more memory.")
+        )
     except OSError as error:
         if (user_error := _user_error(error)) is None:
             raise
@@ -65,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def build_app() -> typer.Typer:
-    """The commands in the order of the help; their modules import nothing heavy."""
+    """The commands in the order of the help; importing their modules is cheap."""
     from concrete_study.cli.baseline import baseline_command
     from concrete_study.cli.best import best_command
     from concrete_study.cli.compare import compare_command
@@ -81,7 +83,7 @@ def build_app() -> typer.Typer:
     from concrete_study.cli.search import search_command
     from concrete_study.cli.show import show_command
 
-    # Plain help: 0.11 s of CPU where rich boxes take 0.30 s, and errors all begin with "Error:".
+    # Plain help: 0.11 s of CPU, 0.30 s with rich boxes; and all errors begin with "Error:".
     app = typer.Typer(name="study", rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True)(_study)
     app.command("search")(search_command)
@@ -110,16 +112,16 @@ def _study(
     For example: study search --max-epochs 10, then study best --export.
     """
     if version:
-        from importlib.metadata import version as installed
+        from concrete_study import __version__
 
-        typer.echo(f"study {installed('concrete-study')}")
+        typer.echo(f"study {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
-    """Typer's exit code; Ctrl-C and a closed pipe, which it turns into exits, become themselves."""
+    """Typer's exit code; raises Ctrl-C and a closed pipe again, which Typer turns into exits."""
     try:
         build_app()(list(arguments), prog_name="study")
     except SystemExit as end:
@@ -140,34 +142,36 @@ def _report(error: "StudyError") -> int:
 
 
 def _user_error(error: OSError) -> "ResourceError | None":
-    """What a user can do about the system's refusal; None if it is a fault of ours."""
+    """A system error as one that a user can fix; None if it is a bug."""
     from concrete_study.datasets.errors import ResourceError
 
     name = error.filename
     if error.errno in DISK_FULL:
-        expected = f"Expected room to write {name or 'a file'}; found none."
-        problem = f"No space left: {error.strerror}."
-        return ResourceError(problem, expected, "free some space and start again")
+        return ResourceError(
+            f"No disk space left: {error.strerror}.",
+            f"Expected space to write {name or 'a file'}; found none.",
+            "free some space and run the command again.",
+        )
     if not isinstance(name, str | bytes | os.PathLike):
-        return None  # whatever was refused, a user cannot tell what it is about
+        return None  # no file to name to the user
     path = Path(os.fsdecode(name))
     if error.errno in FORBIDDEN:
         return ResourceError(
-            f"{path} is refused: {error.strerror}.",
-            "Expected a place that this user may read and write; found one that is not.",
-            "give yourself the permission, or start study in a folder of your own; "
-            "STUDY_CACHE_DIR moves the cache.",
+            f"Cannot access {path}: {error.strerror}.",
+            "Expected read and write permission; found none.",
+            "change the permissions, or run study in another folder; "
+            "the environment variable STUDY_CACHE_DIR sets the cache folder.",
         )
     if error.errno in NO_FOLDER and (file := _file_in_the_way(path)) is not None:
         return ResourceError(
-            f"{file} is in the way: {error.strerror}.",
-            f"Expected a folder at {file}, or none yet; found a file.",
-            "move that file away, or start study in another folder.",
+            f"Cannot create a folder at {file}: {error.strerror}.",
+            f"Expected {file} to be a folder or not to exist; found a file.",
+            "move the file, or run study in another folder.",
         )
     return None
 
 
 def _file_in_the_way(path: Path) -> Path | None:
-    """`path`, or the nearest folder it should be in, if that is no folder."""
-    places = (path, *path.parents)
-    return next((p for p in places if os.path.lexists(p) and not p.is_dir()), None)
+    """`path` or its nearest parent that exists, if that is not a folder."""
+    paths = (path, *path.parents)
+    return next((p for p in paths if os.path.lexists(p) and not p.is_dir()), None)

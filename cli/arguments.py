@@ -1,4 +1,4 @@
-"""The studies a command is asked about, completed by the shell as they are typed."""
+"""Arguments and options that name a study, with shell completion."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 
 def complete_studies(incomplete: str) -> list[str]:
-    """Names of studies in runs/ that begin as typed."""
+    """Names of the studies in runs/ that begin with `incomplete`."""
     from concrete_study.results.runs import RUNS, list_studies
 
     return [s.name for s in list_studies(RUNS) if s.name.startswith(incomplete)]
@@ -14,19 +14,21 @@ def complete_studies(incomplete: str) -> list[str]:
 
 StudyArgument = Annotated[
     str | None,
-    typer.Argument(help="The study.", show_default="the latest", autocompletion=complete_studies),
+    typer.Argument(
+        help="Name of the study.", show_default="the latest study", autocompletion=complete_studies
+    ),
 ]
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        help="Whose model.",
-        show_default="the latest retrained",
+        help="Study whose model is used.",
+        show_default="the latest retrained study",
         autocompletion=complete_studies,
     ),
 ]
 
 
 def typed(context: typer.Context, option: str) -> bool:
-    """Whether an option was given on the command line, be it with its default value."""
+    """Whether an option was given on the command line, even with its default value."""
     source = context.get_parameter_source(option)
     return source is not None and source.name == "COMMANDLINE"

@@ -1,4 +1,4 @@
-"""`study baseline`: one fixed recipe on a study's images, to tell what the search was worth."""
+"""`study baseline`: the reference recipe on the images of a study."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,36 +9,35 @@ from concrete_study.cli.arguments import complete_studies
 if TYPE_CHECKING:
     from concrete_study.results.records import SearchOptions
 
-EPOCHS = 10  # 5 + 5, as the seed trained
+EPOCHS = 10  # 5 + 5, as in the reference recipe
 
 
 def baseline_command(
-    like: Annotated[
+    study: Annotated[
         str | None,
         typer.Argument(
-            help="The study whose images it takes.",
-            show_default="the latest",
+            help="Study whose images and split are used.",
+            show_default="the latest study",
             autocompletion=complete_studies,
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The new study's name.", show_default="LIKE-baseline")
+        str | None, typer.Option(help="Name of the new study.", show_default="STUDY-baseline")
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="none starts from random weights.", show_default="those of the study"),
+        typer.Option(help="Initial weights; none: random.", show_default="those of the study"),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study --name.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study --name.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the study --name.")
     ] = False,
 ) -> None:
-    """Train the fixed recipe that searches are to beat.
+    """Train the reference recipe on the images of a study.
 
-    It is a study of one trial.
-
-    No dense layer, dropout 0.3, five epochs of Adam at 5e-5, then block 5 unfrozen for five of
-    RMSprop at 1e-5; images, split, views and seed are those of the other study.
+    The result, a baseline for the search, is a study of one trial: no dense layer, dropout
+    0.3, five epochs with the base model frozen (Adam, 5e-5), then five with block 5 unfrozen
+    (RMSprop, 1e-5). Images, split, augmented views and seed are those of the other study.
 
     Example: study baseline first, then: study best first-baseline
     """
@@ -47,13 +46,13 @@ def baseline_command(
     from concrete_study.results.folder import StudyFolder
     from concrete_study.results.runs import RUNS, check_name, open_study, require_free
 
-    model = open_study(RUNS, like)
+    other = open_study(RUNS, study)
     scratch = "-scratch" if weights == "none" else ""
-    study = StudyFolder(RUNS / check_name(name or f"{model.name}-baseline{scratch}"))
-    require_free(study, resume=resume, overwrite=overwrite)
+    target = StudyFolder(RUNS / check_name(name or f"{other.name}-baseline{scratch}"))
+    require_free(target, resume=resume, overwrite=overwrite)
     import_tensorflow()
-    options = _baseline(model.manifest().options, weights)
-    run_study(options, study, resume=resume, overwrite=overwrite, like=model)
+    options = _baseline(other.manifest().options, weights)
+    run_study(options, target, resume=resume, overwrite=overwrite, like=other)
 
 
 def _baseline(options: "SearchOptions", weights: str | None) -> "SearchOptions":

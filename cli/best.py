@@ -1,4 +1,4 @@
-"""`study best`: retrain the best trial, test it, export it."""
+"""`study best`: retrain the best trial, evaluate it on the test split, export it."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,28 +17,32 @@ def best_command(
     name: StudyArgument = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Of both phases together.", show_default="the search's"),
+        typer.Option(
+            min=1, help="Epochs of both phases together.", show_default="as in the search"
+        ),
     ] = None,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Train on the stored views: minutes, not hours.")
+        bool, typer.Option("--fast", help="Train on cached features instead of images.")
     ] = False,
     export: Annotated[
-        bool, typer.Option("--export", help="Write exports, figures and model card.")
+        bool, typer.Option("--export", help="Write exported models, figures and a model card.")
     ] = False,
     format: Annotated[
-        str, typer.Option(help="Exports: keras, saved-model, litert, onnx; with commas.")
+        str,
+        typer.Option(help="Export formats, separated by commas: keras, saved-model, litert, onnx."),
     ] = "keras,saved-model",
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write runs/NAME/tensorboard/best too.")
+        bool, typer.Option("--tensorboard", help="Also write runs/NAME/tensorboard/best/.")
     ] = False,
     scratch: Annotated[
-        bool, typer.Option("--scratch", help="Also train the recipe from random weights.")
+        bool, typer.Option("--scratch", help="Also train the same recipe from random weights.")
     ] = False,
     retrain: Annotated[
-        bool, typer.Option("--retrain", help="Train and test anew, though a result is stored.")
+        bool,
+        typer.Option("--retrain", help="Train and evaluate again and replace the stored result."),
     ] = False,
 ) -> None:
-    """Retrain the best trial with both phases and test it, once.
+    """Retrain the best trial and evaluate it on the test split.
 
     Example: study best first --export
     """
@@ -50,7 +54,7 @@ def best_command(
     study = open_study(RUNS, name)
     formats = [name.strip() for name in format.split(",")]
     if not export and typed(context, "format"):
-        raise UsageError("--format is of exports.", "Expected --export beside it; found none.")
+        raise UsageError("--format needs --export.", hint="add --export.")
     if export:
         import_tensorflow()
         from concrete_study.models.export import require_exporters
@@ -60,18 +64,18 @@ def best_command(
         metrics = study.metrics()
         if metrics is None or retrain:
             if metrics is not None:
-                display.log("The earlier training's model, exports and figures are replaced.")
+                display.log("Replacing the stored model, exports and figures.")
             metrics = _retrain(study, display, epochs, fast)
         elif fast or epochs is not None:
             raise UsageError(
-                f"study {study.name} has a stored result.",
-                f"Expected no --epochs and no --fast; it was trained {metrics.epochs} epochs "
-                f"on {metrics.views} views.",
-                f"study best {study.name} --retrain, with these options, or without them.",
+                f"study {study.name} is already retrained.",
+                f"Expected no --epochs and no --fast; it was trained for {metrics.epochs} epochs "
+                f"on {metrics.views} augmented views.",
+                f"study best {study.name} --retrain with these options, or leave them out.",
             )
         else:
-            display.log(f"Study {study.name}: the stored result; --retrain does it anew.")
-            _note_better(study, metrics, display)
+            display.log(f"Study {study.name}: printing the stored result; --retrain replaces it.")
+            _log_better_trial(study, metrics, display)
         if scratch and not study.scratch_path.exists():
             _train_from_scratch(study, display)
         if tensorboard:
@@ -115,7 +119,7 @@ def _write_curves(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
 
 
 def _print_scratch(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
-    """What the recipe reached on the validation images from either start."""
+    """Prints the best validation scores from pretrained and from random weights."""
     scratch = study.scratch()
     for start, record in (("pretrained", metrics), ("random", scratch)):
         if record is None:
@@ -125,41 +129,45 @@ def _print_scratch(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
             f"From {start} weights: val_loss {best.val_loss:.4f}, val_accuracy "
             f"{best.val_accuracy:.4f} at epoch {best.epoch}"
         )
-    typer.echo("Random weights stay as they were drawn where the recipe freezes them.")
+    typer.echo("From random weights, layers that the recipe freezes keep their initial values.")
 
 
-def _note_better(study: "StudyFolder", metrics: "RetrainingRecord", display: "Display") -> None:
-    """A search that was resumed after its time budget may have found a better trial since."""
+def _log_better_trial(
+    study: "StudyFolder", metrics: "RetrainingRecord", display: "Display"
+) -> None:
+    """Logs a better trial that a resumed search found after the retraining."""
     from concrete_study.results.trials import best_trial
 
     best = best_trial(study.trials(), study.manifest().options.objective)
     if best.trial != metrics.trial:
         display.log(
-            f"It is that of trial {metrics.trial}; since then the search has found trial "
-            f"{best.trial} to be better."
+            f"The stored result is of trial {metrics.trial}; the resumed search has found a "
+            f"better one, trial {best.trial}."
         )
 
 
 def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
-    from concrete_study.cli.scores import print_scores, print_sources
+    from concrete_study.cli.scores import print_datasets, print_scores
     from concrete_study.datasets.splits import read_split
     from concrete_study.results.evaluation import clustered_accuracy, read_predictions
     from concrete_study.results.hyperparameters import describe
 
     typer.echo(f"Study {study.name}, trial {metrics.trial}: {describe(metrics.hyperparameters)}")
-    typer.echo(f"Trained {metrics.epochs} epochs on {metrics.views} views; ", nl=False)
-    typer.echo(f"kept epoch {metrics.best_epoch}.\n")
+    typer.echo(f"Trained {metrics.epochs} epochs on {metrics.views} augmented views; ", nl=False)
+    typer.echo(f"best epoch: {metrics.best_epoch}.\n")
     print_scores(metrics.test)
-    print_sources(metrics.by_dataset)
+    print_datasets(metrics.by_dataset)
     predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
     if caution := clustered_accuracy(predictions, metrics.test.classes, rows):
         typer.echo(f"{caution}\n")
     if study.manifest().groups is None:
-        typer.echo("Split by file: tested pictures may have a copy that was trained on.")
+        typer.echo("Random split: test images may have near-duplicates among the training images.")
     opened = len(metrics.test_opened)
     if opened > 1:
-        typer.echo(f"The test split was opened {opened} times: {', '.join(metrics.test_opened)}")
+        typer.echo(f"The test split was evaluated {opened} times: {', '.join(metrics.test_opened)}")
     for export, difference in metrics.exports.items():
-        typer.echo(f"{export}: loads in a fresh process, differs by at most {difference:.1e}")
-    typer.echo(f"Everything is in {study.best_path}/")
-    typer.echo(f"Next: study compare {study.name} ANOTHER")
+        typer.echo(
+            f"{export}: loads in a new process, predictions differ by at most {difference:.1e}"
+        )
+    typer.echo(f"Results: {study.best_path}/")
+    typer.echo(f"Next: study compare {study.name} OTHER")

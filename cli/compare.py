@@ -1,4 +1,4 @@
-"""`study compare`: studies side by side."""
+"""`study compare`: tables that compare studies."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -26,9 +26,9 @@ class Part(StrEnum):
 _TITLES = {
     Part.COMPARISON: "Comparison",
     Part.PAIRED: "Paired tests",
-    Part.RANKS: "Places, 1 the best",
-    Part.COST: "Trials and time until the worst of the best scores was reached",
-    Part.OPTIONS: "Options that differ",
+    Part.RANKS: "Ranks (1 is best)",
+    Part.COST: "Trials and time to reach the lowest of the best scores",
+    Part.OPTIONS: "Differing options",
 }
 
 
@@ -36,32 +36,33 @@ def compare_command(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="The studies; all of them if left out.", autocompletion=complete_studies
+            help="Names of the studies.",
+            show_default="all studies",
+            autocompletion=complete_studies,
         ),
     ] = None,
     format: FormatOption = Format.TABLE,
     table: Annotated[
         Part | None,
         typer.Option(
-            help="This one alone.", show_default="all; comparison in other formats than table"
+            help="Print only this table.",
+            show_default="all; comparison for formats other than table",
         ),
     ] = None,
     only_changed: Annotated[
-        bool, typer.Option("--only-changed", help="Leave out what all studies have in common.")
+        bool, typer.Option("--only-changed", help="Omit values that are equal in all studies.")
     ] = False,
     report: Annotated[
-        Path | None, typer.Option(help="Also write a page with figures into this folder.")
+        Path | None, typer.Option(help="Also write an HTML page with figures into this folder.")
     ] = None,
 ) -> None:
-    """Compare studies side by side.
+    """Compare hyperparameters and results of several studies.
 
-    Search, chosen hyperparameters and test result.
-
-    The test result is blank until `study best` was run. Warnings say why scores do not
-    compare: other images or image sizes, other objectives, other rungs (epoch budgets).
-    Models tested on exactly the same images are compared in pairs: McNemar's exact test,
-    and a bootstrap interval of the difference. Then: places, what it took to reach a score,
-    and options that differ.
+    Test results are empty until `study best` is run. Warnings name the reason when scores
+    are not comparable: different images, image sizes, objectives or rungs (epoch budgets).
+    Models evaluated on the same test images are compared in pairs by McNemar's exact test and a
+    bootstrap interval of the difference. Further tables: ranks, trials and time to reach a
+    score, and differing options.
 
     Example: study compare first second --table paired --format latex
     """
@@ -83,13 +84,13 @@ def compare_command(
         Part.OPTIONS: changed_options(studies),
     }
     if only_changed and len(frame) > 1:
-        # Names differ always.
+        # The names of studies always differ.
         frames[Part.COMPARISON] = frame.loc[:, frame.nunique(dropna=False) > 1]
     _print(frames, format, table, several=len(studies) > 1)
     if report is not None:
         from concrete_study.results.report.writing import write_comparison
 
-        typer.echo(f"The report: {write_comparison(studies, report)}", err=True)
+        typer.echo(f"Report: {write_comparison(studies, report)}", err=True)
     for difference in differences(studies):
         typer.echo(f"Warning: {difference.sentence}", err=True)
 
@@ -97,7 +98,7 @@ def compare_command(
 def _print(
     frames: "dict[Part, DataFrame]", format: Format, table: Part | None, *, several: bool
 ) -> None:
-    """One table, or for people every one that says something."""
+    """Prints one table, or every table that has rows if the output is for people."""
     if table is not None:
         shown = [table]
     elif format is Format.TABLE and several:
@@ -108,7 +109,9 @@ def _print(
         if part is not shown[0]:
             print()
         if format is Format.TABLE and frames[part].empty:
-            typer.echo(f"{_TITLES[part]}: none; it takes studies that compare.", err=True)
+            typer.echo(
+                f"{_TITLES[part]}: empty; it needs studies with comparable scores.", err=True
+            )
             continue
         few_rows_of_many_values = part in (Part.COMPARISON, Part.PAIRED, Part.OPTIONS)
         print_frame(frames[part], format, _TITLES[part], transposed=few_rows_of_many_values)

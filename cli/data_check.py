@@ -1,4 +1,4 @@
-"""`study data check`: what is in a folder, and what is wrong with it."""
+"""`study data check`: counts, faults, near-duplicates and outliers of a folder."""
 
 import json
 from pathlib import Path
@@ -10,17 +10,17 @@ from concrete_study.cli.tables import Format, FormatOption, print_frame
 
 
 def check_command(
-    folder: Annotated[Path, typer.Argument(help="One sub-folder per class.")],
-    to: Annotated[Path, typer.Option(help="Folder for the page and check.json.")] = Path(
-        "data-check"
-    ),
+    folder: Annotated[Path, typer.Argument(help="Folder with one sub-folder per class.")],
+    page: Annotated[
+        Path | None, typer.Option(help="Also write index.html and check.json into this folder.")
+    ] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Count, measure and compare images; write a page with those worth a look.
+    """Find faults, near-duplicates and outliers in a folder.
 
-    Ends with code 1 if a file cannot be read or a picture has two classes.
+    Ends with exit code 1 if a file cannot be read or near-duplicates have different labels.
 
-    Example: study data check photographs --to photographs-checked
+    Example: study data check photographs --page photographs-check
     """
     from concrete_study.cli.display import Display
     from concrete_study.cli.errors import ExitCode
@@ -31,20 +31,23 @@ def check_command(
     from concrete_study.results.stored import ensure_writable
     from concrete_study.search.reading import find_near_duplicates, read_images
 
-    ensure_writable(to, ("check.json", "index.html"))
+    if page is not None:
+        ensure_writable(page, ("check.json", "index.html"))
     with Display() as display:
         found = read_images({"": folder}, display)
         pairs = find_near_duplicates(found.files(), display)
         with display.counting("measuring", len(found.images)) as done:
             audit = audit_folder(found, pairs, on_image=lambda: done(1))
     content = audit_json(audit)
-    write_json(to / "check.json", content)
-    page = audit_page(audit, folder.resolve().name, lambda file: locate(found.roots, file))
-    write_text(to / "index.html", page)
+    if page is not None:
+        write_json(page / "check.json", content)
+        name = folder.resolve().name
+        html = audit_page(audit, name, lambda file: locate(found.roots, file))
+        write_text(page / "index.html", html)
+        typer.echo(f"Page: {page / 'index.html'}", err=True)
     if format is Format.JSON:
         print(json.dumps(content, indent=2))
     else:
         print_frame(audit_table(audit), format, f"Images of {folder}")
-    typer.echo(f"The page with pictures: {to / 'index.html'}", err=True)
     if audit.faults or audit.conflicts:
         raise typer.Exit(ExitCode.FAULTS)

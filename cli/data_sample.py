@@ -1,4 +1,4 @@
-"""`study data sample`: drawn photographs, in the built-in sample's domain or another."""
+"""`study data sample`: synthetic images from the domain of the built-in sample or another."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,19 +7,21 @@ import typer
 
 
 def sample_command(
-    to: Annotated[
-        Path | None, typer.Option(help="Folder to make.", show_default="sample-DOMAIN")
+    output: Annotated[
+        Path | None, typer.Option(help="New folder.", show_default="sample-DOMAIN")
     ] = None,
     domain: Annotated[
-        str, typer.Option(help="plain, or fine: other light, finer cracks.")
+        str, typer.Option(help="plain, or fine: different lighting, finer cracks.")
     ] = "plain",
-    images: Annotated[int, typer.Option(help="Of both classes together, even.")] = 240,
+    images: Annotated[
+        int, typer.Option(help="Number of images of both classes together, even.")
+    ] = 240,
     size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 227,
     seed: Annotated[
-        int | None, typer.Option(help="Of every choice.", show_default="the domain's own")
+        int | None, typer.Option(help="Random seed.", show_default="that of the domain")
     ] = None,
 ) -> None:
-    """Draw synthetic photographs of concrete, half of them cracked.
+    """Generate synthetic images of concrete, half of them cracked.
 
     Example: study data sample --domain fine, then: study evaluate first --data sample-fine
     """
@@ -28,13 +30,15 @@ def sample_command(
     from concrete_study.datasets.sample import make_sample
 
     if domain not in DOMAINS:
-        raise UsageError(f"no domain {domain}.", f"Expected one of {', '.join(DOMAINS)}.")
-    folder = to or Path(f"sample-{domain}")
+        raise UsageError(
+            f"{domain} is unknown.", f"Expected one of {', '.join(DOMAINS)}.", parameter="domain"
+        )
+    folder = output or Path(f"sample-{domain}")
     try:
         seed = DOMAINS[domain].seed if seed is None else seed
         make_sample(folder, images=images, size=size, seed=seed, domain=DOMAINS[domain])
     except FileExistsError as error:
-        raise ResourceError(str(error), hint="another folder: --to FOLDER.") from error
+        raise ResourceError(str(error), hint="--output with a new folder.") from error
     except ValueError as error:
         raise UsageError(str(error)) from error
-    typer.echo(f"{images} photographs in {folder}/: {images // 2} Negative, {images // 2} Positive")
+    typer.echo(f"{images} images in {folder}/: {images // 2} Negative, {images // 2} Positive")

@@ -1,4 +1,4 @@
-"""Progress for people: live bars on a terminal, plain lines external; all on stderr."""
+"""Progress on stderr: live bars on a terminal, plain lines otherwise."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -25,12 +25,12 @@ from concrete_study.results.formats import duration
 from concrete_study.results.hyperparameters import describe
 from concrete_study.results.records import Epoch, TrialRecord
 
-# Seconds; what ends sooner needs no forecast. The first batch, which compiles, is left out of it.
-FORECAST_AFTER = 20.0
+# Seconds without the first batch, which compiles, before the remaining time is estimated.
+ESTIMATE_AFTER = 20.0
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """A curve in one line of text, from its lowest to its highest value."""
+    """A curve as one line of text, scaled from its lowest to its highest value."""
     low, high = min(values), max(values)
     blocks = "▁▂▃▄▅▆▇█"
     return "".join(blocks[round(7 * (v - low) / ((high - low) or 1))] for v in values)
@@ -44,12 +44,12 @@ class SpeedColumn(ProgressColumn):
         self._unit = unit
 
     def render(self, task: Task) -> Text:
-        """Blank until something was measured."""
+        """The speed; empty until it is measured."""
         return Text(f"{task.speed:.1f} {self._unit}/s" if task.speed else "")
 
 
 class Display:
-    """Draws `search.progress.Progress`: bars when stderr is a terminal, else one line a trial."""
+    """Displays the progress of a search: bars on a terminal, otherwise one line per trial."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -63,7 +63,7 @@ class Display:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self.console,
-            speed_estimate_period=3600,  # trials differ so much that a shorter one would jump about
+            speed_estimate_period=3600,  # durations of trials vary widely
         )
         self._view = Live(Group(self._bars, self._best), console=self.console)
         self._planned = self._done = self._epochs = 0
@@ -83,13 +83,13 @@ class Display:
         self._view.stop()
 
     def log(self, text: str) -> None:
-        """One line that stays."""
+        """Prints one line."""
         self.console.print(text, markup=False)
 
     def counting(
         self, what: str, total: int, unit: str = "images"
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """A bar of its own while the block runs; without a terminal one line at its end."""
+        """Shows a bar while the block runs; without a terminal, lines at its start and end."""
         return self._bar(what, total, unit) if self._live else self._silent(what, total, unit)
 
     @contextmanager
@@ -115,30 +115,30 @@ class Display:
     def _silent(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         from time import monotonic
 
-        start, done, told = monotonic(), 0, False
-        first: tuple[float, int] | None = None  # when the first batch was done, and its images
+        start, done, estimated = monotonic(), 0, False
+        first: tuple[float, int] | None = None  # time and images of the first batch
         if total:
             self.log(f"{what}: {total} {unit} ...")
 
         def count(number: int) -> None:
-            nonlocal done, told, first
+            nonlocal done, estimated, first
             done += number
             raise_if_interrupted()
             now = monotonic()
             first = first or (now, done)
-            if told or now - first[0] <= FORECAST_AFTER or done >= total:
+            if estimated or now - first[0] <= ESTIMATE_AFTER or done >= total:
                 return
-            told = True
+            estimated = True
             left = duration((now - first[0]) / (done - first[1]) * (total - done))
-            self.log(f"{what}: {done} {unit}, about {left} more")
+            self.log(f"{what}: {done} {unit}, about {left} left")
 
         yield count
         seconds = monotonic() - start
         if done:
-            self.log(f"{what}: {done} {unit} in {seconds:.1f} s ({done / seconds:.1f} a second)")
+            self.log(f"{what}: {done} {unit} in {seconds:.1f} s ({done / seconds:.1f} {unit}/s)")
 
     def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
-        """What the search runs in all; the bars begin where an earlier run ended."""
+        """Starts the bars of a search, including trials that an earlier run finished."""
         self._planned, self._done = trials, len(kept)
         self._epochs = sum(record.epochs for record in kept)
         if self._live:
@@ -147,18 +147,18 @@ class Display:
             self._view.start()
 
     def trial_started(self, trial: TrialRecord) -> None:
-        """Names the trial in the bar."""
+        """Shows the name of the trial in its bar."""
         raise_if_interrupted()
         if self._trials_bar is not None:
             self._bars.update(self._trials_bar, description=f"trial {trial.trial}")
 
     def epoch_done(self, epoch: Epoch) -> None:
-        """Moves the epochs bar of a search; outside one, draws the curve so far."""
+        """Advances the epochs bar of a search; in a retraining, prints the curve so far."""
         raise_if_interrupted()
         if self._epochs_bar is not None:
             self._bars.advance(self._epochs_bar)
         elif not self._planned:
-            if epoch.epoch == 1:  # another training begins
+            if epoch.epoch == 1:  # a new training starts
                 self._curve = []
             self._curve.append(epoch)
             self.log(
@@ -170,7 +170,7 @@ class Display:
             )
 
     def trial_done(self, trial: TrialRecord, best: TrialRecord | None) -> None:
-        """One line for the trial; the best so far stays in sight."""
+        """Prints one line for the trial and updates the line of the best one."""
         self._done += 1
         self._epochs += trial.epochs
         score = trial.message if trial.score is None else f"score {trial.score:.5f}"
@@ -180,7 +180,7 @@ class Display:
         )
         if self._trials_bar is not None and self._epochs_bar is not None:
             self._bars.update(self._trials_bar, completed=self._done)
-            # A failed trial ends early: its budget is spent all the same.
+            # A failed trial ends early and counts with its whole budget.
             self._bars.update(self._epochs_bar, completed=self._epochs)
             if best and best.score is not None:
                 score = f"{best.score:.5f} at {best.epochs} epochs"

@@ -1,4 +1,4 @@
-"""`study doctor`: what this machine is to a study, and what the cache holds."""
+"""`study doctor`: versions, hardware and the cache."""
 
 from typing import Annotated
 
@@ -7,10 +7,11 @@ import typer
 
 def doctor_command(
     clear_cache: Annotated[
-        bool, typer.Option("--clear-cache", help="Remove all that can be made again.")
+        bool,
+        typer.Option("--clear-cache", help="Remove cached features, downloads and the sample."),
     ] = False,
 ) -> None:
-    """Show versions, devices, precision, weights and the cache.
+    """Print versions, devices, precision and cache sizes.
 
     Example: study doctor
     """
@@ -28,10 +29,10 @@ def doctor_command(
     for name, version in versions().items():
         typer.echo(f"{name:<15}{version}")
     precision = choose_precision("auto")
-    typer.echo(f"{'commit':<15}{git_commit() or 'none: an installed package'}")
+    typer.echo(f"{'commit':<15}{git_commit() or 'none (installed package)'}")
     typer.echo(f"{'devices':<15}{prepare_devices()}")
     typer.echo(f"{'precision':<15}{precision.name}: {precision.reason}")
-    load_weights("bundled", seed=1)  # says so if they are damaged
+    load_weights("bundled", seed=1)  # raises if they are damaged
     typer.echo(f"{'weights':<15}bundled, SHA-256 {BUNDLED_SHA256}")
     if clear_cache:
         typer.echo(f"{'cache':<15}{cache_folder()}: {clear() / 1e9:.2f} GB removed")

@@ -1,4 +1,4 @@
-"""How errors end a command: option names, suggested commands, exit codes."""
+"""Errors at the command line: option names, suggested commands, exit codes."""
 
 from enum import IntEnum
 
@@ -20,14 +20,14 @@ class ExitCode(IntEnum):
     """Exit codes of `study`, in the order of `docs/exit-codes.md`."""
 
     OK = 0
-    BUG = 1  # a traceback: our fault
-    FAULTS = 1  # `study data check` found some
-    USAGE = 2  # a wrong option or argument (also Click's own code)
-    DATA = 3  # folders, images or splits that cannot be studied
+    BUG = 1  # an unexpected exception, with its traceback
+    FAULTS = 1  # `study data check` found unreadable files or label conflicts
+    USAGE = 2  # a wrong command, option or argument (also Click's code)
+    DATA = 3  # folders, images or splits that cannot be used
     STUDY = 4  # an unknown, existing, locked or changed study
-    SEARCH = 5  # the search itself could not end with a best trial
+    SEARCH = 5  # the search ended without a best trial
     RESOURCES = 6  # no space, no memory, no network, a damaged download
-    INTERRUPTED = 130  # Ctrl-C or SIGTERM; what was finished is kept
+    INTERRUPTED = 130  # Ctrl-C or SIGTERM; finished work is kept
 
 
 EXIT_CODES: dict[type[StudyError], ExitCode] = {
@@ -37,24 +37,30 @@ EXIT_CODES: dict[type[StudyError], ExitCode] = {
     SearchError: ExitCode.SEARCH,
     ResourceError: ExitCode.RESOURCES,
 }
-# What to type, where the library's hint cannot know that it is called from a command line.
+# Hints for errors without one of their own: the library does not know the commands.
 COMMANDS: dict[type[StudyError], str] = {
     UnknownStudyError: "study list",
     StudyExistsError: "--resume to continue it, --overwrite to replace it, or another --name.",
     UnfinishedStudyError: "study search --name {study} --resume",
     NotRetrainedError: "study best {study}",
 }
+# Arguments of the Python API whose option has another name.
+OPTIONS = {"mapping": "--map"}
 
 
 def exit_code(error: StudyError) -> ExitCode:
-    """The exit code of an error's nearest class."""
+    """The exit code of the nearest class of an error that has one."""
     return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 
 
 def message(error: StudyError) -> str:
-    """An error as the command line prints it, with the option instead of the argument's name."""
-    option = f"--{error.parameter.replace('_', '-')}: " if error.parameter else ""
-    study = getattr(error, "study", "")
-    hint = error.hint or COMMANDS.get(type(error), "").format(study=study)
+    """The text of an error with option names and commands.
+
+    Returns:
+        One line each for the problem, what was expected, and the hint; empty ones are left out.
+    """
+    name = error.parameter
+    option = OPTIONS.get(name, f"--{name.replace('_', '-')}") + ": " if name else ""
+    hint = error.hint or COMMANDS.get(type(error), "").format(study=getattr(error, "study", ""))
     lines = (f"{option}{error.problem}", error.expected, f"Try: {hint}" if hint else "")
     return "\n".join(line for line in lines if line)

@@ -1,4 +1,4 @@
-"""`study evaluate`: the retrained model on another folder of photographs."""
+"""`study evaluate`: the retrained model on an external test set."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,16 +9,18 @@ from concrete_study.cli.arguments import StudyArgument
 
 
 def evaluate_command(
-    data: Annotated[Path, typer.Option(help="Folder with one sub-folder per class.")],
+    data: Annotated[
+        Path, typer.Option(help="External test set: a folder with one sub-folder per class.")
+    ],
     name: StudyArgument = None,
     mapping: Annotated[
         list[str] | None,
-        typer.Option("--map", help="FOLDER=CLASS where a class is called otherwise; repeatable."),
+        typer.Option("--map", help="FOLDER=CLASS if a class folder has another name; repeatable."),
     ] = None,
 ) -> None:
-    """Test a retrained model on photographs from external.
+    """Evaluate the retrained model on an external test set.
 
-    Pictures that the study has, and copies of them, are left out.
+    Images of the study and their near-duplicates are left out.
 
     Example: study evaluate first --data bridges --map Cracked=Positive --map Sound=Negative
     """
@@ -31,9 +33,10 @@ def evaluate_command(
     names = dict(pair.split("=", 1) for pair in mapping or () if "=" in pair)
     if len(names) < len(mapping or ()):
         raise UsageError(
-            f"--map {' --map '.join(mapping or ())} cannot be used.",
+            f"{' '.join(mapping or ())} is not a mapping.",
             "Expected FOLDER=CLASS, each folder once.",
             "--map Cracked=Positive",
+            parameter="mapping",
         )
     study = open_study(RUNS, name)
     import_tensorflow()
@@ -44,5 +47,5 @@ def evaluate_command(
         metrics = evaluate_external(study, data, names, display)
     typer.echo(f"Study {study.name} on {data}\n")
     print_scores(metrics.test)
-    typer.echo(f"Everything is in {study.evaluations_path / metrics.folder}/")
-    typer.echo(f"Next: study compare {study.name} ANOTHER")
+    typer.echo(f"Results: {study.evaluations_path / metrics.folder}/")
+    typer.echo(f"Next: study compare {study.name} OTHER")

@@ -1,4 +1,4 @@
-"""`study explain`: where the retrained model looked on one photograph."""
+"""`study explain`: a Grad-CAM overlay for one image."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,16 +9,14 @@ from concrete_study.cli.arguments import ModelOption
 
 
 def explain_command(
-    image: Annotated[Path, typer.Argument(help="The photograph.")],
+    image: Annotated[Path, typer.Argument(help="Image file.")],
     study: ModelOption = None,
-    layer: Annotated[str, typer.Option(help="A convolution of VGG16.")] = "block5_conv3",
-    to: Annotated[
-        Path | None, typer.Option(help="PNG to write.", show_default="IMAGE-LAYER.png, here")
+    layer: Annotated[str, typer.Option(help="Convolution layer of VGG16.")] = "block5_conv3",
+    output: Annotated[
+        Path | None, typer.Option(help="New PNG file.", show_default="IMAGE-LAYER.png")
     ] = None,
 ) -> None:
-    """Show what speaks for the class predicted.
-
-    Parts of a photograph, by Grad-CAM.
+    """Show which image regions drive the predicted class (Grad-CAM).
 
     Example: study explain wall.jpg --layer block4_conv3
     """
@@ -27,12 +25,12 @@ def explain_command(
     from concrete_study.datasets.errors import DataError, UsageError
     from concrete_study.datasets.files import replacing
 
-    if to is not None and (to.suffix.lower() != ".png" or to.exists()):
+    if output is not None and (output.suffix.lower() != ".png" or output.exists()):
         raise UsageError(
-            f"--to {to} cannot be written.",
-            f"Expected a new file with the ending .png; {to} "
-            + ("exists." if to.exists() else "ends otherwise."),
-            "another name; without --to it is IMAGE-LAYER.png in this folder.",
+            f"{output} {'exists' if output.exists() else 'is not a PNG file'}.",
+            "Expected a new file that ends in .png.",
+            "another name, or leave out --output to write IMAGE-LAYER.png.",
+            parameter="output",
         )
     found, classes = open_model(study)
 
@@ -44,14 +42,14 @@ def explain_command(
     try:
         pixels = decode_image(image, classifier.size)
     except (UnreadableImageError, FileNotFoundError) as error:
-        raise DataError(f"{image} cannot be explained: {error}.") from error
+        raise DataError(f"Cannot read {image}: {error}.") from error
     probabilities = classifier.probabilities(pixels[None])[0]
     chosen = int(probabilities.argmax())
     try:
         heat = classifier.grad_cam(pixels, chosen, layer)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    target = to or Path(f"{image.stem}-{layer}.png")
+    target = output or Path(f"{image.stem}-{layer}.png")
     with replacing(target) as temporary:
         overlay(pixels, heat).save(temporary, "PNG")
-    typer.echo(f"{classes[chosen]} ({probabilities[chosen]:.4f}); evidence drawn in {target}")
+    typer.echo(f"{classes[chosen]} ({probabilities[chosen]:.4f}); overlay: {target}")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, of which none is lost."""
+"""Ctrl-C and SIGTERM, both raised as KeyboardInterrupt and never lost."""
 
 import signal
 from types import FrameType
@@ -7,7 +7,7 @@ _seen = False
 
 
 def catch_signals() -> None:
-    """Turns SIGTERM, as a cluster sends it, into what Ctrl-C is: KeyboardInterrupt.
+    """Raises KeyboardInterrupt on SIGTERM, which clusters send, as on Ctrl-C.
 
     An ignored SIGINT (a job in the background) stays ignored.
     """
@@ -17,10 +17,10 @@ def catch_signals() -> None:
 
 
 def raise_if_interrupted() -> None:
-    """Raises KeyboardInterrupt if one was raised before and did not end the program.
+    """Raises KeyboardInterrupt again if an earlier one did not end the program.
 
-    Python drops an exception that is raised while a destructor runs, and TensorFlow's graphs
-    have such: a SIGTERM that fell into one was once ignored for the rest of a training.
+    Python drops an exception raised in a destructor. TensorFlow's graphs have destructors: a
+    SIGTERM during one was ignored for the rest of a training.
     """
     if _seen:
         raise KeyboardInterrupt

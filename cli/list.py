@@ -1,10 +1,10 @@
-"""`study list`: the studies of this folder."""
+"""`study list`: a table of all studies."""
 
 import typer
 
 from concrete_study.cli.tables import Format, FormatOption, print_frame
 
-_DRAWN = ("study", "state", "created", "trials", "objective", "score", "test_accuracy")
+_TERMINAL_COLUMNS = ("study", "state", "created", "trials", "objective", "score", "test_accuracy")
 
 
 def list_command(format: FormatOption = Format.TABLE) -> None:
@@ -18,7 +18,7 @@ def list_command(format: FormatOption = Format.TABLE) -> None:
 
     studies = list_studies(RUNS)
     if studies or format is not Format.TABLE:
-        print_frame(studies_table(studies), format, "Studies", drawn=_DRAWN)
+        print_frame(studies_table(studies), format, "Studies", columns=_TERMINAL_COLUMNS)
     for study in studies:
         try:
             study.manifest()
@@ -27,4 +27,4 @@ def list_command(format: FormatOption = Format.TABLE) -> None:
         except StudyStateError as error:
             typer.echo(f"Warning: {error.problem} {error.expected}", err=True)
     if not studies:
-        typer.echo("No study here yet. Try: study search", err=True)
+        typer.echo("No studies in runs/. Try: study search", err=True)

@@ -1,4 +1,4 @@
-"""The retrained model that `study predict` and `study explain` ask."""
+"""The retrained model for `study predict` and `study explain`."""
 
 from typing import TYPE_CHECKING
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
 
 
 def open_model(name: str | None) -> "tuple[StudyFolder, list[str]]":
-    """A study with a retrained model, and its classes; loads TensorFlow.
+    """Finds a study with a retrained model, and its classes; imports TensorFlow.
 
     Args:
-        name: The study's; None takes the latest that has been retrained.
+        name: Name of the study; None for the latest retrained one.
 
     Raises:
-        StudyStateError: If there is none.
+        StudyStateError: If there is no retrained model.
     """
     from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.results.runs import RUNS, latest_study, list_studies, open_study
 
     if name is None:
-        # Predictions are written by retraining alone; exports write metrics.json anew.
+        # Only retraining writes the predictions; an export rewrites metrics.json.
         retrained = [study for study in list_studies(RUNS) if study.predictions_path.exists()]
         study = max(retrained, key=lambda s: s.predictions_path.stat().st_mtime, default=None)
         study = study or latest_study(RUNS)

@@ -1,4 +1,4 @@
-"""`study predict`: the retrained model on any files."""
+"""`study predict`: predictions of the retrained model for any files."""
 
 import csv
 import json
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from concrete_study.study.prediction import Prediction
 
 
-class Lines(StrEnum):
-    """How predictions are printed, each as soon as it is there."""
+class RowFormat(StrEnum):
+    """How predictions are printed, row by row."""
 
     TABLE = "table"
     CSV = "csv"
@@ -29,31 +29,35 @@ class Lines(StrEnum):
 
 def predict_command(
     paths: Annotated[
-        list[str], typer.Argument(help="Files, folders, patterns; - reads names from stdin.")
+        list[str], typer.Argument(help="Files, folders or patterns; - reads names from stdin.")
     ],
     study: ModelOption = None,
     format: Annotated[
-        Lines, typer.Option("--format", "-f", help="csv and json keep every digit.")
-    ] = Lines.TABLE,
+        RowFormat,
+        typer.Option("--format", "-f", help="Output format; csv and json keep all digits."),
+    ] = RowFormat.TABLE,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Probability of the last class to call it.")
+        float | None,
+        typer.Option(min=0, max=1, help="Probability from which the last class is predicted."),
     ] = None,
     recall: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Threshold that finds this part on validation images."),
+        typer.Option(min=0, max=1, help="Use the threshold with this recall on validation images."),
     ] = None,
     explain: Annotated[
-        Path | None, typer.Option(help="New folder for Grad-CAM overlays, one PNG per row.")
+        Path | None, typer.Option(help="New folder for Grad-CAM overlays, one PNG per image.")
     ] = None,
 ) -> None:
-    """Classify photographs: one row each, a faulty file too.
+    """Predict the class of images.
 
-    Example: study predict photographs --recall 0.99 --format csv > answers.csv
+    Prints one row per file, also for files that cannot be read.
+
+    Example: study predict photographs --recall 0.99 --format csv > predictions.csv
     """
     from concrete_study.cli.model import open_model
 
     if explain is not None:
-        _require_empty(explain)
+        _ensure_empty(explain)
     found, classes = open_model(study)
     threshold = _threshold(found, classes, threshold, recall)
 
@@ -65,11 +69,11 @@ def predict_command(
     classifier = Classifier(found.best_path / KERAS_FILE)
     rows = predict_files(classifier, expand(paths), classes, threshold=threshold)
     if explain is not None:
-        rows = _explained(rows, classifier, classes, explain)
+        rows = _with_overlays(rows, classifier, classes, explain)
     counts: Counter[str] = Counter()
     with memory_errors():
-        _print(_counted(rows, counts), classes, format)
-    _tell_counts(counts)
+        _print(_counting(rows, counts), classes, format)
+    _log_counts(counts)
 
 
 def _threshold(
@@ -80,16 +84,16 @@ def _threshold(
     from concrete_study.results.thresholds import threshold_for_recall
 
     if threshold is not None and recall is not None:
-        raise UsageError("--threshold and --recall exclude each other.")
+        raise UsageError("--threshold and --recall cannot be combined.")
     if (threshold is not None or recall is not None) and len(classes) != 2:
         raise UsageError(
-            f"a threshold needs two classes; {study.name} has {len(classes)}.",
-            hint="study predict without --threshold and --recall takes the most probable class.",
+            f"a threshold needs two classes; study {study.name} has {len(classes)}.",
+            hint="leave out --threshold and --recall to predict the most probable class.",
         )
     if recall is None:
         return threshold
     if recall == 0:
-        raise UsageError("--recall 0 finds nothing.", "Expected a part above 0, at most 1.")
+        raise UsageError("0 is too small.", "Expected a recall in (0, 1].", parameter="recall")
     if not study.validation_path.exists():
         raise StudyStateError(
             f"study {study.name} has no validation predictions.",
@@ -98,35 +102,35 @@ def _threshold(
         )
     chosen = threshold_for_recall(read_predictions(study.validation_path), classes, recall)
     typer.echo(
-        f"Threshold {chosen.value:.6f}: on the validation images it finds {chosen.recall:.2%} of "
-        f"{chosen.images} {classes[1]} and takes {chosen.false_positive_rate:.2%} of {classes[0]} "
-        "for it.",
+        f"Threshold {chosen.value:.6f}: on the validation images recall {chosen.recall:.2%} "
+        f"({chosen.images} {classes[1]}), false positive rate {chosen.false_positive_rate:.2%}.",
         err=True,
     )
     if chosen.images * (1 - recall) < 1:
-        cannot = f"cannot tell {recall:.4g} from 1" if recall < 1 else "are no proof of all"
         typer.echo(
-            f"Warning: {chosen.images} images {cannot}; on others it may find fewer.",
+            f"Warning: {chosen.images} {classes[1]} validation images are too few to estimate a "
+            f"recall of {recall:.4g}; it may be lower on other images.",
             err=True,
         )
     return chosen.value
 
 
-def _require_empty(folder: Path) -> None:
+def _ensure_empty(folder: Path) -> None:
     from concrete_study.datasets.errors import UsageError
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
-            f"--explain {folder} holds something.",
-            "Expected a new or empty folder: overlays are numbered as the rows are, from 0.",
+            f"{folder} is not empty.",
+            "Expected a new or empty folder.",
             "another folder.",
+            parameter="explain",
         )
 
 
-def _explained(
+def _with_overlays(
     rows: Iterable["Prediction"], classifier: "Classifier", classes: list[str], folder: Path
 ) -> Iterator["Prediction"]:
-    """Writes an overlay for each image as it passes, for the class that was predicted."""
+    """Passes rows on and writes an overlay of the predicted class for each image."""
     from concrete_study.datasets.decoding import decode_image
     from concrete_study.datasets.files import replacing
     from concrete_study.results.overlays import overlay
@@ -135,24 +139,24 @@ def _explained(
         if not row.error:
             image = decode_image(Path(row.file), classifier.size)
             heat = classifier.grad_cam(image, classes.index(row.predicted))
-            # Numbered, as files of several folders may share a name.
+            # Row numbers: files in different folders may have the same name.
             with replacing(folder / f"{number:06}-{Path(row.file).stem}.png") as temporary:
                 overlay(image, heat).save(temporary, "PNG")
         yield row
 
 
-def _counted(rows: Iterable["Prediction"], counts: Counter[str]) -> Iterator["Prediction"]:
-    """Counts the answers as they pass; a file without one is counted under ""."""
+def _counting(rows: Iterable["Prediction"], counts: Counter[str]) -> Iterator["Prediction"]:
+    """Passes rows on and counts predicted classes; unreadable files count as ""."""
     for row in rows:
         counts[row.predicted] += 1
         yield row
 
 
-def _tell_counts(counts: Counter[str]) -> None:
-    """Says how many files have which answer; those without are easily overlooked among thousands.
+def _log_counts(counts: Counter[str]) -> None:
+    """Prints the number of files per predicted class, and of unreadable files.
 
     Raises:
-        DataError: If none has one.
+        DataError: If no file was classified.
     """
     from concrete_study.datasets.errors import DataError
 
@@ -160,27 +164,27 @@ def _tell_counts(counts: Counter[str]) -> None:
     if not counts:
         found = f"only files that cannot be read ({faulty})" if faulty else "none"
         raise DataError(
-            "nothing was classified.", f"Expected JPEG, PNG or BMP files; found {found}."
+            "No file was classified.", f"Expected JPEG, PNG or BMP files; found {found}."
         )
-    answers = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-    typer.echo(f"{counts.total()} files classified: {answers}.", err=True)
+    predicted = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    typer.echo(f"{counts.total()} files classified: {predicted}.", err=True)
     if faulty:
         typer.echo(
-            f"Warning: {faulty} of {counts.total() + faulty} files could not be classified; their "
-            "rows say why.",
+            f"Warning: {faulty} of {counts.total() + faulty} files could not be read; see their "
+            "rows.",
             err=True,
         )
 
 
-def _print(rows: Iterable["Prediction"], classes: list[str], format: Lines) -> None:
+def _print(rows: Iterable["Prediction"], classes: list[str], format: RowFormat) -> None:
     names = ["file", "predicted", *(f"p_{name}" for name in classes), "error"]
     blanks = ("",) * len(classes)
-    if format is Lines.CSV:
+    if format is RowFormat.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         for row in rows:
             writer.writerow([row.file, row.predicted, *(row.probabilities or blanks), row.error])
-    elif format is Lines.JSON:
+    elif format is RowFormat.JSON:
         separator = "["
         for row in rows:
             p = row.probabilities or (None,) * len(classes)
@@ -191,6 +195,6 @@ def _print(rows: Iterable["Prediction"], classes: list[str], format: Lines) -> N
     else:
         width = max(len(name) for name in classes)
         for row in rows:
-            pairs = zip(classes, row.probabilities, strict=False)  # a faulty file has none
+            pairs = zip(classes, row.probabilities, strict=False)  # empty for an unreadable file
             shown = "  ".join(f"{name} {value:.4f}" for name, value in pairs) or row.error
             print(f"{row.predicted or 'error':<{width}}  {shown}  {row.file}", flush=True)

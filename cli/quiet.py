@@ -1,4 +1,4 @@
-"""TensorFlow without its start-up notes, which no log level keeps off a terminal."""
+"""Importing TensorFlow without its start-up messages, which no log level turns off."""
 
 import os
 import sys
@@ -6,10 +6,10 @@ from tempfile import TemporaryFile
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow with the C++ side's stderr held back; shown if the import fails.
+    """Imports TensorFlow with stderr captured; prints it if the import fails.
 
-    TensorFlow 2.21 logs before it has read TF_CPP_MIN_LOG_LEVEL, straight to file
-    descriptor 2, so neither that variable nor `sys.stderr` can silence it.
+    TensorFlow 2.21 logs to file descriptor 2 before it reads TF_CPP_MIN_LOG_LEVEL, so neither
+    that variable nor `sys.stderr` has an effect.
     """
     sys.stderr.flush()
     terminal = os.dup(2)
@@ -18,7 +18,7 @@ def import_tensorflow() -> None:
         try:
             import tensorflow
 
-            # It takes the trainable parts' methods for one function that is traced again and again.
+            # It warns of repeated tracing: it takes the methods of all models for one function.
             tensorflow.get_logger().setLevel("ERROR")
         except BaseException:
             held.seek(0)

@@ -1,4 +1,4 @@
-"""`study rename`: give a study another name."""
+"""`study rename`: rename a study."""
 
 from typing import Annotated
 
@@ -8,10 +8,12 @@ from concrete_study.cli.arguments import complete_studies
 
 
 def rename_command(
-    name: Annotated[str, typer.Argument(help="The study.", autocompletion=complete_studies)],
-    new: Annotated[str, typer.Argument(help="Its new name.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the study.", autocompletion=complete_studies)
+    ],
+    new: Annotated[str, typer.Argument(help="New name.")],
 ) -> None:
-    """Give a study another name.
+    """Rename a study.
 
     Example: study rename hyperband-1 first
     """
@@ -22,8 +24,6 @@ def rename_command(
     study = open_study(RUNS, name)
     target = StudyFolder(RUNS / check_name(new))
     if target.is_taken():
-        raise StudyStateError(
-            f"{target.path} exists.", "Expected a new name; found one that is taken.", "study list"
-        )
+        raise StudyStateError(f"{target.path} exists.", "Expected a new name.", "another name.")
     study.rename(target)
     typer.echo(f"{study.path} is now {target.path}")

@@ -1,4 +1,4 @@
-"""`study report`: everything a study shows, as pages to look at."""
+"""`study report`: the report of a study as HTML and Markdown."""
 
 from typing import Annotated
 
@@ -9,14 +9,12 @@ from concrete_study.cli.arguments import StudyArgument
 
 def report_command(
     name: StudyArgument = None,
-    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
-    """Write a study's report, a page to look at.
+    """Write the report of a study with its figures and tables.
 
-    With its figures and the numbers behind them.
-
-    Into runs/NAME/report/: report.html (one file), report.md, every figure as PNG and SVG and
-    every table as CSV. Nothing is trained, and no image is tested.
+    Writes report.html (one file), report.md, each figure as PNG and SVG and each table as CSV to
+    runs/NAME/report/. Trains and evaluates nothing.
 
     Example: study report first --open
     """
@@ -30,6 +28,6 @@ def report_command(
     with Display() as display:
         display.log(f"Study {study.name}: writing the report ...")
         page = write_report(study)
-    typer.echo(f"The report: {page}")
+    typer.echo(f"Report: {page}")
     if show:
         webbrowser.open(page.resolve().as_uri())

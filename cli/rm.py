@@ -1,4 +1,4 @@
-"""`study rm`: remove studies."""
+"""`study rm`: delete studies."""
 
 import sys
 from typing import Annotated
@@ -10,13 +10,13 @@ from concrete_study.cli.arguments import complete_studies
 
 def rm_command(
     names: Annotated[
-        list[str], typer.Argument(help="The studies.", autocompletion=complete_studies)
+        list[str], typer.Argument(help="Names of the studies.", autocompletion=complete_studies)
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Remove studies with all that came of them.
+    """Delete studies with all their results.
 
-    Features in the cache stay.
+    Cached features are kept.
 
     Example: study rm first second --yes
     """
@@ -27,11 +27,11 @@ def rm_command(
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(
-                "study rm asks before it removes.",
-                "Expected a terminal to ask on, or --yes; found neither.",
+                "study rm needs a confirmation.",
+                "Expected a terminal or --yes; found neither.",
                 f"study rm {' '.join(names)} --yes",
             )
-        typer.confirm(f"Remove {', '.join(study.name for study in studies)}?", abort=True)
+        typer.confirm(f"Delete {', '.join(study.name for study in studies)}?", abort=True)
     for study in studies:
         study.remove()
-        typer.echo(f"Removed {study.path}")
+        typer.echo(f"Deleted {study.path}")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def print_scores(test: "TestReport") -> None:
-    """Prints the metrics of each checkpoint, the interval, the report and the confusion matrix.
+    """Prints metrics per checkpoint, the accuracy interval, and metrics per class.
 
     Args:
         test: From `results.evaluation.evaluate`.
@@ -29,8 +29,8 @@ def print_scores(test: "TestReport") -> None:
     typer.echo(readable_report(test))
 
 
-def print_sources(by_dataset: "Sequence[DatasetReport]") -> None:
-    """Prints one line for each folder that was tested, if there are several.
+def print_datasets(by_dataset: "Sequence[DatasetReport]") -> None:
+    """Prints one line per dataset, if there are several.
 
     Args:
         by_dataset: From `best/metrics.json`.

@@ -1,4 +1,4 @@
-"""`study search`: search the space."""
+"""`study search`: search the hyperparameter space."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,75 +18,86 @@ def search_command(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder with one sub-folder per class; several are studied as one.",
-            show_default="datasets/, else the built-in sample",
+            help="Folder with one sub-folder per class; repeatable, folders are joined.",
+            show_default="datasets/, or the built-in sample",
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The study's name.", show_default="ALGORITHM-NUMBER")
+        str | None, typer.Option(help="Name of the study.", show_default="ALGORITHM-NUMBER")
     ] = None,
-    max_epochs: Annotated[int, typer.Option(help="Epoch budget of the top rung.")] = 10,
+    max_epochs: Annotated[int, typer.Option(help="Epochs of the highest rung.")] = 10,
     algorithm: Annotated[
-        str, typer.Option(help="hyperband, random, bayesian or grid.")
+        str, typer.Option(help="Search algorithm: hyperband, random, bayesian or grid.")
     ] = "hyperband",
     trials: Annotated[
         int | None,
         typer.Option(
-            help="How many trials; not for Hyperband.", show_default="20, or the whole grid"
+            help="Number of trials; not for hyperband.", show_default="20, or the whole grid"
         ),
     ] = None,
-    factor: Annotated[int, typer.Option(help="Hyperband: how strictly it selects.")] = 3,
-    iterations: Annotated[int, typer.Option(help="Hyperband: how often all of it is run.")] = 1,
+    factor: Annotated[int, typer.Option(help="Hyperband: one in FACTOR trials is promoted.")] = 3,
+    iterations: Annotated[int, typer.Option(help="Hyperband: number of repetitions.")] = 1,
     objective: Annotated[
-        str, typer.Option(help="val_loss, val_accuracy or val_macro_f1.")
+        str, typer.Option(help="Objective: val_loss, val_accuracy or val_macro_f1.")
     ] = "val_loss",
     space: Annotated[
-        Path | None, typer.Option(help="TOML file that narrows, widens or fixes the space.")
+        Path | None, typer.Option(help="TOML file with changes to the search space.")
     ] = None,
     image_size: Annotated[int, typer.Option(help="Height and width in pixels, 32 or more.")] = 224,
     batch_size: Annotated[int, typer.Option(help="Images per training step.")] = 32,
-    views: Annotated[int, typer.Option(help="Augmented passes over the training images.")] = 5,
-    cache_gb: Annotated[float, typer.Option(help="Disk for frozen features, in gigabytes.")] = 20.0,
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    views: Annotated[
+        int, typer.Option(help="Number of augmented views of each training image.")
+    ] = 5,
+    cache_gb: Annotated[
+        float, typer.Option(help="Largest size of the frozen features on disk, in GB.")
+    ] = 20.0,
+    precision: Annotated[
+        str, typer.Option(help="Compute precision: auto, float32, bfloat16 or float16.")
+    ] = "auto",
     weights: Annotated[
-        str, typer.Option(help="bundled, keras, none, or a .weights.h5 file.")
+        str,
+        typer.Option(help="VGG16 weights: bundled, keras, none (random), or a .weights.h5 file."),
     ] = "bundled",
-    split: Annotated[str, typer.Option(help="Train/validation/test in percent.")] = "70/15/15",
+    split: Annotated[str, typer.Option(help="Percent of train/validation/test.")] = "70/15/15",
     groups: Annotated[
-        bool, typer.Option("--groups/--no-groups", help="Keep copies of a picture together.")
+        bool, typer.Option("--groups/--no-groups", help="Keep near-duplicates in one subset.")
     ] = True,
     split_by: Annotated[
-        str | None, typer.Option(help="More groups: prefix (of names), or a CSV: file, group.")
+        str | None,
+        typer.Option(help="Additional groups: prefix (of file names), or a CSV file: file, group."),
     ] = None,
     keep_conflicts: Annotated[
-        bool, typer.Option("--keep-conflicts", help="Keep pictures that have two labels.")
+        bool, typer.Option("--keep-conflicts", help="Keep near-duplicates with different labels.")
     ] = False,
     external_test: Annotated[
-        list[Path] | None, typer.Option(help="Other folder, to test the retrained model on.")
+        list[Path] | None,
+        typer.Option(help="External test set for the retrained model; repeatable."),
     ] = None,
     validate_on: Annotated[
-        Path | None, typer.Option(help="Other folder, to choose hyperparameters by.")
+        Path | None, typer.Option(help="Folder used as validation set instead of the split.")
     ] = None,
     search_images: Annotated[
         int | None,
-        typer.Option(help="Search on so many; retrain on all.", show_default="all"),
+        typer.Option(help="Size of the subsample for the search.", show_default="all"),
     ] = None,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write runs/NAME/tensorboard/ too.")
+        bool, typer.Option("--tensorboard", help="Also write runs/NAME/tensorboard/.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the split, the search and training.")] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed of split, search and training.")] = 1,
     time_budget: Annotated[
-        str | None, typer.Option(help="End in time with the best so far, e.g. 2h or 1h30m.")
+        str | None,
+        typer.Option(help="Stop after this time and keep the best trial so far, e.g. 2h or 1h30m."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would take, and stop.")
+        bool,
+        typer.Option("--dry-run", help="Print trials, disk space and estimated time, then exit."),
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study --name.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the study --name.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the study --name.")
     ] = False,
 ) -> None:
-    """Search heads, unfreeze depths and rates.
+    """Search head size, dropout, unfreeze depth and learning rates.
 
     Example: study search --data photographs --max-epochs 10 --name first
     """
@@ -96,9 +107,9 @@ def search_command(
     from concrete_study.results.runs import RUNS, check_name, require_free
 
     if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other.")
+        raise UsageError("--resume and --overwrite cannot be combined.")
     if resume and name is None:
-        raise UsageError("--resume needs --name.", hint="study list shows the studies.")
+        raise UsageError("--resume needs --name.", hint="study list prints the names.")
     budget = None if time_budget is None else parse_budget(time_budget)
     study = StudyFolder(RUNS / (check_name(name) if name else _next_name(algorithm)))
     require_free(study, resume=resume, overwrite=overwrite)
@@ -143,10 +154,13 @@ def search_command(
 
 
 def parse_budget(text: str) -> float:
-    """Seconds of a time such as `2h`, `90m`, `1h30m` or `45s`.
+    """Parses a duration such as `2h`, `90m`, `1h30m` or `45s`.
+
+    Returns:
+        Seconds, above 0.
 
     Raises:
-        UsageError: If it is none, or no time at all.
+        UsageError: If `text` is no duration, or 0.
     """
     import re
 
@@ -156,9 +170,9 @@ def parse_budget(text: str) -> float:
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     if not (budget := 3600 * hours + 60 * minutes + seconds):
         raise UsageError(
-            f"--time-budget {text} cannot be used.",
+            f"{text} is not a duration.",
             "Expected hours, minutes or seconds, e.g. 2h, 90m, 1h30m or 45s.",
-            "--time-budget 2h",
+            parameter="time_budget",
         )
     return float(budget)
 
@@ -176,7 +190,7 @@ def _next_name(algorithm: str) -> str:
 def _resumed(
     context: typer.Context, study: "StudyFolder", given: dict[str, Any]
 ) -> "SearchOptions":
-    """The stored options; an option typed anew must say the same."""
+    """The stored options; options on the command line must be equal to them."""
     from concrete_study.datasets.errors import StudyStateError
 
     stored = study.manifest().options
@@ -195,8 +209,8 @@ def _resumed(
             changed.append(f"{option}: was {getattr(stored, key)}, now {value}")
     if changed:
         raise StudyStateError(
-            f"study {study.name} was begun with other options.",
+            f"study {study.name} was started with other options.",
             "\n".join(changed),
-            f"study search --name {study.name} --resume, without them, or another --name.",
+            f"study search --name {study.name} --resume without them, or another --name.",
         )
     return stored

@@ -1,4 +1,4 @@
-"""A search under the live display, as `study search` and `study baseline` run it."""
+"""Running a search with progress display, for `study search` and `study baseline`."""
 
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,10 @@ def run_study(
     tensorboard: bool = False,
     like: "StudyFolder | None" = None,
 ) -> None:
-    """Runs a search under the live display and prints where everything is.
+    """Runs a search with progress display and prints its result.
 
     Raises:
-        StudyError: If the data, the disk or the search itself forbids it.
+        StudyError: If the search cannot start or ends without a best trial.
     """
     from concrete_study.cli.display import Display
     from concrete_study.datasets.errors import StudyStateError
@@ -42,11 +42,10 @@ def run_study(
                 like=like,
             )
         except StudyStateError:
-            raise  # nothing was begun: another process has it, or it is another study
+            raise  # nothing was started
         except BaseException:
-            # Whatever stopped it: what was finished is kept.
             if study.manifest_path.exists() and study.manifest().state != "finished":
-                display.log(f"Go on with: study search --name {study.name} --resume")
+                display.log(f"To continue: study search --name {study.name} --resume")
             raise
     _print_result(study, best, options.objective)
 
@@ -56,5 +55,5 @@ def _print_result(study: "StudyFolder", best: "TrialRecord", objective: str) -> 
 
     typer.echo(f"Best trial: {best.trial}, {objective} {best.score:.5f} at {best.epochs} epochs")
     typer.echo(f"  {describe(best.hyperparameters)}")
-    typer.echo(f"Everything is in {study.path}/: study.json, split.csv, trials.csv, trials/")
+    typer.echo(f"Results: {study.path}/: study.json, split.csv, trials.csv, trials/")
     typer.echo(f"Next: study best {study.name} --export")

@@ -1,4 +1,4 @@
-"""`study show`: one study and its leaderboard."""
+"""`study show`: a study and its leaderboard."""
 
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,8 @@ def show_command(
 ) -> None:
     """Show a study and its leaderboard.
 
-    Configurations stand best first, rungs apart.
-
-    Scores are only comparable on the same rung (epoch budget). A configuration stands once,
-    at the highest rung it reached; its path names the trials that led there.
+    Each configuration is listed once, at the highest rung (epoch budget) it reached. Scores are
+    comparable within a rung only. The path lists the trials of a configuration.
 
     Example: study show first --format markdown
     """
@@ -40,13 +38,13 @@ def show_command(
         return
     print("\n".join(_header(study, records)))
     if board.empty:
-        print("\nNo completed trial yet.")
+        print("\nNo completed trials.")
     else:
         print()
         other = "val_loss" if objective == "val_accuracy" else "val_accuracy"
-        drawn = ["rung", "path", *by_name(), objective, other]
-        title = f"Leaderboard by {objective}; a rung is an epoch budget"
-        print_frame(board, format, title, drawn=drawn, apart="rung")
+        columns = ["rung", "path", *by_name(), objective, other]
+        title = f"Leaderboard by {objective}, per rung (epoch budget)"
+        print_frame(board, format, title, columns=columns, separated="rung")
     print(f"\nFolder:  {study.path}\nNext:    {_next_command(study, records)}")
     _warn_of_failures(records)
 
@@ -60,7 +58,7 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
     data = "built-in sample" if manifest.is_sample else ", ".join(options.data)
     failed = sum(record.status == "failed" for record in records)
     searched = sum(manifest.searched.values())
-    part = f", on {searched} of the images" if options.search_images else ""
+    part = f", on {searched} images" if options.search_images else ""
     lines = {
         "Study": f"{study.name} ({study.state()})",
         "Data": f"{data} ({counts})",
@@ -68,17 +66,17 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
         "Classes": ", ".join(manifest.classes),
         "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}",
         "Trials": f"{len(records)} of {planned}, {failed} failed"
-        + (f"; the {manifest.stopped} was spent" if manifest.stopped else ""),
+        + (f"; {manifest.stopped} reached" if manifest.stopped else ""),
         "Time": duration(manifest.seconds),
-        "Test": _test_result(metrics.test) if metrics else "not opened yet",
+        "Test": _test_result(metrics.test) if metrics else "not evaluated",
     }
     return [f"{label + ':':<9}{value}" for label, value in lines.items() if value]
 
 
 def _split(manifest: "StudyRecord") -> str:
     if manifest.groups is None:
-        return "by file; copies of one picture may be trained on and tested on (--no-groups)"
-    return f"by picture; {manifest.groups} groups, none on two sides"
+        return "random (--no-groups); near-duplicates may be in both training and test images"
+    return f"grouped by near-duplicates; {manifest.groups} groups"
 
 
 def _test_result(test: "TestReport") -> str:
@@ -89,14 +87,14 @@ def _test_result(test: "TestReport") -> str:
 def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str:
     state = study.state()
     if state == "running":
-        return f"study show {study.name}, when more trials are finished"
+        return f"study show {study.name}, after more trials"
     if state != "finished":
         return f"study search --name {study.name} --resume"
     if not any(record.status == "completed" for record in records):
-        return "study search, with other options"
+        return "study search with other options"
     if study.metrics() is None:
         return f"study best {study.name}"
-    return f"study compare {study.name} ANOTHER"
+    return f"study compare {study.name} OTHER"
 
 
 def _warn_of_failures(records: "Sequence[TrialRecord]") -> None:
@@ -104,4 +102,4 @@ def _warn_of_failures(records: "Sequence[TrialRecord]") -> None:
     for record in failed[:3]:
         typer.echo(f"Warning: trial {record.trial} failed: {record.message}", err=True)
     if len(failed) > 3:
-        typer.echo(f"Warning: {len(failed) - 3} more failed, see trials.csv.", err=True)
+        typer.echo(f"Warning: {len(failed) - 3} more failed trials, see trials.csv.", err=True)

@@ -1,4 +1,4 @@
-"""The output format that `list`, `show` and `compare` share, and printing a table in it."""
+"""Printing tables: the option --format of several commands, and tables on a terminal."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-# Plain text is as wide as its table: nothing is cut, whatever the width of the screen.
+# Columns; without a terminal no value is shortened or wrapped.
 _UNBOUNDED = 10_000
 
 
 class Format(StrEnum):
-    """How a table is printed; all but `table` are meant for other programs and papers."""
+    """How a table is printed; all but `table` are for other programs and documents."""
 
     TABLE = "table"
     CSV = "csv"
@@ -25,7 +25,7 @@ class Format(StrEnum):
 
 
 FormatOption = Annotated[
-    Format, typer.Option("--format", "-f", help="How to print; csv and json keep every digit.")
+    Format, typer.Option("--format", "-f", help="Output format; csv and json keep all digits.")
 ]
 
 
@@ -34,37 +34,39 @@ def print_frame(
     format: Format,
     title: str,
     *,
-    drawn: "Sequence[str] | None" = None,
-    apart: str = "",
+    columns: "Sequence[str] | None" = None,
+    separated: str = "",
     transposed: bool = False,
 ) -> None:
-    """Prints a table on stdout: drawn for a terminal, plain external, or in another format.
+    """Prints a table on stdout.
 
     Args:
         frame: A table of `results`.
         format: How to print it.
-        title: Heading of the drawn table.
-        drawn: The columns that are drawn, all if left out; other formats have every column.
-        apart: A column of the drawn table whose groups of equal values stand apart.
-        transposed: Print rows as columns where people read, for few rows of many values.
+        title: Heading, for format `table`.
+        columns: The columns of format `table`, None for all; other formats have all columns.
+        separated: A column of format `table`; an empty line separates its different values.
+        transposed: Print rows as columns, for few rows of many values.
     """
     from concrete_study.results.formats import readable, render
 
     if format is not Format.TABLE:
         print(render(frame, format.value, transposed=transposed), end="")
         return
-    frame = frame[list(drawn)] if drawn is not None else frame
+    frame = frame[list(columns)] if columns is not None else frame
     shown = readable(frame, transposed=transposed)
     if transposed:
         numeric = [False, *[True] * len(frame)]
     else:
         numeric = [dtype.kind in "iuf" for dtype in frame.dtypes]
         shown.columns = [str(name).replace(" ", "\n") for name in shown.columns]  # 80 columns
-    ends = (shown[apart] != shown[apart].shift(-1)).tolist() if apart else [False] * len(shown)
-    _draw(shown, title, numeric, ends)
+    ends = [False] * len(shown)
+    if separated:
+        ends = (shown[separated] != shown[separated].shift(-1)).tolist()
+    _print_table(shown, title, numeric, ends)
 
 
-def _draw(
+def _print_table(
     shown: "DataFrame", title: str, numeric: "Sequence[bool]", ends: "Sequence[bool]"
 ) -> None:
     import sys

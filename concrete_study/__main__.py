@@ -1,4 +1,4 @@
-"""`python -m concrete_study`, the same as `study`."""
+"""`python -m concrete_study` is the same as `study`."""
 
 from concrete_study.cli.app import main
 

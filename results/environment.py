@@ -17,7 +17,16 @@ PACKAGES = (
     "scipy",
     "pandas",
 )
-PARTS = ("concrete_study", "cli", "study", "search", "models", "results", "datasets", "pyproject.toml")
+PARTS = (
+    "concrete_study",
+    "cli",
+    "study",
+    "search",
+    "models",
+    "results",
+    "datasets",
+    "pyproject.toml",
+)
 ROOT = Path(__file__).resolve().parents[1]  # also through the link in concrete_study/
 
 

@@ -19,14 +19,11 @@ from concrete_study.datasets.errors import DataError
 ROOT = Path(__file__).parents[1]
 
 
-def start(
-    *arguments: str, folder: Path = ROOT, path: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Runs `study` in a process of its own; `path` comes first on Python's path."""
+def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs `study` in a new process."""
     return subprocess.run(
         [sys.executable, "-m", "concrete_study", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, filter(None, (path, ROOT))))},
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -75,13 +72,17 @@ def test_an_unknown_command_is_a_usage_error() -> None:
         (OSError(errno.ENOSPC, "No space left", "x.npy"), ExitCode.RESOURCES, "x.npy"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), ExitCode.RESOURCES, "quota"),
         (OSError(errno.EACCES, "Permission denied", "runs/.a.x"), ExitCode.RESOURCES, "runs/.a.x"),
-        (OSError(errno.EPERM, "Not permitted", b"runs/a"), ExitCode.RESOURCES, "runs/a is refused"),
+        (
+            OSError(errno.EPERM, "Not permitted", b"runs/a"),
+            ExitCode.RESOURCES,
+            "Cannot access runs/a",
+        ),
         (OSError(errno.EROFS, "Read-only file system", "runs/a"), ExitCode.RESOURCES, "Try: "),
         (MemoryError("Unable to allocate 9 GiB"), ExitCode.RESOURCES, "9 GiB"),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, "Interrupted"),
     ],
 )
-def test_what_a_user_can_mend_ends_with_a_message_and_a_code(
+def test_an_error_that_a_user_can_fix_ends_with_a_message_and_a_code(
     error: BaseException,
     code: ExitCode,
     message: str,
@@ -96,11 +97,11 @@ def test_what_a_user_can_mend_ends_with_a_message_and_a_code(
 
 
 @pytest.mark.parametrize(
-    ("place", "dead_link"),
+    ("path", "dead_link"),
     [("runs", False), ("runs", True), ("runs/first", False), ("runs/first/trials", False)],
 )
 def test_a_file_where_a_folder_must_be_is_named(
-    place: str,
+    path: str,
     dead_link: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -113,34 +114,32 @@ def test_a_file_where_a_folder_must_be_is_named(
         file.touch()
 
     def act() -> None:
-        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / path).mkdir(exist_ok=True)
 
     monkeypatch.setattr(concrete_study.cli.app, "build_app", command_that(act))
     assert run(["act"]) == ExitCode.RESOURCES
     problem, expected, hint = capsys.readouterr().err.splitlines()
-    assert problem.startswith(f"Error: {file} is in the way: ")
-    assert expected == f"Expected a folder at {file}, or none yet; found a file."
-    assert hint.startswith("Try: move that file away")
+    assert problem.startswith(f"Error: Cannot create a folder at {file}: ")
+    assert expected == f"Expected {file} to be a folder or not to exist; found a file."
+    assert hint.startswith("Try: move the file")
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        ValueError("ours"),
-        PermissionError(errno.EACCES, "no"),  # of what?
-        FileExistsError(errno.EEXIST, "File exists", str(ROOT)),  # a folder, as it must be
+        ValueError("a bug"),
+        PermissionError(errno.EACCES, "no"),  # names no file
+        FileExistsError(errno.EEXIST, "File exists", str(ROOT)),  # a folder is there
         FileNotFoundError(errno.ENOENT, "No such file", "a"),
     ],
 )
-def test_a_fault_of_ours_keeps_its_traceback(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(concrete_study.cli.app, "build_app", command_that(raising(error)))
     with pytest.raises(type(error)):
         run(["act"])
 
 
-def test_sigterm_ends_as_ctrl_c_does() -> None:
+def test_sigterm_stops_like_ctrl_c() -> None:
     code = (
         "import os, signal, concrete_study.cli.app\n"
         "from tests.test_cli_app import command_that\n"
@@ -152,10 +151,10 @@ def test_sigterm_ends_as_ctrl_c_does() -> None:
         [sys.executable, "-c", code, "act"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == ExitCode.INTERRUPTED == 128 + signal.SIGINT
-    assert ended.stderr.strip() == "Interrupted; what was finished is kept."
+    assert ended.stderr.strip() == "Interrupted; finished work is kept."
 
 
-def test_a_closed_pipe_is_quiet() -> None:
+def test_a_closed_pipe_prints_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     ended = subprocess.run(
@@ -170,7 +169,7 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert (ended.returncode, ended.stderr) == (ExitCode.INTERRUPTED, "")
 
 
-def test_the_exit_codes_of_the_documentation_are_those_of_the_program() -> None:
+def test_the_documentation_lists_all_exit_codes() -> None:
     rows = re.findall(
         r"^\| (\d+) \| (\w+) \|", (ROOT / "docs/exit-codes.md").read_text(), flags=re.MULTILINE
     )
@@ -179,7 +178,7 @@ def test_the_exit_codes_of_the_documentation_are_those_of_the_program() -> None:
     ]
 
 
-def test_what_the_documentation_says_of_messages_holds(
+def test_the_documentation_quotes_the_message_of_an_interruption(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = " ".join((ROOT / "docs/exit-codes.md").read_text().split())
@@ -187,6 +186,5 @@ def test_what_the_documentation_says_of_messages_holds(
         concrete_study.cli.app, "build_app", command_that(raising(KeyboardInterrupt()))
     )
     assert run(["act"]) == ExitCode.INTERRUPTED
-    assert f"Code 130 says `{capsys.readouterr().err.strip()}`" in page
-    assert "by `study search --name NAME --resume`" in page
-    assert "the same command goes on" not in page
+    assert f"Code 130 prints `{capsys.readouterr().err.strip()}`" in page
+    assert "`study search --name NAME --resume`" in page

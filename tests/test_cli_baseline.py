@@ -1,4 +1,4 @@
-"""`study baseline`: the seed's recipe on the images of another study."""
+"""`study baseline`: the reference recipe on the images of another study."""
 
 import shutil
 from pathlib import Path
@@ -22,11 +22,11 @@ def runs(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 @pytest.mark.parametrize(
     ("typed", "name"), [([], "small-baseline"), (["--weights", "none"], "small-baseline-scratch")]
 )
-def test_the_baseline_is_one_trial_of_the_seed_s_settings_on_the_same_split(
+def test_the_baseline_is_one_trial_of_the_reference_recipe_on_the_same_split(
     typed: list[str], name: str, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["baseline", "small", *typed]) == ExitCode.OK
-    study, model = StudyFolder(runs / name), StudyFolder(runs / "small")
+    study, other = StudyFolder(runs / name), StudyFolder(runs / "small")
     (trial,) = study.trials()
     assert trial.hyperparameters == {
         "head_units": 0,
@@ -36,11 +36,11 @@ def test_the_baseline_is_one_trial_of_the_seed_s_settings_on_the_same_split(
         "fine_tune_learning_rate": 1e-5,
     }
     assert [epoch.phase for epoch in trial.curve] == [1] * 5 + [2] * 5
-    assert read_split(study.split_path) == read_split(model.split_path)
+    assert read_split(study.split_path) == read_split(other.split_path)
     changed = {
         key
         for key, value in study.manifest()["options"].items()
-        if value != model.manifest()["options"][key]
+        if value != other.manifest()["options"][key]
     }
     assert changed <= {"algorithm", "max_epochs", "space", "weights"}
     assert ("weights" in changed) == bool(typed)
@@ -49,7 +49,7 @@ def test_the_baseline_is_one_trial_of_the_seed_s_settings_on_the_same_split(
     assert "exists" in capsys.readouterr().err
 
 
-def test_images_that_have_changed_since_are_refused(
+def test_changed_images_are_an_error(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = StudyFolder(runs / "small")
@@ -63,7 +63,7 @@ def test_images_that_have_changed_since_are_refused(
     assert not (runs / "small-baseline").exists()
 
 
-def test_without_a_study_to_be_like_nothing_begins(
+def test_without_another_study_no_study_is_created(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""`study best` on a small real study: trained, tested once, exported, and never half done."""
+"""`study best` on a small study: retraining, test, export, and interruption."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ FILES = {
 
 @pytest.fixture
 def study(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
-    """A copy of the small study as `runs/small`, with nothing retrained yet."""
+    """A copy of the small study as `runs/small`, not yet retrained."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(whole.study.path, Path("runs/small"))
     return StudyFolder(Path("runs/small"))
@@ -52,7 +52,7 @@ def test_the_best_trial_is_retrained_tested_once_and_exported(
     assert run(["best", "--export", "--scratch"]) == ExitCode.OK
     out, err = capsys.readouterr()
     assert "Test accuracy" in out
-    assert "kept epoch" in out
+    assert "best epoch" in out
     assert "phase 1 epoch" in err
     assert {path.name for path in study.best_path.iterdir()} == FILES
 
@@ -65,14 +65,14 @@ def test_the_best_trial_is_retrained_tested_once_and_exported(
     assert len(study.manifest()["test_opened"]) == 1
     assert max(metrics["exports"].values()) < 1e-4
     assert metrics["parameters"]["base"] == 14_714_688
-    answers_again(study)
+    predicts_again(study)
 
     assert run(["best", "small"]) == ExitCode.OK
-    shown, note = capsys.readouterr()
+    shown, log = capsys.readouterr()
     assert "Test accuracy" in shown
     assert out.startswith(shown)
     assert "From random weights: val_loss" in out.removeprefix(shown)
-    assert "stored result" in note
+    assert "stored result" in log
     assert run(["best", "small", "--epochs", "2"]) == ExitCode.USAGE
     assert "--retrain" in capsys.readouterr().err
     assert len(study.manifest()["test_opened"]) == 1
@@ -100,30 +100,30 @@ def reported(study: StudyFolder) -> None:
     assert start["difference"] == pytest.approx(start["pretrained"] - start["random"])
 
 
-def answers_again(study: StudyFolder) -> None:
-    """The exported model gives the stored predictions of the kept epoch."""
+def predicts_again(study: StudyFolder) -> None:
+    """The exported model gives the stored predictions of the best epoch."""
     manifest = study.manifest()
     test = reopen_data(study, manifest).subset("test")
     images, _ = next(image_batches(test, size=32, batch_size=len(test)))
     model = keras.models.load_model(study.best_path / "model.keras")
     table = read_predictions(study.predictions_path)
-    kept = table[table["checkpoint"] == "best"][["p_Negative", "p_Positive"]].to_numpy()
-    np.testing.assert_allclose(model(images, training=False).numpy(), kept, atol=1e-5)
+    stored = table[table["checkpoint"] == "best"][["p_Negative", "p_Positive"]].to_numpy()
+    np.testing.assert_allclose(model(images, training=False).numpy(), stored, atol=1e-5)
 
 
-def test_retraining_anew_opens_the_test_split_again_and_says_so(
+def test_retraining_again_reports_that_the_test_split_was_evaluated_twice(
     study: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments in (["--fast"], ["--fast", "--retrain", "--epochs", "2"]):
         assert run(["best", "small", *arguments]) == ExitCode.OK
-    assert "opened 2 times" in capsys.readouterr().out
+    assert "evaluated 2 times" in capsys.readouterr().out
     metrics = study.metrics()
     assert metrics is not None
     assert (metrics["epochs"], metrics["trained_on"]) == (2, "stored views")
 
 
 class Interrupted(Recorder):
-    """Stops the program when the test begins, as a cluster does at the end of its time."""
+    """Interrupts at the start of the evaluation, like a cluster at its time limit."""
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -133,7 +133,7 @@ class Interrupted(Recorder):
             yield done
 
 
-def test_a_better_trial_found_since_is_told_and_scratch_keeps_to_the_retrained_one(
+def test_a_better_trial_found_later_is_logged_and_scratch_uses_the_retrained_one(
     study: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["best", "small", "--fast"]) == ExitCode.OK
@@ -144,38 +144,39 @@ def test_a_better_trial_found_since_is_told_and_scratch_keeps_to_the_retrained_o
     capsys.readouterr()
     assert run(["best", "small", "--scratch"]) == ExitCode.OK
     _, err = capsys.readouterr()
-    assert f"trial {metrics['trial']}; since then the search has found trial 0099" in err
+    assert f"is of trial {metrics['trial']}; the resumed search" in err
+    assert "better one, trial 0099" in err
     assert json.loads(study.scratch_path.read_text())["trial"] == metrics["trial"]
 
 
-def test_a_format_without_an_export_is_refused(
+def test_a_format_without_export_is_an_error(
     study: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["best", "small", "--format", "onnx"]) == ExitCode.USAGE
-    assert "Expected --export beside it" in capsys.readouterr().err
+    assert "--format needs --export" in capsys.readouterr().err
     assert study.metrics() is None
 
 
-def test_a_training_that_was_finished_is_not_done_again(study: StudyFolder) -> None:
+def test_a_finished_training_is_not_repeated(study: StudyFolder) -> None:
     with pytest.raises(KeyboardInterrupt):
         retrain(study, Interrupted(), fast=True)
     assert not study.best_path.exists()
     assert (study.path / SAVED_TRAINING).exists()
-    told = Recorder()
-    metrics = retrain(study, told, fast=True)
-    assert told.epochs == []
+    log = Recorder()
+    metrics = retrain(study, log, fast=True)
+    assert log.epochs == []
     assert len(metrics["test_opened"]) == 2
     assert study.metrics() == json.loads(json.dumps(metrics))
     assert not (study.path / SAVED_TRAINING).exists()
 
 
-def test_a_search_that_has_not_finished_is_refused(study: StudyFolder) -> None:
+def test_an_unfinished_search_is_an_error(study: StudyFolder) -> None:
     study.write_manifest(study.manifest() | {"state": "interrupted"})
     with pytest.raises(StudyStateError, match="not finished"):
         retrain(study, Recorder())
 
 
-def test_images_that_have_changed_are_refused(study: StudyFolder, tmp_path: Path) -> None:
+def test_changed_images_are_an_error(study: StudyFolder, tmp_path: Path) -> None:
     manifest = study.manifest()
     copy = tmp_path / "copy"
     shutil.copytree(manifest["data"][""], copy)

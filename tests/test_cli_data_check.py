@@ -1,4 +1,4 @@
-"""`study data check`: every fault is made on real files, reported, and shown."""
+"""`study data check`: every kind of fault is reported and on the page."""
 
 import json
 import re
@@ -22,23 +22,36 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return draw_images(tmp_path / "slabs")
 
 
+def check(folder: Path, *more: str) -> int:
+    """The exit code of a check that also writes the page."""
+    return run(["data", "check", str(folder), "--page", "data-check", *more])
+
+
 def checked() -> dict[str, Any]:
     content: dict[str, Any] = json.loads(Path("data-check/check.json").read_text())
     return content
 
 
-def test_the_page_goes_into_no_folder_of_something_else(
+def test_the_page_goes_into_no_folder_with_other_files(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["data", "check", str(folder), "--to", str(folder)]) == ExitCode.USAGE
+    assert run(["data", "check", str(folder), "--page", str(folder)]) == ExitCode.USAGE
     assert "holds something else" in capsys.readouterr().err
     assert sorted(path.name for path in folder.iterdir()) == ["Negative", "Positive"]
     for _ in range(2):
-        assert run(["data", "check", str(folder)]) == ExitCode.OK
+        assert check(folder) == ExitCode.OK
+
+
+def test_without_a_page_nothing_is_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["data", "check", str(folder)]) == ExitCode.OK
+    assert "28 (Negative 14, Positive 14)" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_sound_images_end_with_code_0(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["data", "check", str(folder)]) == ExitCode.OK
+    assert check(folder) == ExitCode.OK
     out, err = capsys.readouterr()
     assert "28 (Negative 14, Positive 14)" in out
     assert "data-check/index.html" in err
@@ -71,7 +84,7 @@ def test_every_fault_is_reported_and_shown(
         blurred = image.convert("L").resize((64, 40)).filter(ImageFilter.GaussianBlur(9))
         blurred.save(positive / "blurred.png")
 
-    assert run(["data", "check", str(folder), "--format", "json"]) == ExitCode.FAULTS
+    assert check(folder, "--format", "json") == ExitCode.FAULTS
     content = json.loads(capsys.readouterr().out)
     assert content == checked()
     faults = [fault["file"] for fault in content["faults"]]
@@ -95,10 +108,10 @@ def test_every_fault_is_reported_and_shown(
     assert page.count("data:image/jpeg;base64,") == page.count("<img ")
 
 
-def test_a_name_is_no_html(folder: Path) -> None:
+def test_file_names_are_escaped(folder: Path) -> None:
     shutil.copy(folder / "Negative" / "0000.jpg", folder / "Negative" / "<b>&.jpg")
     (folder / "Negative" / "<i>.jpg").touch()
-    assert run(["data", "check", str(folder)]) == ExitCode.FAULTS
+    assert check(folder) == ExitCode.FAULTS
     page = Path("data-check/index.html").read_text(encoding="utf-8")
     assert "<i>" not in page
     assert "&lt;i&gt;.jpg" in page
@@ -111,7 +124,7 @@ def test_a_folder_without_two_classes_is_an_error_and_leaves_no_page(
     (tmp_path / "other").mkdir()
     for label in classes:
         shutil.copytree(folder / label, tmp_path / "other" / label)
-    assert run(["data", "check", str(tmp_path / "other")]) == ExitCode.DATA
+    assert check(tmp_path / "other") == ExitCode.DATA
     assert not Path("data-check").exists()
 
 

@@ -32,14 +32,14 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServ
         yield server
 
 
-def test_it_says_where_the_photographs_are_whose_they_are_and_what_comes_next(
+def test_it_prints_folders_citation_licence_and_the_next_command(
     server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["data", "fetch", "metu"]) == ExitCode.OK
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
-        "datasets/Negative: 1 photographs",
-        "datasets/Positive: 2 photographs",
+        "datasets/Negative: 1 images",
+        "datasets/Positive: 2 images",
     ]
     lines = printed.err.splitlines()
     assert f"Please cite: {METU.citation}" in lines
@@ -48,26 +48,26 @@ def test_it_says_where_the_photographs_are_whose_they_are_and_what_comes_next(
     assert (tmp_path / "datasets/Positive/2.jpg").read_bytes() == b"!"
 
 
-def test_another_folder_is_named_in_the_next_command(
+def test_the_next_command_names_another_folder(
     server: FileServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["data", "fetch", "metu", "--to", "my images", "--keep-archive"]) == ExitCode.OK
+    assert run(["data", "fetch", "metu", "--output", "my images", "--keep-archive"]) == ExitCode.OK
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1] == "Next: study search --data 'my images'"
-    assert any(line.startswith("The archive: ") and line.endswith("metu.rar") for line in lines)
+    assert any(line.startswith("Archive: ") and line.endswith("metu.rar") for line in lines)
 
 
-def test_a_mirror_and_an_archive_by_hand_are_taken(
+def test_a_mirror_and_a_local_archive_are_used(
     server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.answers = [Answer.REDIRECT]
-    assert run(["data", "fetch", "metu", "--url", server.url, "--to", "a"]) == ExitCode.OK
+    assert run(["data", "fetch", "metu", "--url", server.url, "--output", "a"]) == ExitCode.OK
     (tmp_path / "hand.rar").write_bytes(RAR)
-    assert run(["data", "fetch", "metu", "--archive", "hand.rar", "--to", "b"]) == ExitCode.OK
+    assert run(["data", "fetch", "metu", "--archive", "hand.rar", "--output", "b"]) == ExitCode.OK
     assert len(server.ranges) == 2
 
 
-def test_what_fails_is_one_message_and_a_code(
+def test_a_failed_download_is_one_message_and_an_exit_code(
     server: FileServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.answers = [Answer.MISSING]
@@ -81,7 +81,7 @@ def test_what_fails_is_one_message_and_a_code(
     assert run(["data", "fetch", "mutu"]) == ExitCode.USAGE
 
 
-def test_sigterm_in_a_silence_ends_at_once_and_keeps_what_came(
+def test_sigterm_during_a_stalled_download_ends_at_once_and_keeps_the_received_part(
     server: FileServer, tmp_path: Path
 ) -> None:
     server.answers, server.length = [Answer.STALL], METU.size

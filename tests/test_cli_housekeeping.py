@@ -45,16 +45,14 @@ def test_a_renamed_study_is_the_same_study(
         (["unknown", "new"], ExitCode.STUDY),
     ],
 )
-def test_a_name_that_is_taken_wrong_or_unknown_changes_nothing(
+def test_an_existing_invalid_or_unknown_name_changes_nothing(
     typed: list[str], code: ExitCode, runs: Path
 ) -> None:
     assert run(["rename", *typed]) == code
     assert names(runs) == ["first", "second"]
 
 
-def test_removing_asks_and_needs_a_terminal_or_yes(
-    runs: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_removal_needs_a_terminal_or_yes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["rm", "first"]) == ExitCode.USAGE
     assert "study rm first --yes" in capsys.readouterr().err
     assert run(["rm", "first", "unknown", "--yes"]) == ExitCode.STUDY
@@ -63,7 +61,7 @@ def test_removing_asks_and_needs_a_terminal_or_yes(
     assert names(runs) == ["second"]
 
 
-def test_a_damaged_study_is_removed_and_does_not_stand_for_the_latest(
+def test_a_damaged_study_can_be_removed_and_is_never_the_latest(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (runs / "second" / "study.json").write_text("{")
@@ -82,7 +80,7 @@ def test_a_study_in_use_is_neither_removed_nor_renamed(runs: Path) -> None:
     assert StudyFolder(runs / "first").manifest()["name"] != "new"
 
 
-def test_doctor_names_what_decides_the_numbers_and_clears_the_cache(
+def test_doctor_prints_versions_and_hardware_and_clears_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
@@ -96,7 +94,6 @@ def test_doctor_names_what_decides_the_numbers_and_clears_the_cache(
         "tensorflow",
         "precision",
         "devices",
-        "no other package",
         "SHA-256 5b9c1bcc",
         "0.02 GB  features",
     ):

@@ -1,4 +1,4 @@
-"""`study predict` and `study explain`: any files, a row for each, and where the network looked."""
+"""`study predict` and `study explain`: one row per file, thresholds, and Grad-CAM overlays."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ def classifier(retrained: StudyFolder) -> Classifier:
 
 @pytest.fixture
 def mixed(slabs: Path, tmp_path: Path) -> Path:
-    """Two photographs and two files that are none."""
+    """Two images and two files that cannot be read."""
     shutil.copy(slabs / "Negative" / "0000.jpg", tmp_path / "a.jpg")
     shutil.copy(slabs / "Positive" / "0000.jpg", tmp_path / "d.jpg")
     (tmp_path / "b.jpg").write_bytes(b"")
@@ -47,28 +47,28 @@ def mixed(slabs: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_test_images_get_the_probabilities_of_best(
+def test_test_images_get_the_stored_probabilities_of_the_best_epoch(
     study: StudyFolder, slabs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = read_predictions(study.predictions_path)
-    kept = table[table["checkpoint"] == "best"]
-    files = [str(slabs / file) for file in kept["file"]]
+    stored = table[table["checkpoint"] == "best"]
+    files = [str(slabs / file) for file in stored["file"]]
     assert run(["predict", *files, "--format", "csv"]) == ExitCode.OK
     printed = pd.read_csv(io.StringIO(capsys.readouterr().out), keep_default_na=False)
     assert printed["file"].tolist() == files
     for name in CLASSES:
-        np.testing.assert_allclose(printed[f"p_{name}"], kept[f"p_{name}"], atol=1e-5)
+        np.testing.assert_allclose(printed[f"p_{name}"], stored[f"p_{name}"], atol=1e-5)
     assert printed["error"].tolist() == [""] * len(files)
 
 
-def test_a_faulty_file_is_a_row_and_not_the_end(
+def test_an_unreadable_file_is_a_row_and_not_an_error(
     study: StudyFolder, mixed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["predict", str(mixed), str(mixed / "none.jpg"), "-f", "json"]) == ExitCode.OK
     out, err = capsys.readouterr()
     assert "Model: study small, trial " in err
     assert "2 files classified: " in err
-    assert "Warning: 3 of 5 files could not be classified" in err
+    assert "Warning: 3 of 5 files could not be read" in err
     rows = json.loads(out)
     assert [Path(row["file"]).name[0] for row in rows] == ["a", "b", "c", "d", "n"]
     assert [row["error"] for row in rows[1:3]] == [
@@ -83,7 +83,7 @@ def test_a_faulty_file_is_a_row_and_not_the_end(
     assert "error     the file is empty  " in capsys.readouterr().out
 
 
-def test_an_answer_for_no_file_is_an_error(
+def test_no_readable_file_is_an_error(
     study: StudyFolder, mixed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["predict", str(mixed / "b.jpg"), "-f", "csv"]) == ExitCode.DATA
@@ -104,7 +104,7 @@ def test_folders_patterns_and_standard_input_are_expanded(
     names = [str(mixed / f"{letter}.jpg") for letter in "abcd"]
     (mixed / "notes.txt").touch()
     (mixed / "a").mkdir()
-    others = [mixed / "a" / "e.JPG", mixed / "a" / "f.webp"]  # the last is told as a fault
+    others = [mixed / "a" / "e.JPG", mixed / "a" / "f.webp"]  # the last one is a fault
     for other in others:
         other.touch()
     assert list(expand([str(mixed)])) == [*names, *map(str, others)]
@@ -114,7 +114,7 @@ def test_folders_patterns_and_standard_input_are_expanded(
     assert list(expand(["-", names[0]])) == ["x y.jpg", "z.jpg", names[0]]
 
 
-def test_files_are_asked_for_as_they_are_needed(classifier: Classifier, mixed: Path) -> None:
+def test_files_are_read_lazily(classifier: Classifier, mixed: Path) -> None:
     taken = []
 
     def endless() -> object:
@@ -140,11 +140,11 @@ def test_a_threshold_decides_between_two_classes(
     capsys.readouterr()
     assert run(["predict", str(mixed / "a.jpg"), "--recall", "0.999"]) == ExitCode.OK
     _, err = capsys.readouterr()
-    assert "on the validation images it finds 100.00% of 2 Positive" in err
-    assert "Warning: 2 images cannot tell 0.999 from 1" in err
+    assert "on the validation images, recall 100.00% (2 Positive)" in err
+    assert "Warning: 2 Positive validation images are too few" in err
 
 
-def test_a_threshold_finds_the_part_that_was_asked_for_and_not_more_than_needed() -> None:
+def test_a_threshold_reaches_the_recall_and_is_as_high_as_possible() -> None:
     p = [0.9, 0.8, 0.7, 0.6, 0.5, 0.65, 0.1, 0.2]
     truth = ["B"] * 5 + ["A"] * 3
     table = pd.DataFrame({"class": truth, "checkpoint": "best", "p_B": p})
@@ -166,7 +166,7 @@ def test_a_threshold_finds_the_part_that_was_asked_for_and_not_more_than_needed(
 
 
 @pytest.mark.parametrize("layer", ["block5_conv3", "block3_conv1"])
-def test_attention_lies_on_the_grid_of_its_layer(
+def test_a_heat_map_has_the_grid_of_its_layer(
     layer: str, classifier: Classifier, slabs: Path
 ) -> None:
     image = decode_image(slabs / "Positive" / "0001.jpg", classifier.size)
@@ -180,12 +180,12 @@ def test_attention_lies_on_the_grid_of_its_layer(
     assert overlay(image, np.zeros((2, 2))).tobytes() == Image.fromarray(image).tobytes()
 
 
-def test_explain_writes_a_picture_and_names_the_class(
+def test_explain_writes_an_overlay_and_prints_the_class(
     study: StudyFolder, mixed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = mixed.parent / "why" / "a.png"
-    assert run(["explain", str(mixed / "a.jpg"), "--to", str(target)]) == ExitCode.OK
-    assert f"evidence drawn in {target}" in capsys.readouterr().out
+    assert run(["explain", str(mixed / "a.jpg"), "--output", str(target)]) == ExitCode.OK
+    assert f"overlay: {target}" in capsys.readouterr().out
     assert Image.open(target).size == (32, 32)
     assert run(["explain", str(mixed / "b.jpg")]) == ExitCode.DATA
     assert run(["explain", str(mixed / "a.jpg"), "--layer", "dense"]) == ExitCode.USAGE
@@ -193,7 +193,7 @@ def test_explain_writes_a_picture_and_names_the_class(
 
     photograph = (mixed / "a.jpg").read_bytes()
     for wrong in (mixed / "a.jpg", target, mixed / "new.txt"):
-        assert run(["explain", str(mixed / "a.jpg"), "--to", str(wrong)]) == ExitCode.USAGE
+        assert run(["explain", str(mixed / "a.jpg"), "--output", str(wrong)]) == ExitCode.USAGE
     assert (mixed / "a.jpg").read_bytes() == photograph
 
     assert run(["predict", str(mixed), "--explain", str(mixed)]) == ExitCode.USAGE
@@ -203,7 +203,7 @@ def test_explain_writes_a_picture_and_names_the_class(
     assert names == ["000000-a.png", "000003-d.png"]
 
 
-def test_without_a_retrained_model_the_command_is_named(
+def test_without_a_retrained_model_the_error_suggests_to_retrain(
     whole: Search,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -62,20 +62,22 @@ FAILED = TrialRecord(
 )
 
 
-def test_show_and_compare_say_whether_copies_were_kept_together(capsys: Captured) -> None:
+def test_show_and_compare_print_whether_near_duplicates_were_kept_together(
+    capsys: Captured,
+) -> None:
     make_study("first", trial("0", 10, 0.1), groups=41)
     make_study("second", trial("0", 10, 0.1), groups=None)
     show_command("first")
     show_command("second")
     out = capsys.readouterr().out
-    assert "by picture; 41 groups, none on two sides" in out
-    assert "by file; copies of one picture may be trained on and tested on (--no-groups)" in out
+    assert "grouped by near-duplicates; 41 groups" in out
+    assert "random (--no-groups); near-duplicates may be in both" in out
     compare_command(["first", "second"], Format.CSV)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["split"] for row in rows] == ["by picture", "by file"]
 
 
-def test_list_without_studies_says_what_to_do(capsys: Captured) -> None:
+def test_list_without_studies_suggests_a_search(capsys: Captured) -> None:
     list_command()
     out, err = capsys.readouterr()
     assert out == ""
@@ -92,7 +94,7 @@ def test_list_shows_a_damaged_study_and_names_its_file(capsys: Captured) -> None
     assert "runs/bad/study.json is damaged" in err
 
 
-def test_output_that_is_no_terminal_is_neither_coloured_nor_cut(capsys: Captured) -> None:
+def test_output_without_a_terminal_is_neither_coloured_nor_shortened(capsys: Captured) -> None:
     make_study("a" * 100, trial("0000", 2, 0.5))
     list_command()
     out = capsys.readouterr().out
@@ -100,7 +102,7 @@ def test_output_that_is_no_terminal_is_neither_coloured_nor_cut(capsys: Captured
     assert "\x1b" not in out
 
 
-def test_show_prints_rungs_apart_the_folder_and_the_next_command(capsys: Captured) -> None:
+def test_show_separates_rungs_and_prints_the_folder_and_the_next_command(capsys: Captured) -> None:
     make_study("first", trial("0000", 2, 0.5), trial("0001", 2, 0.1), trial("0002", 4, 0.3, "0000"))
     show_command("first")
     out = capsys.readouterr().out
@@ -121,7 +123,7 @@ def test_show_without_a_name_takes_the_latest(capsys: Captured) -> None:
 def test_show_of_an_empty_and_of_a_failed_study(capsys: Captured) -> None:
     make_study("empty")
     show_command("empty")
-    assert "No completed trial yet." in capsys.readouterr().out
+    assert "No completed trials." in capsys.readouterr().out
     make_study("lost", FAILED)
     show_command("lost")
     out, err = capsys.readouterr()
@@ -140,23 +142,23 @@ def test_show_of_an_unfinished_study_suggests_to_resume_it(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "printed"),
     [({"data": []}, "built-in sample"), ({"data": ["/photographs"]}, "/photographs")],
 )
-def test_show_names_the_data(capsys: Captured, options: dict[str, Any], told: str) -> None:
+def test_show_names_the_data(capsys: Captured, options: dict[str, Any], printed: str) -> None:
     more = {"options": {"objective": "val_loss", **options}, "images": {"train": 7}}
     make_study("first", **more)
     show_command("first")
-    assert f"Data:    {told} (7 train)\n" in capsys.readouterr().out
+    assert f"Data:    {printed} (7 train)\n" in capsys.readouterr().out
 
 
-def test_show_of_an_unknown_study_is_refused() -> None:
+def test_show_of_an_unknown_study_is_an_error() -> None:
     make_study("first")
     with pytest.raises(StudyStateError, match="Did you mean first"):
         show_command("frist")
 
 
-def test_other_formats_put_data_alone_on_stdout(capsys: Captured) -> None:
+def test_other_formats_print_only_data_on_stdout(capsys: Captured) -> None:
     make_study("first", trial("0000", 2, 0.5), FAILED)
     show_command("first", Format.CSV)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
@@ -167,7 +169,7 @@ def test_other_formats_put_data_alone_on_stdout(capsys: Captured) -> None:
     assert capsys.readouterr().out.startswith("| study |")
 
 
-def test_compare_sets_studies_side_by_side_and_warns_of_other_test_images(
+def test_compare_prints_studies_as_columns_and_warns_of_different_test_images(
     capsys: Captured,
 ) -> None:
     for name in ("first", "second"):
@@ -179,7 +181,7 @@ def test_compare_sets_studies_side_by_side_and_warns_of_other_test_images(
     assert "test scores of second and first are not comparable" in err
 
 
-def test_compare_warns_of_other_rungs_objectives_and_image_sizes(capsys: Captured) -> None:
+def test_compare_warns_of_different_rungs_objectives_and_image_sizes(capsys: Captured) -> None:
     make_study("first", trial("0000", 2, 0.5))
     options = {"objective": "val_accuracy", "image_size": 96}
     make_study("second", trial("0000", 4, 0.5), options=options)

@@ -9,7 +9,7 @@ from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
 from concrete_study.results.folder import StudyFolder
 
-# Two trials of one architecture: the least that is a search.
+# Two trials of one architecture: the smallest search.
 TINY_TOML = """
 head_units = 0
 dropout = [0.0, 0.5]
@@ -36,7 +36,7 @@ def stored(name: str) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in Path("runs", name).rglob("*") if p.is_file()}
 
 
-def test_the_best_trial_is_on_stdout_and_all_else_in_plain_lines_on_stderr(
+def test_the_best_trial_is_on_stdout_and_the_log_in_plain_lines_on_stderr(
     slabs: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tiny(slabs, "--name", "first")) == ExitCode.OK
@@ -54,22 +54,22 @@ def test_the_best_trial_is_on_stdout_and_all_else_in_plain_lines_on_stderr(
     assert "Traceback" not in err
 
 
-def test_a_finished_study_is_not_run_again_and_resume_says_the_same(
+def test_a_finished_study_is_not_run_again_and_resume_prints_the_same(
     slabs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tiny(slabs, "--name", "first")) == ExitCode.OK
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     trials = StudyFolder(Path("runs/first")).trials()
     assert run(tiny(slabs, "--name", "first")) == ExitCode.STUDY
     assert "Error: study first exists." in capsys.readouterr().err
     assert run(["search", "--name", "first", "--resume"]) == ExitCode.OK
     again = capsys.readouterr()
-    assert again.out == said
+    assert again.out == printed
     assert "2 trials are done" in again.err
     assert StudyFolder(Path("runs/first")).trials() == trials
 
 
-def test_resuming_with_a_changed_option_is_refused_with_the_difference(
+def test_resuming_with_changed_options_is_an_error_that_lists_them(
     slabs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tiny(slabs, "--name", "first")) == ExitCode.OK
@@ -91,7 +91,7 @@ def test_resuming_with_a_changed_option_is_refused_with_the_difference(
     assert stored("first") == before
 
 
-def test_overwriting_begins_anew_and_a_study_without_a_name_gets_one(slabs: Path) -> None:
+def test_overwriting_starts_again_and_a_study_without_a_name_gets_one(slabs: Path) -> None:
     assert run(tiny(slabs)) == ExitCode.OK
     assert run(tiny(slabs, "--name", "grid-1", "--overwrite", "--seed", "3")) == ExitCode.OK
     manifest = json.loads(Path("runs/grid-1/study.json").read_text())
@@ -110,26 +110,27 @@ def test_overwriting_with_images_that_cannot_be_read_keeps_the_old_study(slabs: 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--max-epochs", "0"], ExitCode.USAGE, "--max-epochs 0 is too small"),
+        (["--max-epochs", "0"], ExitCode.USAGE, "--max-epochs: 0 is too small"),
         (["--max-epochs", "many"], ExitCode.USAGE, "Invalid value"),
-        (["--image-size", "31"], ExitCode.USAGE, "--image-size 31"),
-        (["--algorithm", "genetic"], ExitCode.USAGE, "--algorithm genetic is unknown"),
+        (["--image-size", "31"], ExitCode.USAGE, "--image-size: 31"),
+        (["--algorithm", "genetic"], ExitCode.USAGE, "--algorithm: genetic is unknown"),
         (["--trials", "5"], ExitCode.USAGE, "does not go with Hyperband"),
-        (["--split", "80/20"], ExitCode.USAGE, "--split 80/20"),
-        (["--cache-gb", "inf"], ExitCode.USAGE, "--cache-gb inf"),
+        (["--split", "80/20"], ExitCode.USAGE, "--split: 80/20"),
+        (["--cache-gb", "inf"], ExitCode.USAGE, "--cache-gb: inf"),
         (["--space", "nowhere.toml"], ExitCode.USAGE, "nowhere.toml cannot be read"),
         (["--space", "wrong.toml"], ExitCode.USAGE, "depth: unknown"),
         (["--weights", "nowhere.h5"], ExitCode.USAGE, "no weights file"),
         (["--name", "a/b"], ExitCode.USAGE, "cannot be the name"),
         (["--resume"], ExitCode.USAGE, "--resume needs --name"),
-        (["--resume", "--overwrite", "--name", "x"], ExitCode.USAGE, "exclude each other"),
+        (["--resume", "--overwrite", "--name", "x"], ExitCode.USAGE, "cannot be combined"),
+        (["--time-budget", "0h"], ExitCode.USAGE, "--time-budget: 0h is not a duration"),
         (["--resume", "--name", "x"], ExitCode.STUDY, "no study x to resume"),
         (["--data", "nowhere"], ExitCode.DATA, "no folder"),
         (["--data", "tiny.toml"], ExitCode.DATA, "is not a folder"),
         (["--data", "."], ExitCode.DATA, "no class folders"),
     ],
 )
-def test_a_mistake_is_one_error_with_its_exit_code_and_leaves_nothing(
+def test_a_wrong_option_is_one_error_with_its_exit_code_and_leaves_no_study(
     arguments: list[str],
     code: ExitCode,
     words: str,
@@ -145,7 +146,7 @@ def test_a_mistake_is_one_error_with_its_exit_code_and_leaves_nothing(
     assert not Path("runs").exists()
 
 
-def test_a_study_whose_options_are_of_another_version_is_refused(
+def test_stored_options_of_another_version_are_an_error(
     slabs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = StudyFolder(Path("runs/old"))
@@ -154,7 +155,7 @@ def test_a_study_whose_options_are_of_another_version_is_refused(
     assert "options cannot be read" in capsys.readouterr().err
 
 
-def test_a_faulty_image_is_named_and_left_out(
+def test_an_unreadable_image_is_named_and_left_out(
     slabs: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = here / "images"
@@ -169,7 +170,7 @@ def test_a_faulty_image_is_named_and_left_out(
     assert manifest["faults"] == [{"file": "Positive/[empty].jpg", "reason": "the file is empty"}]
 
 
-def test_images_that_no_memory_holds_are_refused_and_take_up_no_name(
+def test_images_larger_than_the_memory_are_an_error_and_use_no_name(
     slabs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed = ["search", "--data", str(slabs), "--image-size", "100000"]
