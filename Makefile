@@ -1,4 +1,4 @@
-# Everything runs in a virtual environment of its own; `make help` lists the commands.
+# Everything runs in its own virtual environment; `make help` lists the commands.
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
@@ -11,14 +11,14 @@ STAMP := $(VENV)/.installed
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1#\2/p' Makefile | awk -F'#' '{ printf "%-12s %s\n", $$1, $$2 }'
 
-search: $(STAMP)  ## search the space; further options: make search ARGS="--data PATH"
+search: $(STAMP)  ## search the space; more options: make search ARGS="--data PATH"
 	@$(BIN)/study search --max-epochs 10 $(ARGS)
 
 test: $(STAMP)  ## run the tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# The tests stand last, so that pytest's closing line is the last line.
-check: lint types test  ## style, types, layers and all tests, also of the built wheel
+# Tests last: pytest's summary is then the last line.
+check: lint types test  ## style, types, layers and all tests, including the built wheel
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
@@ -28,7 +28,7 @@ lint: $(STAMP)
 types: $(STAMP)
 	@$(BIN)/mypy
 
-schemas: $(STAMP)  ## write docs/schemas from the stored records
+schemas: $(STAMP)  ## write docs/schemas/ from the stored records
 	@$(BIN)/python -m concrete_study.results.schemas
 
 $(STAMP): pyproject.toml requirements.lock
@@ -41,13 +41,13 @@ $(STAMP): pyproject.toml requirements.lock
 	@touch $@
 
 # One lock for Linux, macOS and Python 3.11 to 3.13, with the tools of `make check`. It
-# names no index: pip and uv take the one they are set up with.
-lock: $(STAMP)  ## renew requirements.lock with the newest versions
+# names no index: pip and uv use the configured one.
+lock: $(STAMP)  ## update requirements.lock to the newest versions
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile pyproject.toml --group dev --upgrade --universal --fork-strategy fewest \
 		--python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
-clean:  ## remove the virtual environment, caches and builds; studies and images stay
+clean:  ## remove the virtual environment, caches and builds; keep studies and images
 	@rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@find concrete_study cli study search models datasets results tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

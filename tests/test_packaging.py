@@ -213,12 +213,11 @@ def imported() -> set[str]:
 
 
 def test_every_dependency_is_imported() -> None:
-    by_pandas = {"tabulate"}  # DataFrame.to_markdown imports it
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {re.split(r"[<>=\[ ]", requirement)[0] for requirement in project["dependencies"]}
     modules = {"scikit-learn": "sklearn", "pillow": "PIL", "keras-tuner": "keras_tuner"}
     unused = {name for name in names if modules.get(name, name) not in imported()}
-    assert unused == by_pandas
+    assert unused == set()
 
 
 def test_mypy_overrides_name_only_imported_packages() -> None:
