@@ -188,7 +188,7 @@ def pages() -> list[Path]:
     return found
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_pages_are_standard(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     complain(
