@@ -26,8 +26,10 @@ def run_study(
     """
     from concrete_study.cli.display import Display
     from concrete_study.datasets.errors import StudyStateError
+    from concrete_study.search.options import check
     from concrete_study.search.runner import run_search
 
+    check(options)
     with Display() as display:
         display.log(f"Study {study.name}: {options.algorithm}, up to {options.max_epochs} epochs.")
         try:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from small_study import Search
 
 from concrete_study.cli.app import run
@@ -37,10 +38,9 @@ def test_the_baseline_is_one_trial_of_the_reference_recipe_on_the_same_split(
     }
     assert [epoch.phase for epoch in trial.curve] == [1] * 5 + [2] * 5
     assert read_split(study.split_path) == read_split(other.split_path)
+    options, others = study.manifest().options, other.manifest().options
     changed = {
-        key
-        for key, value in study.manifest()["options"].items()
-        if value != other.manifest()["options"][key]
+        key for key in options.__struct_fields__ if getattr(options, key) != getattr(others, key)
     }
     assert changed <= {"algorithm", "max_epochs", "space", "weights"}
     assert ("weights" in changed) == bool(typed)
@@ -52,12 +52,12 @@ def test_the_baseline_is_one_trial_of_the_reference_recipe_on_the_same_split(
 def test_changed_images_are_an_error(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = StudyFolder(runs / "small")
-    manifest = model.manifest()
-    shutil.copytree(manifest["data"][""], tmp_path / "fewer")
+    other = StudyFolder(runs / "small")
+    manifest = other.manifest()
+    shutil.copytree(manifest.data[""], tmp_path / "fewer")
     next((tmp_path / "fewer" / "Positive").iterdir()).unlink()
-    options = manifest["options"] | {"data": [str(tmp_path / "fewer")]}
-    model.write_manifest(manifest | {"options": options})
+    options = replace(manifest.options, data=(str(tmp_path / "fewer"),))
+    other.write_manifest(replace(manifest, options=options))
     assert run(["baseline", "small"]) == ExitCode.STUDY
     assert "the images of study small have changed" in capsys.readouterr().err
     assert not (runs / "small-baseline").exists()

@@ -1,16 +1,15 @@
 """`study best` on a small study: retraining, test, export, and interruption."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from small_study import Recorder, Search
 
@@ -58,13 +57,13 @@ def test_the_best_trial_is_retrained_tested_once_and_exported(
 
     metrics = study.metrics()
     assert metrics is not None
-    assert metrics["trial"] == whole.best.trial
-    assert metrics["test"] == evaluate(
+    assert metrics.trial == whole.best.trial
+    assert metrics.test == evaluate(
         read_predictions(study.predictions_path), ["Negative", "Positive"]
     )
-    assert len(study.manifest()["test_opened"]) == 1
-    assert max(metrics["exports"].values()) < 1e-4
-    assert metrics["parameters"]["base"] == 14_714_688
+    assert len(study.manifest().test_opened) == 1
+    assert max(metrics.exports.values()) < 1e-4
+    assert metrics.backbone_parameters == 14_714_688
     predicts_again(study)
 
     assert run(["best", "small"]) == ExitCode.OK
@@ -75,7 +74,7 @@ def test_the_best_trial_is_retrained_tested_once_and_exported(
     assert "stored result" in log
     assert run(["best", "small", "--epochs", "2"]) == ExitCode.USAGE
     assert "--retrain" in capsys.readouterr().err
-    assert len(study.manifest()["test_opened"]) == 1
+    assert len(study.manifest().test_opened) == 1
     reported(study)
 
 
@@ -83,7 +82,7 @@ def reported(study: StudyFolder) -> None:
     """The report shows what needed TensorFlow: views, overlays, both summaries, from scratch."""
     assert run(["report", "small"]) == ExitCode.OK
     folder = study.path / "report"
-    views = study.manifest()["features"]["views"]
+    views = study.manifest().features.views
     assert len(list((folder / "pictures").glob("view-*.jpg"))) == 2 * views
     shown = [*(folder / "pictures").glob("unsure-*.jpg"), *(folder / "pictures").glob("mist*.jpg")]
     assert len(shown) == 4
@@ -119,7 +118,7 @@ def test_retraining_again_reports_that_the_test_split_was_evaluated_twice(
     assert "evaluated 2 times" in capsys.readouterr().out
     metrics = study.metrics()
     assert metrics is not None
-    assert (metrics["epochs"], metrics["trained_on"]) == (2, "stored views")
+    assert (metrics.epochs, metrics.views) == (2, "stored")
 
 
 class Interrupted(Recorder):
@@ -139,14 +138,16 @@ def test_a_better_trial_found_later_is_logged_and_scratch_uses_the_retrained_one
     assert run(["best", "small", "--fast"]) == ExitCode.OK
     metrics = study.metrics()
     assert metrics is not None
-    best = next(record for record in study.trials() if record.trial == metrics["trial"])
+    best = next(record for record in study.trials() if record.trial == metrics.trial)
     study.write_trial(replace(best, trial="0099", score=0.0, metrics=best.metrics))
     capsys.readouterr()
     assert run(["best", "small", "--scratch"]) == ExitCode.OK
     _, err = capsys.readouterr()
-    assert f"is of trial {metrics['trial']}; the resumed search" in err
+    assert f"is of trial {metrics.trial}; the resumed search" in err
     assert "better one, trial 0099" in err
-    assert json.loads(study.scratch_path.read_text())["trial"] == metrics["trial"]
+    scratch = study.scratch()
+    assert scratch is not None
+    assert scratch.trial == metrics.trial
 
 
 def test_a_format_without_export_is_an_error(
@@ -165,13 +166,13 @@ def test_a_finished_training_is_not_repeated(study: StudyFolder) -> None:
     log = Recorder()
     metrics = retrain(study, log, fast=True)
     assert log.epochs == []
-    assert len(metrics["test_opened"]) == 2
-    assert study.metrics() == json.loads(json.dumps(metrics))
+    assert len(metrics.test_opened) == 2
+    assert study.metrics() == metrics
     assert not (study.path / SAVED_TRAINING).exists()
 
 
 def test_an_unfinished_search_is_an_error(study: StudyFolder) -> None:
-    study.write_manifest(study.manifest() | {"state": "interrupted"})
+    study.write_manifest(replace(study.manifest(), state="interrupted"))
     with pytest.raises(StudyStateError, match="not finished"):
         retrain(study, Recorder())
 
@@ -179,10 +180,10 @@ def test_an_unfinished_search_is_an_error(study: StudyFolder) -> None:
 def test_changed_images_are_an_error(study: StudyFolder, tmp_path: Path) -> None:
     manifest = study.manifest()
     copy = tmp_path / "copy"
-    shutil.copytree(manifest["data"][""], copy)
+    shutil.copytree(manifest.data[""], copy)
     next((copy / "Positive").iterdir()).unlink()
-    study.write_manifest(manifest | {"data": {"": str(copy)}})
+    study.write_manifest(replace(manifest, data={"": str(copy)}))
     with pytest.raises(DataError, match="have changed"):
         retrain(study, Recorder())
     assert study.metrics() is None
-    assert study.manifest()["test_opened"] == []
+    assert study.manifest().test_opened == []

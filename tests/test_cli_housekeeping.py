@@ -31,7 +31,7 @@ def test_a_renamed_study_is_the_same_study(
     assert run(["rename", "first", "better"]) == ExitCode.OK
     assert names(runs) == ["better", "second"]
     study = StudyFolder(runs / "better")
-    assert study.manifest()["name"] == "better"
+    assert study.manifest().name == "better"
     assert study.trials() == whole.study.trials()
     assert run(["show", "better"]) == ExitCode.OK
     assert "better (finished)" in capsys.readouterr().out
@@ -77,7 +77,7 @@ def test_a_study_in_use_is_neither_removed_nor_renamed(runs: Path) -> None:
         assert run(["rm", "first", "--yes"]) == ExitCode.STUDY
         assert run(["rename", "first", "new"]) == ExitCode.STUDY
     assert names(runs) == ["first", "second"]
-    assert StudyFolder(runs / "first").manifest()["name"] != "new"
+    assert StudyFolder(runs / "first").manifest().name != "new"
 
 
 def test_doctor_prints_versions_and_hardware_and_clears_the_cache(

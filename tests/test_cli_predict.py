@@ -148,7 +148,7 @@ def test_a_threshold_reaches_the_recall_and_is_as_high_as_possible() -> None:
     p = [0.9, 0.8, 0.7, 0.6, 0.5, 0.65, 0.1, 0.2]
     truth = ["B"] * 5 + ["A"] * 3
     table = pd.DataFrame({"class": truth, "checkpoint": "best", "p_B": p})
-    for recall, value, alarms in (
+    for recall, value, rate in (
         (1, 0.35, 1 / 3),  # halfway to the next below, which is 0.2
         (0.8, 0.55, 1 / 3),
         (0.6, 0.675, 0),
@@ -158,7 +158,7 @@ def test_a_threshold_reaches_the_recall_and_is_as_high_as_possible() -> None:
         found = threshold_for_recall(table, ["A", "B"], recall)
         assert found.value == pytest.approx(value)
         assert found.recall >= recall
-        assert found.false_alarms == pytest.approx(alarms)
+        assert found.false_positive_rate == pytest.approx(rate)
         assert found.images == 5
     for classes, recall in ((["A", "B"], 0.0), (["A", "B", "C"], 0.5)):
         with pytest.raises(ValueError, match="two classes and a recall"):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_records import write_study
 
 from concrete_study.cli.compare import compare_command
 from concrete_study.cli.list import list_command
@@ -12,7 +13,7 @@ from concrete_study.cli.show import show_command
 from concrete_study.cli.tables import Format
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import TrialRecord
+from concrete_study.results.records import SearchOptions, TrialRecord
 
 Captured = pytest.CaptureFixture[str]
 
@@ -23,17 +24,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def make_study(name: str, *records: TrialRecord, **more: Any) -> StudyFolder:
-    study = StudyFolder(Path("runs") / name)
-    manifest = {
-        "name": name,
-        "created": "2026-11-23T10:00:00+00:00",
-        "state": "finished",
-        "seconds": 65.0,
-        "options": {"algorithm": "hyperband", "max_epochs": 10, "objective": "val_loss"},
-        "classes": ["Negative", "Positive"],
-    }
-    study.write_manifest({**manifest, **more})
+def make_study(name: str, *records: TrialRecord, **changes: Any) -> StudyFolder:
+    study = write_study(StudyFolder(Path("runs") / name), **changes)
     for record in records:
         study.write_trial(record)
     return study
@@ -74,7 +66,7 @@ def test_show_and_compare_print_whether_near_duplicates_were_kept_together(
     assert "random (--no-groups); near-duplicates may be in both" in out
     compare_command(["first", "second"], Format.CSV)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [row["split"] for row in rows] == ["by picture", "by file"]
+    assert [row["split"] for row in rows] == ["grouped", "random"]
 
 
 def test_list_without_studies_suggests_a_search(capsys: Captured) -> None:
@@ -127,7 +119,7 @@ def test_show_of_an_empty_and_of_a_failed_study(capsys: Captured) -> None:
     make_study("lost", FAILED)
     show_command("lost")
     out, err = capsys.readouterr()
-    assert "1, 1 failed" in out
+    assert "1 of 30, 1 failed" in out
     assert "trial 0009 failed: [red] ran away" in err
 
 
@@ -142,12 +134,11 @@ def test_show_of_an_unfinished_study_suggests_to_resume_it(
 
 
 @pytest.mark.parametrize(
-    ("options", "printed"),
-    [({"data": []}, "built-in sample"), ({"data": ["/photographs"]}, "/photographs")],
+    ("data", "printed"),
+    [((), "built-in sample"), (("/photographs",), "/photographs")],
 )
-def test_show_names_the_data(capsys: Captured, options: dict[str, Any], printed: str) -> None:
-    more = {"options": {"objective": "val_loss", **options}, "images": {"train": 7}}
-    make_study("first", **more)
+def test_show_names_the_data(capsys: Captured, data: tuple[str, ...], printed: str) -> None:
+    make_study("first", options=SearchOptions(data=data), images={"train": 7})
     show_command("first")
     assert f"Data:    {printed} (7 train)\n" in capsys.readouterr().out
 
@@ -183,14 +174,14 @@ def test_compare_prints_studies_as_columns_and_warns_of_different_test_images(
 
 def test_compare_warns_of_different_rungs_objectives_and_image_sizes(capsys: Captured) -> None:
     make_study("first", trial("0000", 2, 0.5))
-    options = {"objective": "val_accuracy", "image_size": 96}
+    options = SearchOptions(objective="val_accuracy", image_size=96)
     make_study("second", trial("0000", 4, 0.5), options=options)
-    make_study("third", options={"objective": "val_loss", "image_size": 224})
+    make_study("third", options=SearchOptions(image_size=224))
     compare_command(["first", "second", "third"])
     err = capsys.readouterr().err
     assert "(first: val_loss, second: val_accuracy, third: val_loss)" in err
     assert "different rungs" in err
-    assert "(second: 96, third: 224)" in err
+    assert "(first: 224, second: 96, third: 224)" in err
 
 
 def test_compare_without_names_takes_all_studies(capsys: Captured) -> None:

@@ -3,10 +3,12 @@ import re
 from pathlib import Path
 
 import pytest
+from small_records import write_study
 from small_study import SMALL, SPACE_TOML
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
+from concrete_study.datasets.folders import Fault
 from concrete_study.results.folder import StudyFolder
 
 # Two trials of one architecture: the smallest search.
@@ -61,7 +63,7 @@ def test_a_finished_study_is_not_run_again_and_resume_prints_the_same(
     printed = capsys.readouterr().out
     trials = StudyFolder(Path("runs/first")).trials()
     assert run(tiny(slabs, "--name", "first")) == ExitCode.STUDY
-    assert "Error: study first exists." in capsys.readouterr().err
+    assert "Error: Study first already exists." in capsys.readouterr().err
     assert run(["search", "--name", "first", "--resume"]) == ExitCode.OK
     again = capsys.readouterr()
     assert again.out == printed
@@ -113,18 +115,18 @@ def test_overwriting_with_images_that_cannot_be_read_keeps_the_old_study(slabs: 
         (["--max-epochs", "0"], ExitCode.USAGE, "--max-epochs: 0 is too small"),
         (["--max-epochs", "many"], ExitCode.USAGE, "Invalid value"),
         (["--image-size", "31"], ExitCode.USAGE, "--image-size: 31"),
-        (["--algorithm", "genetic"], ExitCode.USAGE, "--algorithm: genetic is unknown"),
-        (["--trials", "5"], ExitCode.USAGE, "does not go with Hyperband"),
-        (["--split", "80/20"], ExitCode.USAGE, "--split: 80/20"),
+        (["--algorithm", "genetic"], ExitCode.USAGE, "--algorithm: 'genetic' is unknown"),
+        (["--trials", "5"], ExitCode.USAGE, "--trials: 5 trials cannot be set"),
+        (["--split", "80/20"], ExitCode.USAGE, "80/20"),
         (["--cache-gb", "inf"], ExitCode.USAGE, "--cache-gb: inf"),
         (["--space", "nowhere.toml"], ExitCode.USAGE, "nowhere.toml cannot be read"),
         (["--space", "wrong.toml"], ExitCode.USAGE, "depth: unknown"),
         (["--weights", "nowhere.h5"], ExitCode.USAGE, "no weights file"),
-        (["--name", "a/b"], ExitCode.USAGE, "cannot be the name"),
+        (["--name", "a/b"], ExitCode.USAGE, "not a valid study name"),
         (["--resume"], ExitCode.USAGE, "--resume needs --name"),
         (["--resume", "--overwrite", "--name", "x"], ExitCode.USAGE, "cannot be combined"),
         (["--time-budget", "0h"], ExitCode.USAGE, "--time-budget: 0h is not a duration"),
-        (["--resume", "--name", "x"], ExitCode.STUDY, "no study x to resume"),
+        (["--resume", "--name", "x"], ExitCode.STUDY, "No study x to resume"),
         (["--data", "nowhere"], ExitCode.DATA, "no folder"),
         (["--data", "tiny.toml"], ExitCode.DATA, "is not a folder"),
         (["--data", "."], ExitCode.DATA, "no class folders"),
@@ -149,10 +151,11 @@ def test_a_wrong_option_is_one_error_with_its_exit_code_and_leaves_no_study(
 def test_stored_options_of_another_version_are_an_error(
     slabs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study = StudyFolder(Path("runs/old"))
-    study.write_manifest({"created": "", "state": "interrupted", "options": {"temperature": 1}})
+    study = write_study(StudyFolder(Path("runs/old")), state="interrupted")
+    manifest = study.manifest_path.read_text()
+    study.manifest_path.write_text(manifest.replace('"objective"', '"temperature"'))
     assert run(["search", "--data", str(slabs), "--resume", "--name", "old"]) == ExitCode.STUDY
-    assert "options cannot be read" in capsys.readouterr().err
+    assert "study.json is damaged" in capsys.readouterr().err
 
 
 def test_an_unreadable_image_is_named_and_left_out(
@@ -167,7 +170,7 @@ def test_an_unreadable_image_is_named_and_left_out(
     assert run(tiny(data, "--name", "first")) == ExitCode.OK
     assert "left out: Positive/[empty].jpg: the file is empty" in capsys.readouterr().err
     manifest = StudyFolder(Path("runs/first")).manifest()
-    assert manifest["faults"] == [{"file": "Positive/[empty].jpg", "reason": "the file is empty"}]
+    assert manifest.faults == [Fault("Positive/[empty].jpg", "the file is empty")]
 
 
 def test_images_larger_than_the_memory_are_an_error_and_use_no_name(
