@@ -44,8 +44,6 @@ COMMANDS: dict[type[StudyError], str] = {
     UnfinishedStudyError: "study search --name {study} --resume",
     NotRetrainedError: "study best {study}",
 }
-# Arguments of the Python API whose option has another name.
-OPTIONS = {"mapping": "--map"}
 
 
 def exit_code(error: StudyError) -> ExitCode:
@@ -59,8 +57,7 @@ def message(error: StudyError) -> str:
     Returns:
         One line each for the problem, what was expected, and the hint; empty ones are left out.
     """
-    name = error.parameter
-    option = OPTIONS.get(name, f"--{name.replace('_', '-')}") + ": " if name else ""
+    option = f"--{error.parameter.replace('_', '-')}: " if error.parameter else ""
     hint = error.hint or COMMANDS.get(type(error), "").format(study=getattr(error, "study", ""))
     lines = (f"{option}{error.problem}", error.expected, f"Try: {hint}" if hint else "")
     return "\n".join(line for line in lines if line)

@@ -36,7 +36,7 @@ def evaluate_command(
             f"{' '.join(mapping or ())} is not a mapping.",
             "Expected FOLDER=CLASS, each folder once.",
             "--map Cracked=Positive",
-            parameter="mapping",
+            parameter="map",
         )
     study = open_study(RUNS, name)
     import_tensorflow()
