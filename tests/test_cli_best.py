@@ -19,6 +19,7 @@ from concrete_study.datasets.batches import image_batches
 from concrete_study.datasets.errors import DataError, StudyStateError
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.objectives import OBJECTIVES
 from concrete_study.search.data import reopen_data
 from concrete_study.study.retraining import SAVED_TRAINING, retrain
 
@@ -79,23 +80,25 @@ def test_the_best_trial_is_retrained_tested_once_and_exported(
 
 
 def reported(study: StudyFolder) -> None:
-    """The report shows what needed TensorFlow: views, overlays, both summaries, from scratch."""
+    """The report shows what needs TensorFlow: augmented views, overlays, summaries, scratch."""
     assert run(["report", "small"]) == ExitCode.OK
     folder = study.path / "report"
     views = study.manifest().features.views
-    assert len(list((folder / "pictures").glob("view-*.jpg"))) == 2 * views
-    shown = [*(folder / "pictures").glob("unsure-*.jpg"), *(folder / "pictures").glob("mist*.jpg")]
+    assert len(list((folder / "images").glob("view-*.jpg"))) == 2 * views
+    names = ("least-confident-*.jpg", "misclassified-*.jpg")
+    shown = [path for name in names for path in (folder / "images").glob(name)]
     assert len(shown) == 4
     assert {Image.open(path).size for path in shown} == {(320, 160)}
     page = (folder / "report.md").read_text()
     assert "Grad-CAM" in page
-    assert "of VGG16's 13 convolutions stay as they were drawn" in page
+    assert "of the 13 convolution layers at their random initialization" in page
     assert page.count("Total params") == 2
-    curve = pd.read_csv(folder / "figures" / "training-loss.csv")
-    assert curve["val_loss_scratch"].notna().all()
-    assert (curve["val_loss_scratch"] != curve["val_loss"]).all()
-    readings = pd.read_csv(folder / "tables" / "readings.csv").set_index(["measure", "weights"])
-    start = readings["start"]["val_accuracy"]
+    curves = pd.read_csv(folder / "figures" / "training-loss.csv").groupby("weights")["val_loss"]
+    pretrained, random = (curves.get_group(name).to_numpy() for name in ("pretrained", "random"))
+    assert len(pretrained) == len(random)
+    assert (pretrained != random).all()
+    measures = pd.read_csv(folder / "tables" / "transfer.csv").set_index(["measure", "weights"])
+    start = measures["start"][OBJECTIVES["val_accuracy"].label]
     assert start["difference"] == pytest.approx(start["pretrained"] - start["random"])
 
 

@@ -99,6 +99,8 @@ WORDS = {
 EXCEPTIONS = {
     ("tests/small_server.py", "answer"),  # an HTTP server answers
     ("tests/small_server.py", "answers"),
+    ("tests/test_cli_data_fetch.py", "answers"),
+    ("tests/test_datasets_download.py", "answers"),
 }
 
 
