@@ -36,7 +36,7 @@ def test_the_page_goes_into_no_folder_with_other_files(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["data", "check", str(folder), "--page", str(folder)]) == ExitCode.USAGE
-    assert "holds something else" in capsys.readouterr().err
+    assert "cannot be replaced" in capsys.readouterr().err
     assert sorted(path.name for path in folder.iterdir()) == ["Negative", "Positive"]
     for _ in range(2):
         assert check(folder) == ExitCode.OK

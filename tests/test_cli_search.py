@@ -52,7 +52,7 @@ def test_the_best_trial_is_on_stdout_and_the_log_in_plain_lines_on_stderr(
     assert "\x1b" not in out + err
     assert "\r" not in out + err
     assert len(re.findall(r"^ *[12]/2 ", err, re.MULTILINE)) == 2
-    assert "Plan: 2 trials, 2 epochs on 20 training and 4 validation images." in err
+    assert "Plan: 2 trials, 2 epochs, 20 training and 4 validation images." in err
     assert "Traceback" not in err
 
 
@@ -67,7 +67,7 @@ def test_a_finished_study_is_not_run_again_and_resume_prints_the_same(
     assert run(["search", "--name", "first", "--resume"]) == ExitCode.OK
     again = capsys.readouterr()
     assert again.out == printed
-    assert "2 trials are done" in again.err
+    assert "2 trials completed before" in again.err
     assert StudyFolder(Path("runs/first")).trials() == trials
 
 
