@@ -35,7 +35,7 @@ TERMS = {
     r"standings": "ranking",
     r"speaks? for|where (it|the \w+) looked|attention": "Grad-CAM heat map",
     r"mistakes?": "misclassified images; error",
-    r"pass(es)? through VGG16|taken through VGG16": "forward passes",
+    r"(?<!forward\s)pass(es)? through VGG16|taken through VGG16": "forward passes",
     r"told apart|stands? out|flatters?": "significant; data leakage",
     r"pieces? of evidence": "clustered by group",
     r"(least|most|less|more) sure": "confident",
