@@ -102,7 +102,7 @@ def _threshold(
         )
     chosen = threshold_for_recall(read_predictions(study.validation_path), classes, recall)
     typer.echo(
-        f"Threshold {chosen.value:.6f}: on the validation images recall {chosen.recall:.2%} "
+        f"Threshold {chosen.value:.6f}: on the validation images, recall {chosen.recall:.2%} "
         f"({chosen.images} {classes[1]}), false positive rate {chosen.false_positive_rate:.2%}.",
         err=True,
     )
