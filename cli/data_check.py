@@ -1,6 +1,5 @@
 """`study data check`: what is in a folder, and what is wrong with it."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -25,10 +24,10 @@ def check_command(
     from concrete_study.cli.display import Display
     from concrete_study.cli.errors import ExitCode
     from concrete_study.datasets.audit import audit_folder
-    from concrete_study.datasets.files import write_json, write_text
+    from concrete_study.datasets.files import write_text
     from concrete_study.datasets.folders import locate
-    from concrete_study.results.audit import audit_json, audit_page, audit_table
-    from concrete_study.results.stored import ensure_writable
+    from concrete_study.results.audit import data_check, data_check_page, data_check_table
+    from concrete_study.results.stored import ensure_writable, write_record
     from concrete_study.search.reading import find_near_duplicates, read_images
 
     ensure_writable(to, ("check.json", "index.html"))
@@ -37,14 +36,14 @@ def check_command(
         pairs = find_near_duplicates(found.files(), display)
         with display.counting("measuring", len(found.images)) as done:
             audit = audit_folder(found, pairs, on_image=lambda: done(1))
-    content = audit_json(audit)
-    write_json(to / "check.json", content)
-    page = audit_page(audit, folder.resolve().name, lambda file: locate(found.roots, file))
+    check = data_check(audit)
+    write_record(to / "check.json", check)
+    page = data_check_page(check, folder.resolve().name, lambda file: locate(found.roots, file))
     write_text(to / "index.html", page)
     if format is Format.JSON:
-        print(json.dumps(content, indent=2))
+        print((to / "check.json").read_text(encoding="utf-8"), end="")
     else:
-        print_frame(audit_table(audit), format, f"Images of {folder}")
+        print_frame(data_check_table(check), format, f"Images of {folder}")
     typer.echo(f"The page with pictures: {to / 'index.html'}", err=True)
     if audit.faults or audit.conflicts:
         raise typer.Exit(ExitCode.FAULTS)
