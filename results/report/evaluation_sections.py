@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 import pandas as pd
 
+from concrete_study.results.evaluation import final_rows
 from concrete_study.results.formats import counted, number
 from concrete_study.results.records import EvaluationRecord, RetrainingRecord, TestReport
 from concrete_study.results.report import score_figures, scores
@@ -107,7 +108,7 @@ def _thresholds(
 ) -> list[Section]:
     if validation is None or len(classes) != 2:
         return []  # of three classes, none is the positive one
-    count = int((validation["class"] == classes[1]).sum())
+    count = int((final_rows(validation)["class"] == classes[1]).sum())
     if count == 0:
         return []
     text = (

@@ -66,7 +66,8 @@ def _importance(data: ReportData, trials: pd.DataFrame, rung: int) -> Section:
         plot = Plot("importance", caption, table, search_figures.draw_importance)
         elements += [Plots([plot]), _METHOD]
     if len(table):
-        elements.append(Table("importance", "Rank correlations with the score.", table))
+        named = table.assign(hyperparameter=table["hyperparameter"].map(label))
+        elements.append(Table("importance", "Rank correlations with the score.", named))
     return Section("importance", "Hyperparameter importance", elements)
 
 

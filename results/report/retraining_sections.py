@@ -16,6 +16,7 @@ from concrete_study.results.learning_curves import (
     draw_measure,
     read_curves,
 )
+from concrete_study.results.objectives import OBJECTIVES
 from concrete_study.results.records import RetrainingRecord, ScratchRecord
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Code, Element, Plot, Plots, Section, Table
@@ -71,7 +72,7 @@ def transfer_measures(curve: Curve) -> pd.DataFrame:
         values = curve.values(measure)
         head = [getattr(epoch, measure) for epoch in curve.epochs if epoch.phase == 1]
         slope = (head[-1] - head[0]) / (len(head) - 1) if len(head) > 1 else np.nan
-        rows.append((measure, values[0], slope, np.mean(values[-3:])))
+        rows.append((OBJECTIVES[measure].label, values[0], slope, np.mean(values[-3:])))
     return pd.DataFrame(rows, columns=["measure", "start", "slope", "asymptote"])
 
 

@@ -55,7 +55,7 @@ def draw_roc(points: pd.DataFrame) -> Figure:
         display = RocCurveDisplay(
             fpr=curve["false_positive_rate"].to_numpy(), tpr=curve["true_positive_rate"].to_numpy()
         )
-        label = f"{name} (AUC = {curve['auc'].iloc[0]:.4f})"
+        label = f"{name} (AUC = {curve['roc_auc'].iloc[0]:.4f})"
         display.plot(ax=axes, curve_kwargs={"color": colour(number), "label": label})
     axes.plot([0, 1], [0, 1], "--", color=INK, lw=1, label="chance level (AUC = 0.5)")
     _finish(axes, "False positive rate", "True positive rate", "lower right")

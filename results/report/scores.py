@@ -49,17 +49,17 @@ def confusion_table(test: TestReport) -> pd.DataFrame:
 def roc_points(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """The ROC curve of each positive class against all others.
 
-    Columns: class, threshold, false_positive_rate, true_positive_rate, auc (of the whole curve).
+    Columns: class, threshold, false_positive_rate, true_positive_rate, roc_auc (of the curve).
     The positive class of two is the last one; of more, each in turn. A class without images on
     both sides has no rows.
     """
-    columns = ["class", "threshold", "false_positive_rate", "true_positive_rate", "auc"]
+    columns = ["class", "threshold", "false_positive_rate", "true_positive_rate", "roc_auc"]
     frames = [pd.DataFrame(columns=columns)]
     for name, positive, probability in _positives(predictions, classes):
         fpr, tpr, threshold = roc_curve(positive, probability)
         points = {"threshold": threshold, "false_positive_rate": fpr, "true_positive_rate": tpr}
-        auc = roc_auc_score(positive, probability)
-        frames.append(pd.DataFrame({"class": name, **points, "auc": auc}))
+        area = roc_auc_score(positive, probability)
+        frames.append(pd.DataFrame({"class": name, **points, "roc_auc": area}))
     return pd.concat(frames[1:] or frames, ignore_index=True)
 
 
@@ -67,7 +67,7 @@ def precision_recall_points(predictions: pd.DataFrame, classes: Sequence[str]) -
     """The precision-recall curve of each positive class, as in `roc_points`.
 
     Columns: class, threshold (infinite at the last point, of recall 0), recall, precision,
-    average_precision (of the whole curve).
+    average_precision (of the curve).
     """
     columns = ["class", "threshold", "recall", "precision", "average_precision"]
     frames = [pd.DataFrame(columns=columns)]
@@ -80,10 +80,10 @@ def precision_recall_points(predictions: pd.DataFrame, classes: Sequence[str]) -
 
 
 def areas(roc: pd.DataFrame, precision_recall: pd.DataFrame) -> pd.DataFrame:
-    """Columns: class, auc (ROC), average_precision, both in [0, 1]."""
+    """Columns: class, roc_auc, average_precision, both in [0, 1]."""
     averages = precision_recall.groupby("class", sort=False)["average_precision"].first()
-    aucs = roc.groupby("class", sort=False)["auc"].first()
-    return pd.concat([aucs, averages], axis=1).reset_index()
+    areas = roc.groupby("class", sort=False)["roc_auc"].first()
+    return pd.concat([areas, averages], axis=1).reset_index()
 
 
 def calibration(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
