@@ -9,27 +9,14 @@ import numpy as np
 import pandas as pd
 from msgspec.structs import replace
 from PIL import Image
+from small_records import CREATED, retraining_record, study_record
 
 from concrete_study.datasets.files import file_sha256, write_text
 from concrete_study.datasets.splits import SplitRow, write_split
 from concrete_study.results.evaluation import evaluate, prediction_rows
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import Dimension, Space
-from concrete_study.results.records import (
-    Epoch,
-    EvaluationRecord,
-    Features,
-    Parameters,
-    Precisions,
-    RetrainingRecord,
-    SearchOptions,
-    Seeds,
-    Session,
-    StudyRecord,
-    TestReport,
-    TrialRecord,
-)
-from concrete_study.results.stored import write_record
+from concrete_study.results.records import Epoch, Parameters, SearchOptions, TrialRecord
 from concrete_study.results.trials import rank
 
 TWO = ("Negative", "Positive")
@@ -91,7 +78,7 @@ def trial(number: int, epochs: int, score: float | None, **more: Any) -> TrialRe
 
 
 def hyperband_trials() -> list[TrialRecord]:
-    """30 trials of 22 configurations; a high head learning rate is best, nothing else matters."""
+    """30 trials of 22 configurations; a high head rate does best, and nothing else matters."""
     random = np.random.default_rng(5)
     records: list[TrialRecord] = []
     last: dict[int, list[TrialRecord]] = {}
@@ -111,7 +98,7 @@ def hyperband_trials() -> list[TrialRecord]:
 
 
 def draw_folder(folder: Path, classes: Sequence[str] = TWO, *, each: int = 20) -> list[SplitRow]:
-    """A folder of small grey images and its split: the last five of a class are test images."""
+    """A folder of small grey photographs and its split: the last five of a class are tested."""
     rows = []
     for number, name in enumerate(classes):
         for place in range(each):
@@ -125,8 +112,8 @@ def draw_folder(folder: Path, classes: Sequence[str] = TWO, *, each: int = 20) -
     return rows
 
 
-def predictions_of(rows: Sequence[SplitRow], subset: str, classes: Sequence[str]) -> pd.DataFrame:
-    """Predictions of a subset that are mostly correct; every fifth image is misclassified."""
+def answers(rows: Sequence[SplitRow], subset: str, classes: Sequence[str]) -> pd.DataFrame:
+    """Predictions of a subset that are mostly right; every fifth image is mistaken."""
     there = [row for row in rows if row.subset == subset]
     random = np.random.default_rng(3)
     truth = np.array([list(classes).index(row.label) for row in there])
@@ -139,98 +126,39 @@ def predictions_of(rows: Sequence[SplitRow], subset: str, classes: Sequence[str]
     return prediction_rows(files, labels, classes, checkpoints)
 
 
-def study_record(name: str, **changes: Any) -> StudyRecord:
-    """A finished search for the built-in sample."""
-    started = "2026-11-23T10:00:00+00:00"
-    record = StudyRecord(
-        name=name,
-        created=started,
-        finished="2026-11-23T10:01:05+00:00",
-        seconds=65.0,
-        state="finished",
-        stopped=None,
-        options=SearchOptions(space=SPACE),
-        schedule=[],
-        planned_trials=30,
-        data={"": "/sample"},
-        classes=list(TWO),
-        images={"train": 20, "validation": 10, "test": 10},
-        faults=[],
-        groups=None,
-        conflicts=[],
-        searched={"train": 20, "validation": 10},
-        precision="float32",
-        fingerprint="ab" * 32,
-        weights_sha256="cd" * 32,
-        seeds=Seeds(study=1, oracle=1),
-        versions={"python": "3.11"},
-        commit=None,
-        sessions=[Session(started=started, commit=None, versions={})],
-        test_opened=[],
-        devices="CPU",
-        features=Features(feature_layers=(), views=5, bytes=0, reason="", augmentation="1"),
-    )
-    return replace(record, **changes)
-
-
-def make_study(folder: Path, records: Sequence[TrialRecord] = (), **changes: Any) -> StudyFolder:
-    """A study with these trials, without images."""
+def make_study(folder: Path, records: Sequence[TrialRecord] = (), **more: Any) -> StudyFolder:
+    """A study of these trials, without images."""
     study = StudyFolder(folder)
-    study.write_manifest(study_record(study.name, **changes))
+    given: dict[str, Any] = {
+        "created": CREATED,
+        "seconds": 65.0,
+        "options": SearchOptions(space=SPACE),
+        "groups": None,
+    }
+    study.write_manifest(study_record(study.name, **given | more))
     for record in records:
-        write_record(study.trials_path / f"{record.trial}.json", record)
+        study.write_trial(record)
     return study
 
 
 def add_best(study: StudyFolder, rows: Sequence[SplitRow], classes: Sequence[str] = TWO) -> None:
     """What `study best` writes: metrics, predictions of test and validation, a summary."""
     best = next(iter(rank(study.trials(), objective="val_loss")), None)
-    predictions = predictions_of(rows, "test", classes)
-    write_text(study.predictions_path, predictions.to_csv(index=False))
-    validation = predictions_of(rows, "validation", classes)
-    write_text(study.validation_path, validation.to_csv(index=False))
-    write_text(study.best_path / "summary.txt", "Model: <made up>\n")
-    trial = best.trial if best else "0012"
-    study.write_metrics(retraining_record(evaluate(predictions, classes), trial=trial))
-
-
-def retraining_record(test: TestReport, **changes: Any) -> RetrainingRecord:
-    """A retraining of ten epochs, five in each phase."""
-    record = RetrainingRecord(
-        study="made-up",
-        trial="0016",
-        hyperparameters={"head_units": 64, "dropout": 0.25},
-        epochs=10,
+    predictions = answers(rows, "test", classes)
+    metrics = retraining_record(
+        study.name,
+        trial=best.trial if best else "0012",
         views="stored",
-        precision=Precisions(training="float32", test="float32"),
-        best_epoch=8,
         curve=curve(0.1, 10),
         parameters={"phase_1": Parameters(trainable=3, non_trainable=5)},
         backbone_parameters=5,
-        test=test,
-        test_opened=["2026-11-23T11:00:00+00:00"],
-        commit=None,
-        versions={},
-        seconds=30.0,
+        test=evaluate(predictions, classes),
     )
-    return replace(record, **changes)
-
-
-def evaluation_record(test: TestReport, data: str) -> EvaluationRecord:
-    """An evaluation on an external test set."""
-    return EvaluationRecord(
-        study="made-up",
-        folder="decks-1",
-        data=data,
-        fingerprint="ef" * 32,
-        class_map={},
-        excluded=0,
-        faults=[],
-        test=test,
-        evaluated="2026-11-23T12:00:00+00:00",
-        commit=None,
-        versions={},
-    )
+    write_text(study.predictions_path, predictions.to_csv(index=False))
+    validation = answers(rows, "validation", classes)
+    write_text(study.validation_path, validation.to_csv(index=False))
+    write_text(study.best_path / "summary.txt", "Model: <made up>\n")
+    study.write_metrics(metrics)
 
 
 def whole_study(
@@ -239,8 +167,8 @@ def whole_study(
     """A study with everything: 30 trials, images next to it, a retrained model."""
     images = folder.parent / f"{folder.name}-images"
     rows = draw_folder(images, classes)
-    changes = {"data": {"": str(images)}, "classes": list(classes), "groups": len(rows)}
-    study = make_study(folder, hyperband_trials() if records is None else records, **changes)
+    more = {"data": {"": str(images)}, "classes": list(classes), "groups": len(rows)}
+    study = make_study(folder, hyperband_trials() if records is None else records, **more)
     write_split(study.split_path, rows)
     add_best(study, rows, classes)
     return study
@@ -250,7 +178,7 @@ def two_studies(runs: Path) -> list[StudyFolder]:
     """Two studies of the same images; the second has one trial and other options."""
     first = whole_study(runs / "first")
     second = whole_study(runs / "second", records=[trial(0, 10, 0.5)])
-    record = second.manifest()
-    options = replace(record.options, algorithm="random", trials=1)
-    second.write_manifest(replace(record, options=options, seconds=5.0))
+    manifest = second.manifest()
+    options = replace(manifest.options, algorithm="random", trials=1)
+    second.write_manifest(replace(manifest, options=options, seconds=5.0))
     return [first, second]

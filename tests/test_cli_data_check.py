@@ -77,7 +77,7 @@ def test_every_fault_is_reported_and_shown(
     faults = [fault["file"] for fault in content["faults"]]
     assert faults == [f"Negative/{name}.jpg" for name in ("empty", "text", "truncated")]
     assert content["exact"] == [["Negative/0001.jpg", "Negative/again.jpg"]]
-    assert ["Negative/0002.jpg", "Negative/turned.png"] in content["near"]
+    assert ["Negative/0002.jpg", "Negative/rotated.png"] in content["near"]
     assert content["conflicts"] == [["Negative/conflict.png", "Positive/0003.jpg"]]
     outliers = {(outlier["file"], outlier["measure"]) for outlier in content["outliers"]}
     assert ("Positive/dark.png", "brightness") in outliers

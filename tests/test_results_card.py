@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from msgspec.structs import replace
-from small_report import curve, evaluation_record, retraining_record, study_record
+from small_records import evaluation_record, retraining_record, study_record
+from small_report import curve
 
 from concrete_study.results.card import model_card
 from concrete_study.results.evaluation import CHECKPOINTS, evaluate
@@ -14,12 +15,14 @@ from concrete_study.results.records import RetrainingRecord, SearchOptions, Stud
 
 def study(options: dict[str, Any] | None = None, **changes: Any) -> StudyRecord:
     given = {"data": ("datasets",), "image_size": 96, "seed": 7, **(options or {})}
-    images = {"train": 700, "validation": 150, "test": 150}
-    return study_record(
-        "first",
-        options=SearchOptions(**given),
-        **{"seconds": 287.4, "images": images, "versions": {"keras": "3.15.1"}, **changes},
-    )
+    fields: dict[str, Any] = {
+        "options": SearchOptions(**given),
+        "seconds": 287.4,
+        "images": {"train": 700, "validation": 150, "test": 150},
+        "versions": {"keras": "3.15.1"},
+        "groups": None,
+    }
+    return study_record("first", **fields | changes)
 
 
 def report(classes: int, checkpoints: Sequence[str] = CHECKPOINTS[:2]) -> TestReport:
@@ -37,7 +40,8 @@ def retraining(
     classes: int, checkpoints: Sequence[str] = CHECKPOINTS[:2], **changes: Any
 ) -> RetrainingRecord:
     values = {"head_units": 256, "dropout": 0.3, "head_learning_rate": 0.00123456}
-    return retraining_record(report(classes, checkpoints), hyperparameters=values, **changes)
+    test = report(classes, checkpoints)
+    return retraining_record("first", test=test, hyperparameters=values, **changes)
 
 
 def card_of(study: StudyRecord, retraining: RetrainingRecord, **more: Any) -> str:
@@ -119,7 +123,7 @@ def test_the_best_epoch_has_its_own_row_and_an_explanation() -> None:
 
 def test_a_small_loss_never_prints_as_zero() -> None:
     test = replace(report(2), loss=4e-7)
-    assert "| loss (nats) | 4.0e-7 |" in card_of(study(), retraining_record(test))
+    assert "| loss (nats) | 4.0e-7 |" in card_of(study(), retraining_record("first", test=test))
 
 
 def test_the_card_has_the_times_of_all_evaluations_of_the_test_split() -> None:
@@ -135,7 +139,7 @@ def test_the_card_has_the_times_of_all_evaluations_of_the_test_split() -> None:
 
 
 def test_external_test_sets_are_among_the_limitations() -> None:
-    found = evaluation_record(report(3), "/photographs/decks")
+    found = evaluation_record("first", test=report(3), data="/photographs/decks")
     card = card_of(study(), retraining(3), evaluations=[found])
     assert "On the external test set `decks` (4 images) its accuracy is\n  0.7500" in card
     assert "All images come from one dataset" not in card

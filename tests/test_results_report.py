@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from msgspec.structs import replace
 from PIL import Image
+from small_records import evaluation_record
 from small_report import (
     SPACE,
     TWO,
     add_best,
     draw_folder,
-    evaluation_record,
     make_study,
     trial,
     whole_study,
@@ -268,7 +268,9 @@ def test_external_test_sets_are_in_the_summary_and_in_a_table(tmp_path: Path) ->
     fine = replace(metrics.test, accuracy=0.55)
     parts = [DatasetReport(dataset="fine", subset="external", test=fine)]
     study.write_metrics(replace(metrics, by_dataset=parts))
-    found = evaluation_record(replace(metrics.test, accuracy=0.5375), "/photographs/decks")
+    found = evaluation_record(
+        "far", test=replace(metrics.test, accuracy=0.5375), data="/photographs/decks"
+    )
     write_record(study.evaluations_path / "decks-1" / "metrics.json", found)
     text = markdown(study)
     assert "On the external test set fine (10 images) accuracy is 55.00 %." in text
