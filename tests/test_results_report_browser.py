@@ -137,8 +137,8 @@ def test_a_drag_selects_lines_of_the_parallel_coordinates(
     browser: Browser, report: Path, messages: list[str], width: int
 ) -> None:
     page = opened(browser, report, messages, viewport={"width": width, "height": 900})
-    chosen = page.locator(".parallel .selected")
-    assert chosen.inner_text() == "All 12 trials."
+    selected = page.locator(".parallel .selected")
+    assert selected.inner_text() == "All 12 trials."
     page.locator(".parallel .chart").scroll_into_view_if_needed()
     box = page.locator(".parallel .chart").bounding_box()
     assert box is not None
@@ -151,7 +151,7 @@ def test_a_drag_selects_lines_of_the_parallel_coordinates(
     page.mouse.move(*to, steps=8)
     page.mouse.up()
     page.wait_for_function("!document.querySelector('.selected').textContent.startsWith('All')")
-    assert " of 12" in chosen.inner_text()
+    assert " of 12" in selected.inner_text()
     assert messages == []
     page.close()
 

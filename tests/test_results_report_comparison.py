@@ -41,7 +41,7 @@ def test_studies_of_other_images_are_shown_with_the_reason_and_no_p_value(tmp_pa
     (tmp_path / "other" / "split.csv").write_text("file,class,subset,group,sha256\n")
     sections = {section.anchor: section for section in comparison_sections(studies)}
     assert "paired" not in sections
-    words = " ".join(str(block) for block in sections["summary"].elements)
+    words = " ".join(str(element) for element in sections["summary"].elements)
     assert "Not all of these results are comparable. The test scores of first and other" in words
 
 

@@ -55,7 +55,7 @@ def test_areas_are_those_of_scikit_learn(classes: list[str]) -> None:
     assert table.index.tolist() == (["b"] if len(classes) == 2 else classes)
     for name, area in table.iterrows():
         positive, probability = predictions["class"] == name, predictions[f"p_{name}"]
-        assert area["auc"] == pytest.approx(roc_auc_score(positive, probability))
+        assert area["roc_auc"] == pytest.approx(roc_auc_score(positive, probability))
         assert area["average_precision"] == pytest.approx(
             average_precision_score(positive, probability)
         )

@@ -26,6 +26,7 @@ def environment_section(data: ReportData) -> Section:
         [
             _sessions(data.study),
             Table("environment", "Versions of the first session.", table),
+            "These commands repeat the study with the same versions:",
             Code(commands(data.study, data.retraining)),
             "The search space of the study, `space.toml` in the folder of this report:",
             Code(space_toml(data.study)),
@@ -77,4 +78,4 @@ def _sessions(study: StudyRecord) -> str:
     text = f"The search ran in {counted(len(study.sessions), 'session')} (started {started})."
     if len({session.commit for session in study.sessions}) > 1:
         text += " The sessions ran different commits."
-    return f"{text} These commands repeat the study with the same versions:"
+    return text
