@@ -1,6 +1,5 @@
 """`study data check`: counts, faults, near-duplicates and outliers of a folder."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -22,13 +21,15 @@ def check_command(
 
     Example: study data check photographs --page photographs-check
     """
+    import msgspec
+
     from concrete_study.cli.display import Display
     from concrete_study.cli.errors import ExitCode
     from concrete_study.datasets.audit import audit_folder
-    from concrete_study.datasets.files import write_json, write_text
+    from concrete_study.datasets.files import write_text
     from concrete_study.datasets.folders import locate
-    from concrete_study.results.audit import audit_json, audit_page, audit_table
-    from concrete_study.results.stored import ensure_writable
+    from concrete_study.results.audit import data_check, data_check_page, data_check_table
+    from concrete_study.results.stored import ensure_writable, write_record
     from concrete_study.search.reading import find_near_duplicates, read_images
 
     if page is not None:
@@ -38,16 +39,16 @@ def check_command(
         pairs = find_near_duplicates(found.files(), display)
         with display.counting("measuring", len(found.images)) as done:
             audit = audit_folder(found, pairs, on_image=lambda: done(1))
-    content = audit_json(audit)
+    check = data_check(audit)
     if page is not None:
-        write_json(page / "check.json", content)
+        write_record(page / "check.json", check)
         name = folder.resolve().name
-        html = audit_page(audit, name, lambda file: locate(found.roots, file))
+        html = data_check_page(check, name, lambda file: locate(found.roots, file))
         write_text(page / "index.html", html)
         typer.echo(f"Page: {page / 'index.html'}", err=True)
     if format is Format.JSON:
-        print(json.dumps(content, indent=2))
+        print(msgspec.json.format(msgspec.json.encode(check), indent=2).decode())
     else:
-        print_frame(audit_table(audit), format, f"Images of {folder}")
+        print_frame(data_check_table(check), format, f"Images of {folder}")
     if audit.faults or audit.conflicts:
         raise typer.Exit(ExitCode.FAULTS)

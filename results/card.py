@@ -1,124 +1,96 @@
-"""The model card: what was made, from what, how good it is and where it ends."""
+"""The model card: what the model is, how it was made, how good it is, and its limits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
 
 from concrete_study.datasets.files import write_text
 from concrete_study.datasets.splits import read_split
 from concrete_study.results.evaluation import CHECKPOINT_NAMES, clustered_accuracy, read_predictions
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.formats import duration, markdown_table
+from concrete_study.results.formats import duration, markdown_table, number
+from concrete_study.results.hyperparameters import by_name
+from concrete_study.results.records import (
+    EvaluationRecord,
+    RetrainingRecord,
+    StudyRecord,
+    TestReport,
+)
 from concrete_study.results.templating import templates
-
-_REPORT = ("precision", "recall", "f1-score")
 
 
 def write_card(study: StudyFolder) -> None:
-    """Writes `best/model-card.md` of a retrained study anew.
+    """Replaces `best/model-card.md` of a retrained study.
 
     Raises:
+        NotRetrainedError: If the study is not retrained.
         StudyStateError: If a file of the study is damaged.
     """
-    manifest = study.manifest()
+    record, predictions = study.manifest(), read_predictions(study.predictions_path)
     card = model_card(
-        manifest,
-        study.metrics() or {},
+        record,
+        study.required_metrics(),
         study.evaluations(),
         trials=len(study.trials()),
-        caution=clustered_accuracy(
-            read_predictions(study.predictions_path),
-            manifest["classes"],
-            read_split(study.split_path),
-        ),
+        clustering=clustered_accuracy(predictions, record.classes, read_split(study.split_path)),
     )
     write_text(study.card_path, card)
 
 
 def model_card(
-    manifest: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    evaluations: Sequence[Mapping[str, Any]] = (),
+    study: StudyRecord,
+    retraining: RetrainingRecord,
+    evaluations: Sequence[EvaluationRecord] = (),
     *,
-    trials: int | None = None,
-    caution: str = "",
+    trials: int,
+    clustering: str = "",
 ) -> str:
-    """The model card in Markdown.
+    """The model card in Markdown, for any number of classes.
 
     Args:
-        manifest: study.json. Its name, created and options are needed; images, classes,
-            seconds, planned_trials, versions, commit, fingerprint and groups (how many
-            groups of near-duplicates the split kept together) are told if they are there.
-        metrics: best/metrics.json. `test` is what `evaluate` returned; trial and hyperparameters
-            are told if they are there, and so is test_opened, the times at which the test
-            split was opened.
-        evaluations: What `study evaluate` found on other folders.
-        trials: How many the search has run; None tells what was planned.
-        caution: What `results.evaluation.clustered_accuracy` says of the test.
-
-    Returns:
-        Markdown text for any number of classes.
-
-    Raises:
-        KeyError: If a needed entry is missing.
+        study: The study.
+        retraining: Its retrained model.
+        evaluations: Of the model on external test sets.
+        trials: How many trials the search ran.
+        clustering: The test accuracy clustered by group, in words; empty if it is the same.
     """
-    test, options = metrics["test"], manifest["options"]
-    hyperparameters = metrics.get("hyperparameters", {})
-    low, high = test["accuracy_interval"]
+    checkpoints = retraining.test.checkpoints.items()
     return (
         templates()
         .get_template("model-card.md.jinja")
         .render(
-            name=manifest["name"],
-            created=str(manifest["created"])[:10],
-            options=options,
-            is_sample=manifest["is_sample"],
-            image_size=options.get("image_size", 224),
-            manifest=manifest,
-            metrics=metrics,
-            groups=manifest.get("groups"),
-            trials=trials or manifest.get("planned_trials"),
-            caution=caution,
-            trial=metrics.get("trial"),
+            study=study,
+            options=study.options,
+            retraining=retraining,
+            test=retraining.test,
+            trials=trials,
+            clustering=clustering,
+            duration=duration(study.seconds),
             hyperparameters={
-                key.replace("_", " "): _number(value) for key, value in hyperparameters.items()
+                hyperparameter.label: hyperparameter.text(retraining.hyperparameters[name])
+                for name, hyperparameter in by_name().items()
+                if name in retraining.hyperparameters
             },
-            # One epoch is all phase 1's, whatever the depth.
-            fine_tuned=hyperparameters.get("unfreeze_depth", 0) > 0
-            and "after_phase_2" in test["checkpoints"],
-            duration=duration(manifest["seconds"]) if manifest.get("seconds") else None,
-            test=test,
-            low=low,
-            high=high,
-            checkpoints={
-                CHECKPOINT_NAMES[checkpoint]: scores
-                for checkpoint, scores in test["checkpoints"].items()
-            },
-            kept=CHECKPOINT_NAMES["best"],
-            opened=metrics.get("test_opened", []),
-            confusion=_confusion(test),
-            report=_report(test),
-            external=[
-                (PurePath(found["data"]).name, found["test"], found["test"]["accuracy_interval"])
-                for found in evaluations
-            ],
+            fine_tuned=any(epoch.phase == 2 for epoch in retraining.curve),
+            checkpoints={CHECKPOINT_NAMES[name]: scores for name, scores in checkpoints},
+            best_checkpoint=CHECKPOINT_NAMES["best"],
+            confusion=_confusion(retraining.test),
+            report=_report(retraining.test),
+            external=[(PurePath(found.data).name, found.test) for found in evaluations],
+            number=number,
         )
     )
 
 
-def _confusion(test: Mapping[str, Any]) -> str:
-    head = ["true \\ predicted", *test["classes"]]
-    counts = zip(test["classes"], test["confusion_matrix"], strict=True)
-    return markdown_table(head, [[name, *row] for name, row in counts])
+def _confusion(test: TestReport) -> str:
+    counts = zip(test.classes, test.confusion_matrix, strict=True)
+    return markdown_table(
+        ["true \\ predicted", *test.classes], [[name, *row] for name, row in counts]
+    )
 
 
-def _report(test: Mapping[str, Any]) -> str:
+def _report(test: TestReport) -> str:
     rows = [
-        [name, *(f"{test['report'][name][column]:.4f}" for column in _REPORT), entry["support"]]
-        for name, entry in ((name, test["report"][name]) for name in test["classes"])
+        [name, number(row.precision), number(row.recall), number(row.f1), row.support]
+        for name, row in test.by_class.items()
     ]
-    return markdown_table(["class", *_REPORT, "images"], rows)
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return markdown_table(["class", "precision", "recall", "f1-score", "support"], rows)

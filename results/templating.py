@@ -1,4 +1,4 @@
-"""The one way templates are read; they lie in `results/templates/`."""
+"""The templates in `results/templates/`."""
 
 from functools import cache
 
@@ -7,13 +7,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 @cache
 def templates(folder: str = "") -> Environment:
-    """The templates of `results/templates/` or a folder in it; HTML is escaped by itself.
+    """The templates of `results/templates/` or a folder in it; HTML is escaped automatically.
 
-    The same object at every call, so what a caller adds to it stays.
+    Every call returns the same object, so filters that a caller adds stay.
     """
     return Environment(
         loader=PackageLoader("concrete_study.results", f"templates/{folder}".rstrip("/")),
-        undefined=StrictUndefined,  # a name that is missing is an error, not an empty place
+        undefined=StrictUndefined,  # a missing name is an error, not an empty string
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

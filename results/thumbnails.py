@@ -1,4 +1,4 @@
-"""Photographs made small enough for a page."""
+"""Images made small enough for a page."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ from concrete_study.datasets.decoding import decode_image
 
 
 def thumbnail(path: Path, size: int) -> bytes:
-    """A photograph as the network sees it, squeezed into a square, as JPEG.
+    """An image as the network receives it, resized to a square, as JPEG.
 
     Args:
         path: An image file.
@@ -26,11 +26,11 @@ def thumbnail(path: Path, size: int) -> bytes:
 
 
 def spread(files: Sequence[str], most: int) -> list[str]:
-    """At most so many of the files, evenly spread over them."""
+    """At most `most` of the files, evenly spread."""
     step = max(len(files) / most, 1)
     return [files[int(number * step)] for number in range(min(most, len(files)))]
 
 
-def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
-    """A file's content as an address that needs no file."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+def data_uri(content: bytes) -> str:
+    """A JPEG as an address that needs no file."""
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"

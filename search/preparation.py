@@ -1,4 +1,4 @@
-"""What all trials of a search share: the network, the frozen features, and what they will cost."""
+"""The network and frozen features that all trials of a search share, and the cost estimate."""
 
 import time
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ class Preparation:
     """The network in its precision, and stores for the features that fit.
 
     Args:
-        options: The search's.
+        options: Of the search.
         data: All images of the study; `search_images` is a subsample of them.
-        weights: The base's.
+        weights: Of the backbone.
         devices: From `prepare_devices`, which comes before anything is computed.
-        precision: The one the study began with; None chooses.
+        precision: Of the earlier run; None chooses one.
         records: Trials of an earlier run.
-        began: `time.monotonic()` when the images began to be read.
+        began: `time.monotonic()` before the images were read.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Preparation:
         self.views = (self.features.views, 1)  # validation has the plain image alone
 
     def plan(self) -> SearchPlan:
-        """Times a few batches and says what is left to be done."""
+        """Times a few batches, and estimates the cost of the trials that are left."""
         spent = time.monotonic() - self.began
         passes = sum(
             len(store.subset)
@@ -101,7 +101,7 @@ class Preparation:
         )
 
     def compute_features(self, progress: Progress) -> tuple[FeatureSource, FeatureSource]:
-        """Computes what is missing; returns training and validation features."""
+        """Computes missing features; returns training and validation features."""
         sources = []
         for store, views in zip(self.stores, self.views, strict=True):
             store.compute_all(views, progress.counting)
@@ -112,7 +112,7 @@ class Preparation:
 def prepare(
     options: SearchOptions, study: StudyFolder, progress: Progress, *, resume: bool
 ) -> Preparation:
-    """Reads images and weights and makes the network, in the precision the study began with.
+    """Reads images and weights and builds the network, on resume in the precision of before.
 
     Raises:
         StudyError: If the images or the weights cannot be used.
@@ -133,7 +133,7 @@ def prepare(
 
 
 def report_plan(prepared: Preparation, progress: Progress, budget: float | None) -> SearchPlan:
-    """Says on what and in which precision a search computes, and what it will cost."""
+    """Reports device, precision and estimated cost of a search."""
     precision = prepared.precision
     progress.log(f"Device: {prepared.devices}. Precision: {precision.name} ({precision.reason}).")
     plan = prepared.plan()

@@ -16,8 +16,10 @@ from concrete_study.models.batch_sources import FeatureSource
 from concrete_study.models.devices import memory_errors
 from concrete_study.models.recipe import DivergedError, Epoch, train
 from concrete_study.models.trainable import Network
-from concrete_study.results.figures import collect_rungs, draw_rungs, save_figure
+from concrete_study.results.figures import save_figure
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.learning_curves import draw_rungs, trial_curves
+from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.results.runs import require_free
 from concrete_study.results.trials import best_trial
@@ -181,7 +183,7 @@ class _Run:
         self._log_end(total_trials(schedule))
         self.study.write_table(list(self.records.values()))
         records, objective = list(self.records.values()), self.options.objective
-        figure = draw_rungs(collect_rungs(records, objective=objective), objective=objective)
+        figure = draw_rungs(trial_curves(records), find_objective(objective))
         save_figure(figure, self.study.path / "trials.png")
         return best_trial(records, objective)
 

@@ -14,15 +14,12 @@ from concrete_study.models.devices import memory_errors, prepare_devices
 from concrete_study.models.export import KERAS_FILE, check_exports, export_model
 from concrete_study.results.card import write_card
 from concrete_study.results.evaluation import final_rows, read_predictions
-from concrete_study.results.figures import (
-    collect_confusion,
-    collect_learning_curves,
-    draw_confusion,
-    draw_learning_curves,
-    save_figure,
-)
+from concrete_study.results.figures import save_figure
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.learning_curves import Curve, draw_retraining
 from concrete_study.results.records import RetrainingRecord, StudyRecord
+from concrete_study.results.report.score_figures import draw_confusion
+from concrete_study.results.report.scores import confusion_table
 from concrete_study.search.data import StudyData, reopen_data
 from concrete_study.search.progress import Progress
 from concrete_study.study.illustrations import illustrate
@@ -63,10 +60,10 @@ def export(
         # Exports of an earlier call, and their differences, are kept.
         metrics = replace(metrics, exports=metrics.exports | differences)
         illustrate(study, data, manifest.features.views)
-        curves = collect_learning_curves(metrics.curve, selected=metrics.best_epoch)
-        save_figure(draw_learning_curves(curves), folder / "curves.png")
-        confusion = collect_confusion(metrics.test)
-        save_figure(draw_confusion(confusion), folder / "confusion-matrix.png")
+        curve = Curve("retraining", metrics.curve, metrics.best_epoch)
+        save_figure(draw_retraining(curve), folder / "curves.png")
+        confusion = draw_confusion(confusion_table(metrics.test))
+        save_figure(confusion, folder / "confusion-matrix.png")
         study.write_metrics(metrics)
         write_card(study)
     return metrics

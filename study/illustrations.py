@@ -1,4 +1,4 @@
-"""A report's pictures that need TensorFlow: where the model looked, what it was trained on."""
+"""Images for the report that need TensorFlow: Grad-CAM heat maps and augmented views."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,66 +17,64 @@ from concrete_study.models.export import KERAS_FILE, summary_text
 from concrete_study.results.evaluation import read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.overlays import overlay
-from concrete_study.results.report.images import (
-    MOST,
-    SIZE,
+from concrete_study.results.report.images import MOST, SIZE, training_samples
+from concrete_study.results.report.scores import (
+    image_predictions,
     least_confident,
-    most_confident_errors,
-    samples,
+    misclassified,
 )
-from concrete_study.results.report.scores import answers
 from concrete_study.search.data import StudyData
 
 
 def illustrate(study: StudyFolder, data: StudyData, views: int) -> None:
-    """Writes `best/illustrations/`, which `study report` shows, whole or not at all.
+    """Replaces `best/illustrations/`, which `study report` shows, completely or not at all.
 
     Args:
-        study: One that is retrained.
+        study: A retrained study.
         data: Its images.
-        views: How many augmented views are shown of a photograph.
+        views: Number of augmented views to show, the unaugmented one included.
     """
     model = study.best_path / KERAS_FILE
     classifier = Classifier(model)
     with replacing_folder(study.illustrations_path) as folder:
-        _write_attention(classifier, data, read_predictions(study.predictions_path), folder)
-        files = [samples(data.rows, label)[0] for label in data.folder.classes]
+        _write_grad_cam(classifier, data, read_predictions(study.predictions_path), folder)
+        files = [training_samples(data.rows, label)[0] for label in data.folder.classes]
         _write_views(data, files, views, classifier.size, folder)
-        write_text(folder / "base.txt", summary_text(_base(model)))
+        write_text(folder / "base.txt", summary_text(_base_model(model)))
 
 
-def _base(model: Path) -> keras.Model:
+def _base_model(model: Path) -> keras.Model:
     whole = keras.models.load_model(model, compile=False)
     return keras.Model(whole.input, whole.get_layer("block5_pool").output, name="vgg16")
 
 
-def _write_attention(
+def _write_grad_cam(
     classifier: Classifier, data: StudyData, predictions: pd.DataFrame, folder: Path
 ) -> None:
-    """Each photograph that a report shows among the answers, beside its Grad-CAM overlay."""
+    """Each misclassified or least confident image of the report, next to its heat map."""
     classes, rows = data.folder.classes, {row.file: row for row in data.rows}
-    all_answers = answers(predictions, classes)
-    for shown in (most_confident_errors(all_answers).head(MOST), least_confident(all_answers)):
+    images = image_predictions(predictions, classes)
+    for shown in (misclassified(images).head(MOST), least_confident(images, MOST)):
         for file, predicted in zip(shown["file"], shown["predicted"], strict=True):
             image = decode_image(locate(data.folder.roots, file), classifier.size)
             heat = classifier.grad_cam(image, classes.index(predicted))
-            both = Image.new("RGB", (2 * SIZE, SIZE))
-            for place, picture in enumerate((Image.fromarray(image), overlay(image, heat))):
-                both.paste(picture.resize((SIZE, SIZE)), (place * SIZE, 0))
-            _save(both, folder / "grad_cam" / f"{rows[file].sha256}.jpg")
+            pair = Image.new("RGB", (2 * SIZE, SIZE))
+            for column, part in enumerate((Image.fromarray(image), overlay(image, heat))):
+                pair.paste(part.resize((SIZE, SIZE)), (column * SIZE, 0))
+            _save(pair, folder / "grad_cam" / f"{rows[file].sha256}.jpg")
 
 
 def _write_views(
     data: StudyData, files: Sequence[str], views: int, size: int, folder: Path
 ) -> None:
-    """What training sees of one photograph of each class: the plain image, and view after view."""
+    """The unaugmented image and its augmented views, for one training image of each class."""
     rows = {row.file: row for row in data.rows}
     for number, file in enumerate(files):
         image = decode_image(locate(data.folder.roots, file), size)
         for view in range(views):
             transform = view_transforms([rows[file].sha256], view, size)
-            seen = apply_transforms(image[None], transform).numpy()[0].round().astype(np.uint8)
-            small = Image.fromarray(seen).resize((SIZE, SIZE))
+            augmented = apply_transforms(image[None], transform).numpy()[0]
+            small = Image.fromarray(augmented.round().astype(np.uint8)).resize((SIZE, SIZE))
             _save(small, folder / "views" / f"{number}-{view:02d}.jpg")
 
 

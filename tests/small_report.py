@@ -78,42 +78,42 @@ def trial(number: int, epochs: int, score: float | None, **more: Any) -> TrialRe
 
 
 def hyperband_trials() -> list[TrialRecord]:
-    """30 trials of 22 configurations; a high head rate does best, and nothing else matters."""
+    """30 trials of 22 configurations; a high head learning rate is best, nothing else matters."""
     random = np.random.default_rng(5)
     records: list[TrialRecord] = []
     last: dict[int, list[TrialRecord]] = {}
     for bracket, number, count, epochs in ROUNDS:
         made: list[TrialRecord] = []
         parents = sorted(last.get(bracket, []), key=lambda record: record.score or 0)[:count]
-        for place in range(count):
-            parent = parents[place] if number else None
+        for index in range(count):
+            parent = parents[index] if number else None
             drawn = parent.hyperparameters if parent else hyperparameters(random)
             score = 0.001 / drawn["head_learning_rate"] ** 0.5 / epochs
             where = {"bracket": bracket, "round": number, "hyperparameters": drawn}
             above = {"parent": parent.trial if parent else None}
-            made.append(trial(len(records) + place, epochs, score, **where, **above))
+            made.append(trial(len(records) + index, epochs, score, **where, **above))
         records += made
         last[bracket] = made
     return records
 
 
 def draw_folder(folder: Path, classes: Sequence[str] = TWO, *, each: int = 20) -> list[SplitRow]:
-    """A folder of small grey photographs and its split: the last five of a class are tested."""
+    """A folder of small grey images and its split: the last five of a class are test images."""
     rows = []
     for number, name in enumerate(classes):
-        for place in range(each):
-            path = folder / name / f"{place:03d}.png"
+        for index in range(each):
+            path = folder / name / f"{index:03d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            shade = np.full((24, 24, 3), 20 + 60 * number + place, np.uint8)
+            shade = np.full((24, 24, 3), 20 + 60 * number + index, np.uint8)
             Image.fromarray(shade).save(path)
-            subset = "train" if place < each - 10 else "validation" if place < each - 5 else "test"
+            subset = "train" if index < each - 10 else "validation" if index < each - 5 else "test"
             digest = file_sha256(path)
             rows.append(SplitRow(f"{name}/{path.name}", name, subset, digest[:16], digest))
     return rows
 
 
-def answers(rows: Sequence[SplitRow], subset: str, classes: Sequence[str]) -> pd.DataFrame:
-    """Predictions of a subset that are mostly right; every fifth image is mistaken."""
+def predictions_of(rows: Sequence[SplitRow], subset: str, classes: Sequence[str]) -> pd.DataFrame:
+    """Predictions of a subset that are mostly correct; every fifth image is misclassified."""
     there = [row for row in rows if row.subset == subset]
     random = np.random.default_rng(3)
     truth = np.array([list(classes).index(row.label) for row in there])
@@ -144,7 +144,7 @@ def make_study(folder: Path, records: Sequence[TrialRecord] = (), **more: Any) -
 def add_best(study: StudyFolder, rows: Sequence[SplitRow], classes: Sequence[str] = TWO) -> None:
     """What `study best` writes: metrics, predictions of test and validation, a summary."""
     best = next(iter(rank(study.trials(), objective="val_loss")), None)
-    predictions = answers(rows, "test", classes)
+    predictions = predictions_of(rows, "test", classes)
     metrics = retraining_record(
         study.name,
         trial=best.trial if best else "0012",
@@ -155,7 +155,7 @@ def add_best(study: StudyFolder, rows: Sequence[SplitRow], classes: Sequence[str
         test=evaluate(predictions, classes),
     )
     write_text(study.predictions_path, predictions.to_csv(index=False))
-    validation = answers(rows, "validation", classes)
+    validation = predictions_of(rows, "validation", classes)
     write_text(study.validation_path, validation.to_csv(index=False))
     write_text(study.best_path / "summary.txt", "Model: <made up>\n")
     study.write_metrics(metrics)
@@ -164,7 +164,7 @@ def add_best(study: StudyFolder, rows: Sequence[SplitRow], classes: Sequence[str
 def whole_study(
     folder: Path, classes: Sequence[str] = TWO, records: Sequence[TrialRecord] | None = None
 ) -> StudyFolder:
-    """A study with everything: 30 trials, photographs beside it, a retrained model."""
+    """A study with everything: 30 trials, images next to it, a retrained model."""
     images = folder.parent / f"{folder.name}-images"
     rows = draw_folder(images, classes)
     more = {"data": {"": str(images)}, "classes": list(classes), "groups": len(rows)}
@@ -175,7 +175,7 @@ def whole_study(
 
 
 def two_studies(runs: Path) -> list[StudyFolder]:
-    """Two studies of the same photographs; the second has one trial and other options."""
+    """Two studies of the same images; the second has one trial and other options."""
     first = whole_study(runs / "first")
     second = whole_study(runs / "second", records=[trial(0, 10, 0.5)])
     manifest = second.manifest()

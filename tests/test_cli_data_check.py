@@ -56,7 +56,7 @@ def test_sound_images_end_with_code_0(folder: Path, capsys: pytest.CaptureFixtur
     assert "28 (Negative 14, Positive 14)" in out
     assert "data-check/index.html" in err
     summary = checked()["summary"]
-    assert summary["pictures"] == summary["images"] == 28
+    assert summary["unique_images"] == summary["images"] == 28
     assert summary["imbalance"] == 1
     assert summary["sizes"] == {"48 x 48": 28}
     assert summary["modes"] == {"RGB": 28}
@@ -75,7 +75,7 @@ def test_every_fault_is_reported_and_shown(
     (negative / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
     shutil.copy(negative / "0001.jpg", negative / "again.jpg")
     with Image.open(negative / "0002.jpg") as image:
-        image.transpose(Image.Transpose.ROTATE_270).save(negative / "turned.png")
+        image.transpose(Image.Transpose.ROTATE_270).save(negative / "rotated.png")
     with Image.open(positive / "0003.jpg") as image:
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(negative / "conflict.png")
     with Image.open(positive / "0004.jpg") as image:
@@ -90,9 +90,9 @@ def test_every_fault_is_reported_and_shown(
     faults = [fault["file"] for fault in content["faults"]]
     assert faults == [f"Negative/{name}.jpg" for name in ("empty", "text", "truncated")]
     assert content["exact"] == [["Negative/0001.jpg", "Negative/again.jpg"]]
-    assert ["Negative/0002.jpg", "Negative/turned.png"] in content["near"]
+    assert ["Negative/0002.jpg", "Negative/rotated.png"] in content["near"]
     assert content["conflicts"] == [["Negative/conflict.png", "Positive/0003.jpg"]]
-    outliers = {(outlier["file"], outlier["what"]) for outlier in content["outliers"]}
+    outliers = {(outlier["file"], outlier["measure"]) for outlier in content["outliers"]}
     assert ("Positive/dark.png", "brightness") in outliers
     assert ("Positive/blurred.png", "sharpness") in outliers
     summary = content["summary"]
@@ -103,7 +103,7 @@ def test_every_fault_is_reported_and_shown(
 
     page = Path("data-check/index.html").read_text(encoding="utf-8")
     assert not re.findall(r"(?:src|href)\s*=\s*[\"']?(?!data:)\w+:", page)
-    for text in (*faults, "dark.png", "blurred.png", "conflict.png", "turned.png"):
+    for text in (*faults, "dark.png", "blurred.png", "conflict.png", "rotated.png"):
         assert text in page
     assert page.count("data:image/jpeg;base64,") == page.count("<img ")
 
@@ -118,7 +118,7 @@ def test_file_names_are_escaped(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("classes", [[], ["Negative"]])
-def test_a_folder_without_two_classes_is_an_error_and_leaves_no_page(
+def test_a_folder_without_two_classes_is_an_error_and_writes_no_page(
     classes: list[str], folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "other").mkdir()
@@ -128,12 +128,14 @@ def test_a_folder_without_two_classes_is_an_error_and_leaves_no_page(
     assert not Path("data-check").exists()
 
 
-def test_outliers_are_measured_against_their_own_class_and_none_where_all_are_alike() -> None:
-    dice = np.random.default_rng(1)
+def test_outliers_are_relative_to_their_class_and_none_where_all_images_are_equal() -> None:
+    random = np.random.default_rng(1)
     light = [
-        Measured(f"a{n}", "A", 9, 9, "L", v, 50) for n, v in enumerate(dice.normal(200, 5, 40))
+        Measured(f"a{n}", "A", 9, 9, "L", v, 50) for n, v in enumerate(random.normal(200, 5, 40))
     ]
-    dark = [Measured(f"b{n}", "B", 9, 9, "L", v, 50) for n, v in enumerate(dice.normal(60, 5, 40))]
+    dark = [
+        Measured(f"b{n}", "B", 9, 9, "L", v, 50) for n, v in enumerate(random.normal(60, 5, 40))
+    ]
     odd = Measured("odd", "A", 9, 9, "L", 60.0, 50)
     found = find_outliers([*light, *dark, odd])
     assert found[0].file == "odd"

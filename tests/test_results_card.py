@@ -4,61 +4,64 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
+from small_records import evaluation_record, retraining_record, study_record
+from small_report import curve
 
 from concrete_study.results.card import model_card
 from concrete_study.results.evaluation import CHECKPOINTS, evaluate
-
-MANIFEST: dict[str, Any] = {
-    "name": "first",
-    "created": "2026-11-23T10:00:00+00:00",
-    "seconds": 287.4,
-    "planned_trials": 30,
-    "options": {
-        "data": ["datasets"],
-        "algorithm": "hyperband",
-        "max_epochs": 10,
-        "objective": "val_loss",
-        "image_size": 96,
-        "seed": 7,
-        "weights": "bundled",
-    },
-    "images": {"train": 700, "validation": 150, "test": 150},
-    "fingerprint": "ab" * 32,
-    "versions": {"keras": "3.15.1"},
-    "commit": None,
-}
+from concrete_study.results.records import RetrainingRecord, SearchOptions, StudyRecord, TestReport
 
 
-def metrics(
-    classes: int, checkpoints: Sequence[str] = CHECKPOINTS[:2], **more: Any
-) -> dict[str, Any]:
+def study(options: dict[str, Any] | None = None, **changes: Any) -> StudyRecord:
+    given = {"data": ("datasets",), "image_size": 96, "seed": 7, **(options or {})}
+    fields: dict[str, Any] = {
+        "options": SearchOptions(**given),
+        "seconds": 287.4,
+        "images": {"train": 700, "validation": 150, "test": 150},
+        "versions": {"keras": "3.15.1"},
+        "groups": None,
+    }
+    return study_record("first", **fields | changes)
+
+
+def report(classes: int, checkpoints: Sequence[str] = CHECKPOINTS[:2]) -> TestReport:
     names = [f"class{i}" for i in range(classes)]
     shares = np.eye(classes)[[*range(classes), 0]]
     predictions = pd.DataFrame(shares, columns=[f"p_{name}" for name in names])
     predictions["file"] = [f"{i}.jpg" for i in range(classes + 1)]
-    predictions["class"] = [*names, names[-1]]  # the last image is mistaken for class0
-    predictions = pd.concat(
-        [predictions.assign(checkpoint=checkpoint) for checkpoint in checkpoints]
+    predictions["class"] = [*names, names[-1]]  # the last image is misclassified as class0
+    return evaluate(
+        pd.concat([predictions.assign(checkpoint=checkpoint) for checkpoint in checkpoints]), names
     )
-    hyperparameters = {"head_units": 256, "dropout": 0.3, "head_learning_rate": 0.00123456}
-    test = evaluate(predictions, names)
-    return {"trial": "0016", "hyperparameters": {**hyperparameters, **more}, "test": test}
+
+
+def retraining(
+    classes: int, checkpoints: Sequence[str] = CHECKPOINTS[:2], **changes: Any
+) -> RetrainingRecord:
+    values = {"head_units": 256, "dropout": 0.3, "head_learning_rate": 0.00123456}
+    test = report(classes, checkpoints)
+    return retraining_record("first", test=test, hyperparameters=values, **changes)
+
+
+def card_of(study: StudyRecord, retraining: RetrainingRecord, **more: Any) -> str:
+    return model_card(study, retraining, **{"trials": 30, **more})
 
 
 @pytest.mark.parametrize("classes", [2, 3, 12])
 def test_the_card_renders_for_any_number_of_classes(classes: int) -> None:
-    card = model_card(MANIFEST, metrics(classes))
+    card = card_of(study(), retraining(classes))
     header = " | ".join(f"class{i}" for i in range(classes))
     assert f"| true \\ predicted | {header} |" in card
     assert f"| class{classes - 1} | 1 |" in card
     assert f"{classes + 1} test images" in card
 
 
-def test_the_card_tells_result_settings_use_licence_and_environment() -> None:
-    card = model_card(MANIFEST, metrics(3))
+def test_the_card_has_results_hyperparameters_usage_licence_and_environment() -> None:
+    card = card_of(study(), retraining(3))
     for text in (
         "**75.00 %** (Wilson 95 % interval",
-        "| head learning rate | 0.00123 |",
+        "| head learning rate | 1.2e-3 |",
         "hyperband, 30 trials, up to 10 epochs, 4 min 47 s",
         'keras.models.load_model("model.keras")',
         "96 x 96 pixels",
@@ -70,86 +73,75 @@ def test_the_card_tells_result_settings_use_licence_and_environment() -> None:
     assert "None" not in card
 
 
-def test_the_card_says_whether_near_duplicates_were_kept_together() -> None:
-    assert "Near-duplicates were not looked for" in model_card(MANIFEST, metrics(2))
-    grouped = model_card({**MANIFEST, "groups": 41}, metrics(2))
-    assert "near-duplicates kept together (41 groups)" in grouped
-    assert "Near-duplicates were not looked for" not in grouped
+def test_the_card_names_the_kind_of_split() -> None:
+    assert "Near-duplicates were not searched for" in card_of(study(), retraining(2))
+    grouped = card_of(study(groups=41), retraining(2))
+    assert "grouped by near-duplicates (41 groups)" in grouped
+    assert "Near-duplicates were not searched for" not in grouped
 
 
 def test_a_model_from_random_weights_does_not_claim_imagenet() -> None:
-    options = {**MANIFEST["options"], "weights": "none"}
-    assert "CC BY" not in model_card({**MANIFEST, "options": options}, metrics(2))
-    own = {**MANIFEST["options"], "weights": "/mine/vgg16.weights.h5"}
-    card = model_card({**MANIFEST, "options": own}, metrics(2))
+    assert "CC BY" not in card_of(study({"weights": "none"}), retraining(2))
+    card = card_of(study({"weights": "/mine/vgg16.weights.h5"}), retraining(2))
     assert "CC BY" not in card
-    assert "weights\nin `/mine/vgg16.weights.h5`, which have a licence of their own" in card
+    assert "the weights in `/mine/vgg16.weights.h5`, which have their own licence" in card
 
 
-def test_the_card_counts_the_trials_that_were_run_and_says_what_ended_them() -> None:
-    card = model_card({**MANIFEST, "stopped": "time budget"}, metrics(2), trials=7)
-    assert "hyperband, 7 trials until the time budget was spent, up to 10 epochs" in card
+def test_the_card_has_the_number_of_trials_and_what_stopped_the_search() -> None:
+    card = card_of(study(stopped="time budget"), retraining(2), trials=7)
+    assert "hyperband, 7 trials (stopped by the time budget), up to 10 epochs" in card
 
 
-def test_the_card_says_what_copies_do_to_its_accuracy() -> None:
-    card = model_card(MANIFEST, metrics(2), caution="The 3 test images are of 2 groups.")
-    assert "- The 3 test images are of 2 groups." in card[card.index("## Limits") :]
+def test_the_accuracy_clustered_by_group_is_among_the_limitations() -> None:
+    card = card_of(study(), retraining(2), clustering="The 3 test images are of 2 groups.")
+    assert "- The 3 test images are of 2 groups." in card[card.index("## Limitations") :]
 
 
-def test_a_manifest_with_the_bare_minimum_renders() -> None:
-    bare = {"name": "first", "created": "2026-11-23", "options": {}}
-    assert "# first: class0, class1" in model_card(bare, {"test": metrics(2)["test"]})
+def test_a_study_of_the_built_in_sample_says_nothing_about_real_concrete() -> None:
+    card = card_of(study({"data": ()}), retraining(2))
+    assert "| data | the built-in sample of synthetic images |" in card
+    limitations = card[card.index("## Limitations") :]
+    assert "built-in synthetic sample and say nothing about real concrete" in limitations
+    assert "synthetic" not in card_of(study(), retraining(2))
 
 
-def test_a_study_of_the_built_in_sample_says_so_and_what_that_is_worth() -> None:
-    options = {**MANIFEST["options"], "data": []}
-    card = model_card({**MANIFEST, "options": options}, metrics(2))
-    assert "| data | the built-in sample of synthetic photographs |" in card
-    assert "says nothing\n  about real concrete" in card[card.index("## Limits") :]
-    assert "synthetic" not in model_card(MANIFEST, metrics(2))
-    assert "drawn by a program" not in model_card(MANIFEST, metrics(2))
-
-
-@pytest.mark.parametrize(
-    ("depth", "checkpoints", "phases"),
-    [
-        (3, CHECKPOINTS, 2),
-        (0, ("before_training", "after_phase_1", "best"), 1),
-        (3, ("before_training", "after_phase_1", "best"), 1),  # one epoch has no phase 2
-    ],
-)
-def test_two_phases_are_told_only_where_there_were_two(
-    depth: int, checkpoints: tuple[str, ...], phases: int
-) -> None:
-    card = model_card(MANIFEST, metrics(2, checkpoints, unfreeze_depth=depth))
+@pytest.mark.parametrize("phases", [1, 2])
+def test_two_phases_are_mentioned_only_if_there_are_two(phases: int) -> None:
+    epochs = [epoch for epoch in curve(0.1, 10) if epoch.phase <= phases]
+    card = card_of(study(), retraining(2, curve=epochs))
     assert ("in two phases" in card) == (phases == 2)
     assert ("Only the new head was trained" in card) == (phases == 1)
 
 
-def test_the_kept_epoch_is_a_row_of_its_own_and_explained() -> None:
-    card = model_card(MANIFEST, metrics(2, CHECKPOINTS, unfreeze_depth=1))
-    rows = [f"| {name} | 0.6667 |" for name in ("after phase 2", "kept epoch")]
+def test_the_best_epoch_has_its_own_row_and_an_explanation() -> None:
+    card = card_of(study(), retraining(2, CHECKPOINTS))
+    rows = [f"| {name} | 0.6667 |" for name in ("after phase 2", "best epoch")]
     assert card.index(rows[0]) < card.index(rows[1])
-    assert "The kept epoch is the one" in card
-    assert "kept epoch" not in model_card(MANIFEST, metrics(2))
+    assert 'The checkpoint "best epoch" has the best score' in card
+    assert "best epoch" not in card_of(study(), retraining(2))
 
 
-def test_the_card_tells_how_often_and_when_the_test_split_was_opened() -> None:
+def test_a_small_loss_never_prints_as_zero() -> None:
+    test = replace(report(2), loss=4e-7)
+    assert "| loss (nats) | 4.0e-7 |" in card_of(study(), retraining_record("first", test=test))
+
+
+def test_the_card_has_the_times_of_all_evaluations_of_the_test_split() -> None:
     first, second = "2026-11-23T12:00:00+00:00", "2026-11-24T09:30:00+00:00"
-    once = model_card(MANIFEST, {**metrics(2), "test_opened": [first]})
-    assert f"| test split opened | once: {first} |" in once
+    once = card_of(study(), retraining(2, test_opened=[first]))
+    assert f"| test split evaluated | once: {first} |" in once
     assert "no longer unseen" not in once
-    twice = model_card(MANIFEST, {**metrics(2), "test_opened": [first, second]})
-    assert f"| test split opened | 2 times: {first}, {second} |" in twice
-    limits = " ".join(twice[twice.index("## Limits") :].split())
-    assert f"opened 2 times ({first}, {second})" in limits
-    assert "is no longer unseen" in limits
+    twice = card_of(study(), retraining(2, test_opened=[first, second]))
+    assert f"| test split evaluated | 2 times: {first}, {second} |" in twice
+    limitations = " ".join(twice[twice.index("## Limitations") :].split())
+    assert f"evaluated 2 times ({first}, {second})" in limitations
+    assert "is no longer unseen" in limitations
 
 
-def test_what_other_places_showed_stands_among_the_limits() -> None:
-    found = {"data": "/photographs/decks", "test": metrics(3)["test"]}
-    card = model_card(MANIFEST, metrics(3), [found])
-    assert "On 4 photographs of another place (`decks`) its accuracy is\n  0.7500" in card
-    assert "All images come from one data set" not in card
-    assert "All images come from one data set" in model_card(MANIFEST, metrics(3))
+def test_external_test_sets_are_among_the_limitations() -> None:
+    found = evaluation_record("first", test=report(3), data="/photographs/decks")
+    card = card_of(study(), retraining(3), evaluations=[found])
+    assert "On the external test set `decks` (4 images) its accuracy is\n  0.7500" in card
+    assert "All images come from one dataset" not in card
+    assert "All images come from one dataset" in card_of(study(), retraining(3))
     assert "## Intended use" in card

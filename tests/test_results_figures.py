@@ -1,23 +1,30 @@
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from concrete_study.results.figures import (
-    Confusion,
-    collect_confusion,
-    collect_learning_curves,
-    collect_rungs,
-    draw_confusion,
-    draw_learning_curves,
+from concrete_study.results.figures import save_figure
+from concrete_study.results.learning_curves import (
+    Curve,
+    best_curve,
+    curves_table,
+    draw_measure,
+    draw_retraining,
     draw_rungs,
-    save_figure,
+    draw_studies,
+    read_curves,
+    trial_curves,
 )
+from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import Epoch, TrialRecord
+from concrete_study.results.report.score_figures import draw_confusion
+
+LOSS = find_objective("val_loss")
 
 
 def curve(*val_losses: float, second_phase: int = 99) -> list[Epoch]:
@@ -43,6 +50,7 @@ def trial(name: str, epochs: int, score: float | None, *val_losses: float) -> Tr
         epochs=epochs,
         seconds=1.0,
         score=score,
+        best_epoch=None if score is None else val_losses.index(score) + 1,
         curve=curve(*val_losses),
     )
 
@@ -56,64 +64,86 @@ TRIALS = [
 ]
 
 
-def test_learning_curves_hold_the_epochs_the_change_of_phase_and_the_kept_epoch() -> None:
-    curves = collect_learning_curves(curve(0.6, 0.4, 0.2, second_phase=3), selected=3)
-    assert curves.epochs == [1, 2, 3]
-    assert curves.val_loss == [0.6, 0.4, 0.2]
-    assert curves.loss == [0.3, 0.2, 0.1]
-    assert (curves.second_phase, curves.selected) == (3, 3)
+def counts(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> pd.DataFrame:
+    return pd.concat(
+        [pd.DataFrame({"true": classes}), pd.DataFrame(matrix, columns=list(classes))], axis=1
+    )
 
 
-def test_training_without_a_second_phase_has_no_change_of_phase() -> None:
-    assert collect_learning_curves(curve(0.6, 0.4)).second_phase is None
+def test_a_curve_has_its_epochs_and_the_start_of_fine_tuning() -> None:
+    found = Curve("retraining", curve(0.6, 0.4, 0.2, second_phase=3), 3)
+    assert found.numbers() == [1, 2, 3]
+    assert found.values("val_loss") == [0.6, 0.4, 0.2]
+    assert found.values("loss") == [0.3, 0.2, 0.1]
+    assert found.fine_tuning() == 3
+    assert Curve("one phase", curve(0.6, 0.4)).fine_tuning() is None
 
 
-def test_the_change_of_phase_is_drawn_between_the_epochs() -> None:
-    figure = draw_learning_curves(collect_learning_curves(curve(0.6, 0.4, 0.2, second_phase=3)))
+def test_a_table_of_curves_is_read_back_as_it_was() -> None:
+    curves = [Curve("0001", curve(0.6, 0.4, second_phase=2), 2), Curve("0002", curve(0.5))]
+    assert read_curves(curves_table(curves, "trial")) == curves
+    assert read_curves(curves_table([], "trial")) == []
+
+
+def test_the_start_of_fine_tuning_is_drawn_between_the_epochs() -> None:
+    figure = draw_retraining(Curve("retraining", curve(0.6, 0.4, 0.2, second_phase=3)))
     loss = figure.axes[0]
     assert_array_equal(loss.lines[-1].get_xdata(), [2.5, 2.5])
     assert {text.get_text().strip() for text in loss.texts} == {"head only", "fine-tuning"}
 
 
-def test_rungs_are_apart_and_each_has_its_own_best() -> None:
-    rungs = collect_rungs(TRIALS, objective="val_loss")
-    assert [rung.epochs for rung in rungs] == [2, 4]
-    assert [rung.best for rung in rungs] == ["0001", "0002"]
-    assert [[one.trial for one in rung.curves] for rung in rungs] == [
+def test_rungs_are_separate_and_each_has_its_own_best_trial() -> None:
+    rungs = trial_curves(TRIALS)
+    assert list(rungs) == [2, 4]
+    best = [best_curve(curves, LOSS) for curves in rungs.values()]
+    assert [found and found.name for found in best] == ["0001", "0002"]
+    assert [[c.name for c in curves] for curves in rungs.values()] == [
         ["0000", "0001"],
         ["0002", "0003"],
     ]
-    assert rungs[1].curves[0].values == [0.4, 0.3, 0.1, 0.2]
+    assert rungs[4][0].values("val_loss") == [0.4, 0.3, 0.1, 0.2]
 
 
-def test_the_objective_chooses_the_curve() -> None:
-    rungs = collect_rungs(TRIALS, objective="val_macro_f1")
-    assert rungs[0].curves[0].values == [0.7, 0.7]
+def test_the_first_of_equal_trials_is_the_best_one() -> None:
+    curves = [Curve("0001", curve(0.5), 1), Curve("0002", curve(0.5), 1)]
+    assert best_curve(curves, LOSS) is curves[0]
 
 
-def test_a_rung_of_failures_has_no_best() -> None:
-    assert collect_rungs([TRIALS[3]], objective="val_loss")[0].best is None
+def test_a_rung_of_failures_has_no_best_trial() -> None:
+    assert best_curve(trial_curves([TRIALS[3]])[4], LOSS) is None
 
 
-def test_the_matrix_shows_counts_and_not_shares() -> None:
-    test: dict[str, Any] = {"classes": ["a", "b"], "confusion_matrix": [[900, 100], [0, 5]]}
-    figure = draw_confusion(collect_confusion(test))
-    assert [text.get_text() for text in figure.axes[0].texts] == ["900", "100", "0", "5"]
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b"]
+def test_the_confusion_matrix_has_counts_and_not_shares() -> None:
+    axes = draw_confusion(counts(["a", "b"], [[900, 100], [0, 5]])).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["900", "100", "0", "5"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Predicted class", "True class")
 
 
 @pytest.mark.parametrize(
     "figure",
     [
-        draw_learning_curves(collect_learning_curves([])),
-        draw_learning_curves(collect_learning_curves(curve(0.5), selected=1)),
-        draw_learning_curves(collect_learning_curves(curve(0.5, math.nan, second_phase=2))),
-        draw_rungs([], objective="val_loss"),
-        draw_rungs(collect_rungs(TRIALS, objective="val_loss"), objective="val_loss"),
-        draw_confusion(Confusion(["a", "b"], [[0, 0], [0, 0]])),
-        draw_confusion(Confusion([f"class {i}" for i in range(10)], [[1] * 10] * 10)),
+        draw_retraining(Curve("empty", [])),
+        draw_retraining(Curve("one", curve(0.5), 1)),
+        draw_retraining(Curve("NaN", curve(0.5, math.nan, second_phase=2))),
+        draw_measure([Curve("a", curve(0.5), 1), Curve("b", curve(0.9), 1)], measure="loss"),
+        draw_studies([Curve("a", curve(0.5), 1)], measure="accuracy"),
+        draw_rungs({}, LOSS),
+        draw_rungs(trial_curves(TRIALS), LOSS),
+        draw_confusion(counts(["a", "b"], [[0, 0], [0, 0]])),
+        draw_confusion(counts([f"class {i}" for i in range(10)], [[1] * 10] * 10)),
     ],
-    ids=["empty", "one epoch", "NaN", "no trials", "rungs", "no images", "ten classes"],
+    ids=[
+        "empty",
+        "one epoch",
+        "NaN",
+        "scratch",
+        "studies",
+        "no trials",
+        "rungs",
+        "no images",
+        "ten classes",
+    ],
 )
 def test_every_figure_can_be_saved(figure: Figure, tmp_path: Path) -> None:
     save_figure(figure, tmp_path / "figure.png")

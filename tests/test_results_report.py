@@ -3,13 +3,15 @@ import shutil
 import xml.etree.ElementTree as ElementTree
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 from PIL import Image
+from small_records import evaluation_record
 from small_report import (
+    SPACE,
     TWO,
     add_best,
     draw_folder,
@@ -18,15 +20,18 @@ from small_report import (
     whole_study,
 )
 
-from concrete_study.datasets.files import file_sha256, write_json
+from concrete_study.datasets.files import file_sha256
 from concrete_study.datasets.splits import write_split
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.report.data import read_facts
-from concrete_study.results.report.elements import Drawing, Drawings, Parallel
+from concrete_study.results.hyperparameters import Dimension
+from concrete_study.results.records import DatasetReport, SearchOptions
+from concrete_study.results.report.data import read_report_data
+from concrete_study.results.report.elements import Plot
 from concrete_study.results.report.writing import SVG_STYLE, report_sections, write_report
+from concrete_study.results.stored import write_record
 
 THREE = ("crack", "none", "spalling")
-TEXT = dict.fromkeys(("trial", "configuration", "class", "true", "status"), str)
+TEXT = dict.fromkeys(("trial", "configuration", "class", "true", "status", "weights"), str)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +42,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     return study
 
 
-def drawings(study: StudyFolder) -> list[Drawing]:
-    blocks = [block for s in report_sections(read_facts(study)) for block in s.blocks]
-    side_by_side = [d for block in blocks if isinstance(block, Drawings) for d in block.drawings]
-    return side_by_side + [block.drawing for block in blocks if isinstance(block, Parallel)]
+def plots(study: StudyFolder) -> list[Plot]:
+    return [plot for s in report_sections(read_report_data(study)) for plot in s.plots()]
 
 
 def markdown(study: StudyFolder) -> str:
@@ -53,40 +56,34 @@ def markdown(study: StudyFolder) -> str:
 
 
 def test_the_sections_stand_in_the_order_of_interest(whole: StudyFolder) -> None:
-    anchors = [section.anchor for section in report_sections(read_facts(whole))]
-    wanted = (
-        "answer leaderboard search importance slices parallel curves training checkpoints report "
-    )
-    wanted += "roc calibration thresholds mistakes samples model split environment"
+    anchors = [section.anchor for section in report_sections(read_report_data(whole))]
+    wanted = "summary leaderboard search importance slices parallel curves training checkpoints "
+    wanted += "classification roc calibration thresholds misclassified samples model split "
+    wanted += "environment"
     assert anchors == wanted.split()
 
 
-def test_every_figure_is_recomputed_from_the_csv_beside_it(
-    whole: StudyFolder, tmp_path: Path
-) -> None:
+def test_every_figure_is_reproduced_from_its_csv(whole: StudyFolder, tmp_path: Path) -> None:
     folder = whole.path / "report" / "figures"
-    drawn = drawings(whole)
-    assert {path.stem for path in folder.iterdir()} == {drawing.name for drawing in drawn}
-    for drawing in drawn:
-        numbers = pd.read_csv(
-            folder / f"{drawing.name}.csv", dtype=TEXT, float_precision="round_trip"
-        )
+    drawn = plots(whole)
+    assert {path.stem for path in folder.iterdir()} == {plot.name for plot in drawn}
+    for plot in drawn:
+        numbers = pd.read_csv(folder / f"{plot.name}.csv", dtype=TEXT, float_precision="round_trip")
         with mpl.rc_context(SVG_STYLE):
-            drawing.draw(numbers).savefig(tmp_path / "again.svg", metadata={"Date": None})
+            plot.draw(numbers).savefig(tmp_path / "again.svg", metadata={"Date": None})
         again = (tmp_path / "again.svg").read_bytes()
-        assert again == (folder / f"{drawing.name}.svg").read_bytes(), drawing.name
+        assert again == (folder / f"{plot.name}.svg").read_bytes(), plot.name
 
 
-def test_a_change_of_phase_is_named_only_where_there_is_one(
+def test_the_start_of_fine_tuning_is_mentioned_only_if_there_is_a_phase_2(
     whole: StudyFolder, tmp_path: Path
 ) -> None:
-    caption = "dashed line is the change of phase"
-    assert caption in markdown(whole)
+    caption = "dashed line is the start of fine-tuning"
+    assert caption in (whole.path / "report" / "report.md").read_text(encoding="utf-8")
     study = StudyFolder(shutil.copytree(whole.path, tmp_path / "one-phase"))
     metrics = study.required_metrics()
-    for epoch in metrics["curve"]:
-        epoch["phase"] = 1
-    write_json(study.metrics_path, metrics)
+    curve = [replace(epoch, phase=1) for epoch in metrics.curve]
+    study.write_metrics(replace(metrics, curve=curve))
     assert caption not in markdown(study)
 
 
@@ -107,40 +104,49 @@ def test_every_table_is_a_csv_with_every_digit(whole: StudyFolder) -> None:
     assert (board[0]["trial"], board[0]["score"]) == (best.trial, str(best.score))
 
 
-def test_the_answer_is_one_paragraph_with_figures(whole: StudyFolder) -> None:
-    answer = report_sections(read_facts(whole))[0].blocks[0]
-    text = getattr(answer, "text", "")
-    assert text.startswith("The best of 22 configurations (30 trials in 1 min 05 s) is trial ")
-    assert "Trial 0016, retrained, is right on 80.00 % of 10 test images" in text
-    assert "wrong on 1 of 5 Negative, 1 of 5 Positive" in text
+def test_the_summary_is_one_paragraph_with_figures(whole: StudyFolder) -> None:
+    text = str(report_sections(read_report_data(whole))[0].elements[0])
+    assert text.startswith("The search ran 30 trials of 22 configurations in 1 min 05 s. The best")
+    assert "The retrained model (trial 0016) classifies 80.00 % of 10 test images corr" in text
+    assert "Misclassified: 1 of 5 Negative, 1 of 5 Positive." in text
 
 
-def test_the_page_and_the_folder_hold_the_photographs(whole: StudyFolder) -> None:
+def test_a_small_loss_never_prints_as_zero(tmp_path: Path) -> None:
+    study = whole_study(tmp_path / "sure", records=[trial(16, 10, 2e-6), trial(17, 10, 3e-6)])
+    metrics = study.required_metrics()
+    study.write_metrics(replace(metrics, test=replace(metrics.test, loss=4e-7)))
+    text = markdown(study)
+    for shown in ("validation loss of 2.0e-6", "budget has 3.0e-6", "a loss of 4.0e-7"):
+        assert shown in text
+    assert "-0.0000" not in text
+
+
+def test_the_page_and_the_folder_have_the_images(whole: StudyFolder) -> None:
     page = (whole.path / "report" / "report.html").read_text(encoding="utf-8")
-    pictures = list((whole.path / "report" / "pictures").iterdir())
-    assert page.count('src="data:image/jpeg;base64,') == len(pictures) == 2 + 8 + 20
-    with Image.open(pictures[0]) as image:
+    images = list((whole.path / "report" / "images").iterdir())
+    assert page.count('src="data:image/jpeg;base64,') == len(images) == 2 + 8 + 20
+    with Image.open(images[0]) as image:
         assert image.size == (160, 160)
 
 
-def test_photographs_that_changed_or_moved_away_are_left_out(tmp_path: Path) -> None:
+def test_images_that_changed_or_moved_are_left_out(tmp_path: Path) -> None:
     study = whole_study(tmp_path / "moved", records=[trial(12, 10, 0.1)])
-    images = Path(study.manifest()["data"][""])
+    images = Path(study.manifest().data[""])
     shutil.rmtree(images / "Positive")
     (images / "Negative" / "000.png").write_bytes(b"other")
     text = markdown(study)
     assert "Training images" in text
     assert "![Negative/000.png]" not in text
     assert "![Positive/" not in text
-    assert "1 of 10 are not shown: moved away or changed since the search." in text
+    assert "1 of 10 images are not shown: moved or changed since the search." in text
     shutil.rmtree(images)
     assert "Training images" not in markdown(study)
 
 
-def test_an_empty_study_says_so(tmp_path: Path) -> None:
+def test_a_study_without_trials_has_a_report(tmp_path: Path) -> None:
     text = markdown(make_study(tmp_path / "empty", state="interrupted", planned_trials=30))
     assert "Study empty has no finished trial yet" in text
-    assert "The search is interrupted, with 0 of 30 trials." in text
+    assert "The search is interrupted (0 of 30 trials)." in text
     assert "Hyperparameter importance" not in text
 
 
@@ -149,25 +155,33 @@ def test_a_study_of_failures_gives_the_reason(tmp_path: Path) -> None:
     text = markdown(study)
     assert "None of the 3 trials of study lost has a score" in text
     assert "The last failure: the loss is not a number" in text
-    assert "No trial has a score, so there is nothing to rank." in text
+    assert "No trial has a score." in text
 
 
-def test_trials_without_a_number_do_not_count_but_are_told(tmp_path: Path) -> None:
-    nan = float("nan")
-    records = [trial(0, 2, 0.5), trial(1, 2, nan), trial(2, 2, 0.25), trial(3, 2, None)]
+def test_trials_without_a_finite_score_are_listed_but_not_ranked(tmp_path: Path) -> None:
+    nan = trial(1, 2, float("nan"), metrics={}, curve=[])
+    records = [trial(0, 2, 0.5), nan, trial(2, 2, 0.25), trial(3, 2, None)]
     text = markdown(make_study(tmp_path / "nan", records))
-    assert "is trial 0002" in text
-    assert "2 trials without a score that is a number." in text
+    assert "The best is trial 0002" in text
+    assert "2 trials without a finite score." in text
     assert "From the 2 trials at 2 epochs" in text
 
 
 def test_one_trial_is_enough_for_a_report(tmp_path: Path) -> None:
     text = markdown(make_study(tmp_path / "one", [trial(0, 10, 0.25)]))
-    assert "The best of 1 configuration (1 trial in 1 min 05 s) is trial 0000" in text
-    assert "alone on that rung" in text
-    assert "`study best one` retrains this trial and tests it, once." in text
-    assert "Nothing can be said: it takes at least 5 trials that differ." in text
+    assert "1 trial of 1 configuration in 1 min 05 s. The best is trial 0000" in text
+    assert "No other trial has this budget." in text
+    assert "`study best one` retrains the best trial and evaluates it once." in text
+    assert "Importance needs at least 5 trials with different scores and values." in text
     assert "Calibration" not in text
+
+
+def test_significant_hyperparameters_are_named(whole: StudyFolder) -> None:
+    text = (whole.path / "report" / "report.md").read_text(encoding="utf-8")
+    assert (
+        "Significant: head learning rate. No significant association was found for the others "
+        "(12 trials)." in text
+    )
 
 
 def test_three_classes_have_curves_of_each_and_no_thresholds(tmp_path: Path) -> None:
@@ -178,7 +192,7 @@ def test_three_classes_have_curves_of_each_and_no_thresholds(tmp_path: Path) -> 
     assert areas["class"].tolist() == list(THREE)
 
 
-def test_names_with_html_in_them_stay_words(tmp_path: Path) -> None:
+def test_names_with_html_are_escaped(tmp_path: Path) -> None:
     classes = ("</script><b>", "a & `b`")
     study = make_study(tmp_path / "html", [trial(12, 10, 0.1)], classes=list(classes))
     rows = draw_folder(tmp_path / "images", TWO)
@@ -194,11 +208,14 @@ def test_names_with_html_in_them_stay_words(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("objective", ["val_accuracy", "val_macro_f1"])
 def test_other_objectives_are_best_when_high(tmp_path: Path, objective: str) -> None:
-    options: dict[str, Any] = {"objective": objective, "algorithm": "random"}
-    records = [trial(n, 3, 0.5 + 0.05 * n) for n in range(6)]
+    options = SearchOptions(objective=objective, algorithm="random")
+    records = [trial(n, 3, 0.5 + 0.05 * n, metrics={objective: 0.5 + 0.05 * n}) for n in range(6)]
     text = markdown(make_study(tmp_path / "high", records, options=options))
-    assert f"is trial 0005: units 64, head rate 0.001. It reached {objective} 0.7500" in text
-    assert "How Hyperband got there" not in text
+    label = objective.removeprefix("val_").replace("_f1", " F1")
+    assert (
+        f"trial 0005 (head units 64, head LR 1.0e-3), with a validation {label} of 0.7500" in text
+    )
+    assert "## Hyperband" not in text
 
 
 def test_a_report_that_fails_leaves_the_old_one(
@@ -210,7 +227,7 @@ def test_a_report_that_fails_leaves_the_old_one(
     def fail(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("concrete_study.results.report.writing._write_drawing", fail)
+    monkeypatch.setattr("concrete_study.results.report.writing._write_plot", fail)
     with pytest.raises(OSError, match="no space"):
         write_report(whole)
     assert (whole.path / "report" / "report.html").read_bytes() == page
@@ -219,7 +236,7 @@ def test_a_report_that_fails_leaves_the_old_one(
 
 def test_the_commands_repeat_the_study(whole: StudyFolder) -> None:
     text = (whole.path / "report" / "report.md").read_text(encoding="utf-8")
-    command = "study search --name whole --algorithm hyperband --max-epochs 10"
+    command = "study search --name whole --algorithm hyperband --max-epochs 10 --factor 3"
     assert command in text
     assert "study best whole --epochs 10 --fast" in text
     stored = (whole.path / "report" / "space.toml").read_text(encoding="utf-8")
@@ -230,36 +247,33 @@ def test_the_commands_repeat_the_study(whole: StudyFolder) -> None:
     assert space["head_learning_rate"].log
 
 
-def test_a_space_is_written_as_it_was_searched(tmp_path: Path) -> None:
+def test_the_space_is_written_as_it_was_searched(tmp_path: Path) -> None:
     from concrete_study.search.space import read_space
 
-    study = make_study(tmp_path / "linear", [trial(0, 10, 0.1)])
-    manifest = study.manifest()
-    rate = {"choices": [], "low": 1e-5, "high": 1e-2, "log": False}  # unlike the default
-    space = manifest["options"]["space"] | {"head_learning_rate": rate}
-    study.write_manifest(manifest | {"options": manifest["options"] | {"space": space}})
+    rate = Dimension(low=1e-5, high=1e-2)  # not logarithmic, unlike the default
+    space = SPACE | {"head_learning_rate": rate}
+    study = make_study(tmp_path / "linear", [trial(0, 10, 0.1)], options=SearchOptions(space=space))
     markdown(study)
-    again = read_space(study.path / "report" / "space.toml")
-    assert {name: (*d.choices, d.low, d.high, d.log) for name, d in again.items()} == {
-        name: (*d["choices"], d["low"], d["high"], d["log"]) for name, d in space.items()
-    }
+    assert read_space(study.path / "report" / "space.toml") == space
 
 
 def test_echarts_is_the_published_file() -> None:
-    folder = Path(str(resources.files("results"))) / "templates" / "report" / "echarts"
+    folder = Path(str(resources.files("concrete_study.results"))) / "templates/report/echarts"
     assert file_sha256(folder / "echarts.min.js") in (folder / "README.md").read_text()
 
 
-def test_what_other_photographs_showed_stands_in_the_answer_and_in_a_table(tmp_path: Path) -> None:
+def test_external_test_sets_are_in_the_summary_and_in_a_table(tmp_path: Path) -> None:
     study = whole_study(tmp_path / "far", records=[trial(12, 10, 0.1)])
-    metrics = study.metrics()
-    assert metrics is not None
-    apart = [{"source": "fine", "subset": "external", **metrics["test"], "accuracy": 0.55}]
-    write_json(study.metrics_path, metrics | {"by_dataset": apart})
-    found = {"data": "/photographs/decks", "test": metrics["test"] | {"accuracy": 0.5375}}
-    write_json(study.evaluations_path / "decks-1" / "metrics.json", found)
+    metrics = study.required_metrics()
+    fine = replace(metrics.test, accuracy=0.55)
+    parts = [DatasetReport(dataset="fine", subset="external", test=fine)]
+    study.write_metrics(replace(metrics, by_dataset=parts))
+    found = evaluation_record(
+        "far", test=replace(metrics.test, accuracy=0.5375), data="/photographs/decks"
+    )
+    write_record(study.evaluations_path / "decks-1" / "metrics.json", found)
     text = markdown(study)
-    assert "On 10 photographs of fine (held-out) it is right on 55.00 %." in text
-    assert "On 10 photographs of decks (external) it is right on 53.75 %." in text
-    table = pd.read_csv(study.path / "report" / "tables" / "others.csv")
+    assert "On the external test set fine (10 images) accuracy is 55.00 %." in text
+    assert "On the external test set decks (10 images) accuracy is 53.75 %." in text
+    table = pd.read_csv(study.path / "report" / "tables" / "datasets.csv")
     assert table["accuracy"].tolist() == [0.55, 0.5375]

@@ -13,7 +13,7 @@ from small_report import whole_study
 from concrete_study.results.report.writing import write_comparison, write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# Chromium looks for updates and news by itself; nothing in here may ask the network.
+# Chromium looks for updates and news by itself; no test may use the network.
 FLAGS = [
     "--no-sandbox",  # root, as in a container, has none
     "--disable-gpu",
@@ -47,61 +47,61 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def complaints() -> list[str]:
-    """What the console says and the page asks for; has to stay empty."""
+def messages() -> list[str]:
+    """Messages of the console and requests of the page; stays empty."""
     return []
 
 
-def opened(browser: Browser, report: Path, complaints: list[str], **how: Any) -> Page:
+def opened(browser: Browser, report: Path, messages: list[str], **how: Any) -> Page:
     page = browser.new_page(**how)
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.append(request.url))
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: messages.append(request.url))
     page.goto(report.as_uri())
-    # The page itself is the one request; pictures are data within it.
-    asked = [text for text in complaints if not text.startswith("data:")]
-    complaints[:] = [text for text in asked if text != report.as_uri()]
+    # The page itself is the one request; images are data within it.
+    requests = [text for text in messages if not text.startswith("data:")]
+    messages[:] = [text for text in requests if text != report.as_uri()]
     return page
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", SIZES)
-def test_the_page_is_quiet_and_fits_its_window(
+def test_the_page_has_no_console_messages_and_fits_its_window(
     browser: Browser,
     report: Path,
-    complaints: list[str],
+    messages: list[str],
     width: int,
     scheme: Literal["light", "dark"],
 ) -> None:
     size = {"width": width, "height": 800}
-    page = opened(browser, report, complaints, viewport=size, color_scheme=scheme)
+    page = opened(browser, report, messages, viewport=size, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
-    assert complaints == []
+    assert messages == []
     page.close()
 
 
 @pytest.mark.parametrize("width", SIZES)
-def test_the_page_of_several_studies_is_quiet_too(
-    browser: Browser, complaints: list[str], tmp_path: Path, width: int
+def test_the_page_of_several_studies_has_no_console_messages(
+    browser: Browser, messages: list[str], tmp_path: Path, width: int
 ) -> None:
     studies = [whole_study(tmp_path / name) for name in ("first", "second-with-a-long-name")]
     comparison = write_comparison(studies, tmp_path / "page")
     size = {"width": width, "height": 800}
-    page = opened(browser, comparison, complaints, viewport=size)
+    page = opened(browser, comparison, messages, viewport=size)
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert complaints == []
-    assert len(page.query_selector_all(".drawing svg")) == 3
+    assert messages == []
+    assert len(page.query_selector_all(".plot svg")) == 3
     page.close()
 
 
-def test_every_picture_loads(browser: Browser, report: Path, complaints: list[str]) -> None:
-    page = opened(browser, report, complaints)
+def test_every_image_loads(browser: Browser, report: Path, messages: list[str]) -> None:
+    page = opened(browser, report, messages)
     sizes = page.eval_on_selector_all("img", "images => images.map(one => one.naturalWidth)")
     assert sizes == [160] * 30
     boxes = page.eval_on_selector_all(
-        ".drawing:not(.still) svg", "all => all.map(one => one.getBoundingClientRect().height)"
+        ".plot:not(.static) svg", "all => all.map(one => one.getBoundingClientRect().height)"
     )
     assert len(boxes) > 12
     assert min(boxes) > 100
@@ -116,29 +116,29 @@ def column(page: Page, table: str, number: int) -> list[str]:
 
 
 def test_tables_sort_by_value_both_ways(
-    browser: Browser, report: Path, complaints: list[str]
+    browser: Browser, report: Path, messages: list[str]
 ) -> None:
-    page = opened(browser, report, complaints)
-    button = page.locator("#table-leaderboard th button", has_text="fine tune learning rate")
+    page = opened(browser, report, messages)
+    button = page.locator("#table-leaderboard th button", has_text="FT LR")
     heads = page.locator("#table-leaderboard th").all_inner_texts()
-    place = 1 + next(number for number, text in enumerate(heads) if "fine tune" in text)
+    position = 1 + next(number for number, text in enumerate(heads) if "FT LR" in text)
     for down in (False, True):
         button.click()
-        said = column(page, "leaderboard", place)
-        numbers = [float(text) for text in said if text]
+        values = column(page, "leaderboard", position)
+        numbers = [float(text) for text in values if text]
         assert numbers == sorted(numbers, reverse=down)
-        assert 0 < len(numbers) < len(said)
-        assert not any(said[len(numbers) :])  # blanks last, either way
+        assert 0 < len(numbers) < len(values)
+        assert not any(values[len(numbers) :])  # blanks last, either way
     page.close()
 
 
 @pytest.mark.parametrize("width", SIZES)
-def test_the_parallel_coordinates_answer_a_drag(
-    browser: Browser, report: Path, complaints: list[str], width: int
+def test_a_drag_selects_lines_of_the_parallel_coordinates(
+    browser: Browser, report: Path, messages: list[str], width: int
 ) -> None:
-    page = opened(browser, report, complaints, viewport={"width": width, "height": 900})
-    chosen = page.locator(".parallel .chosen")
-    assert chosen.inner_text() == "All 12."
+    page = opened(browser, report, messages, viewport={"width": width, "height": 900})
+    selected = page.locator(".parallel .selected")
+    assert selected.inner_text() == "All 12 trials."
     page.locator(".parallel .chart").scroll_into_view_if_needed()
     box = page.locator(".parallel .chart").bounding_box()
     assert box is not None
@@ -150,29 +150,29 @@ def test_the_parallel_coordinates_answer_a_drag(
     page.mouse.down()
     page.mouse.move(*to, steps=8)
     page.mouse.up()
-    page.wait_for_function("!document.querySelector('.chosen').textContent.startsWith('All')")
-    assert " of 12" in chosen.inner_text()
-    assert complaints == []
+    page.wait_for_function("!document.querySelector('.selected').textContent.startsWith('All')")
+    assert " of 12" in selected.inner_text()
+    assert messages == []
     page.close()
 
 
-def test_on_paper_the_drawing_stands_for_the_parallel_coordinates(
-    browser: Browser, report: Path, complaints: list[str]
+def test_on_paper_the_static_plot_replaces_the_parallel_coordinates(
+    browser: Browser, report: Path, messages: list[str]
 ) -> None:
-    page = opened(browser, report, complaints, color_scheme="dark")
-    assert not page.locator(".still svg").is_visible()
+    page = opened(browser, report, messages, color_scheme="dark")
+    assert not page.locator(".static svg").is_visible()
     page.emulate_media(media="print")
-    assert page.locator(".still svg").is_visible()
+    assert page.locator(".static svg").is_visible()
     assert not page.locator(".parallel").is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.pdf(format="A4").startswith(b"%PDF")
     page.close()
 
 
-def test_without_scripts_the_page_says_the_same(browser: Browser, report: Path) -> None:
+def test_without_scripts_the_static_plot_is_visible(browser: Browser, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(report.as_uri())
-    assert page.locator(".still svg").is_visible()
+    assert page.locator(".static svg").is_visible()
     assert not page.locator(".parallel").is_visible()
     context.close()

@@ -24,14 +24,14 @@ def test_the_page_has_all_sections_and_what_belongs_to_them(
 ) -> None:
     page = write_comparison(studies, tmp_path / "page")
     anchors = [section.anchor for section in comparison_sections(studies)]
-    assert anchors == ["answer", "paired", "ranks", "curves", "cost", "options"]
+    assert anchors == ["summary", "paired", "ranks", "curves", "cost", "options"]
     text = page.read_text(encoding="utf-8")
     assert all(f'<section id="{anchor}">' in text for anchor in anchors)
-    assert "<h1>first and second</h1>" in text
-    for name in ("overlaid-val-loss", "overlaid-val-accuracy", "progress"):
+    assert "<h1>Comparison of first and second</h1>" in text
+    for name in ("validation-loss", "validation-accuracy", "progress"):
         for kind in ("svg", "png", "csv"):
             assert (page.parent / "figures" / f"{name}.{kind}").stat().st_size > 100
-    curves = pd.read_csv(page.parent / "figures" / "overlaid-val-loss.csv")
+    curves = pd.read_csv(page.parent / "figures" / "validation-loss.csv")
     assert curves.groupby("study").size().to_dict() == {"first": 10, "second": 10}
     assert pd.read_csv(page.parent / "tables" / "paired.csv")["p_value"].tolist() == [1.0]
 
@@ -41,23 +41,23 @@ def test_studies_of_other_images_are_shown_with_the_reason_and_no_p_value(tmp_pa
     (tmp_path / "other" / "split.csv").write_text("file,class,subset,group,sha256\n")
     sections = {section.anchor: section for section in comparison_sections(studies)}
     assert "paired" not in sections
-    words = " ".join(str(block) for block in sections["answer"].blocks)
-    assert "Not everything here compares. The test scores of first and other" in words
+    words = " ".join(str(element) for element in sections["summary"].elements)
+    assert "Not all of these results are comparable. The test scores of first and other" in words
 
 
 def test_studies_without_trials_or_tests_have_a_page_too(tmp_path: Path) -> None:
     studies = [make_study(tmp_path / name) for name in ("one", "two")]
     page = write_comparison(studies, tmp_path / "page").read_text(encoding="utf-8")
-    assert "None of the studies was tested yet" in page
+    assert "None of the studies has a test result yet" in page
     assert "<svg" not in page
 
 
-def test_a_folder_of_something_else_is_not_replaced_by_the_page(
+def test_a_folder_with_other_files_is_not_replaced(
     studies: list[StudyFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for folder in (Path("runs"), Path(), Path("runs/first/study.json")):
-        with pytest.raises(UsageError, match="holds something else"):
+        with pytest.raises(UsageError, match="cannot be replaced"):
             write_comparison(studies, folder)
     assert studies[0].manifest_path.exists()
     for _ in range(2):
@@ -73,4 +73,4 @@ def test_compare_writes_the_page_where_it_is_asked_to(
     monkeypatch.chdir(tmp_path)
     assert run(["compare", "first", "second", "--report", "page"]) == ExitCode.OK
     assert "The report: page/report.html" in capsys.readouterr().err
-    assert Path("page/report.md").read_text().startswith("# first and second\n")
+    assert Path("page/report.md").read_text().startswith("# Comparison of first and second\n")

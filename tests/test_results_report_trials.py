@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 from small_report import hyperband_trials, trial
 
+from concrete_study.results.objectives import Objective, find_objective
 from concrete_study.results.records import TrialRecord
-from concrete_study.results.report.importance import FEWEST, importance, spearman, told_apart
+from concrete_study.results.report.importance import FEWEST, importance, significant, spearman
 from concrete_study.results.report.trials import (
     by_configuration,
-    climbs,
-    curves,
     on_rung,
+    promotions,
     rounds,
     widest_rung,
     without_score,
 )
 
+LOSS = find_objective("val_loss")
 TRIALS = [
     trial(0, 2, 0.5, bracket=1),
     trial(1, 2, 0.4, bracket=1),
@@ -25,15 +26,15 @@ TRIALS = [
 ]
 
 
-def test_a_configuration_keeps_its_first_trial_s_name_over_the_rungs() -> None:
-    climbed = climbs(TRIALS, objective="val_loss")
-    assert climbed["configuration"].tolist() == ["0000", "0001", "0002", "0001", "0004"]
-    assert climbed["promoted"].tolist() == [False, True, False, False, False]
-    assert climbed["score"].isna().tolist() == [False, False, True, False, False]
+def test_a_configuration_has_the_id_of_its_first_trial_on_every_rung() -> None:
+    promoted = promotions(TRIALS, LOSS)
+    assert promoted["configuration"].tolist() == ["0000", "0001", "0002", "0001", "0004"]
+    assert promoted["promoted"].tolist() == [False, True, False, False, False]
+    assert promoted["score"].isna().tolist() == [False, False, True, False, False]
 
 
 def test_rounds_add_up_trials_epochs_and_time_brackets_apart() -> None:
-    table = rounds(climbs(TRIALS, objective="val_loss"), lowest_is_best=True)
+    table = rounds(promotions(TRIALS, LOSS), LOSS)
     assert table["bracket"].tolist() == [1, 1, 0]
     assert table["rung"].tolist() == [2, 4, 4]
     assert table["trials"].tolist() == [3, 1, 1]
@@ -44,8 +45,8 @@ def test_rounds_add_up_trials_epochs_and_time_brackets_apart() -> None:
     assert table["best_score"].tolist() == [0.4, 0.2, 0.3]
 
 
-def test_configurations_stand_once_with_a_score_for_each_rung() -> None:
-    table = by_configuration(climbs(TRIALS, objective="val_loss"), lowest_is_best=True)
+def test_each_configuration_has_one_row_with_its_score_on_each_rung() -> None:
+    table = by_configuration(promotions(TRIALS, LOSS), LOSS)
     assert table["configuration"].tolist() == ["0001", "0000", "0002", "0004"]
     assert table["score_at_2"].fillna(9).tolist() == [0.4, 0.5, 9, 9]
     assert table["score_at_4"].fillna(9).tolist() == [0.2, 9, 9, 0.3]
@@ -54,43 +55,39 @@ def test_configurations_stand_once_with_a_score_for_each_rung() -> None:
 
 def test_a_search_without_brackets_has_one_round() -> None:
     records = [trial(0, 3, 0.5), trial(1, 3, 0.4)]
-    climbed = climbs(records, objective="val_loss")
-    table = rounds(climbed, lowest_is_best=True)
+    promoted = promotions(records, LOSS)
+    table = rounds(promoted, LOSS)
     assert (len(table), table["trials"][0], bool(table["bracket"].isna()[0])) == (1, 2, True)
-    assert len(by_configuration(climbed, lowest_is_best=True)) == 2
+    assert len(by_configuration(promoted, LOSS)) == 2
 
 
 def test_trials_are_compared_on_the_rung_of_most_configurations_and_of_equals_the_highest() -> None:
-    climbed = climbs(hyperband_trials(), objective="val_loss")
-    assert widest_rung(climbed) == 2
-    assert widest_rung(climbed[climbed["rung"] > 2]) == 4
-    equal = climbs([trial(0, 2, 0.1), trial(1, 4, 0.2)], objective="val_loss")
+    promoted = promotions(hyperband_trials(), LOSS)
+    assert widest_rung(promoted) == 2
+    assert widest_rung(promoted[promoted["rung"] > 2]) == 4
+    equal = promotions([trial(0, 2, 0.1), trial(1, 4, 0.2)], LOSS)
     assert widest_rung(equal) == 4
-    assert widest_rung(climbs([TRIALS[2]], objective="val_loss")) is None
+    assert widest_rung(promotions([TRIALS[2]], LOSS)) is None
 
 
-def test_one_rung_s_trials_come_best_first_and_no_other_rung_s() -> None:
-    table = on_rung(TRIALS, 2, objective="val_loss")
+def test_the_trials_of_one_rung_are_sorted_best_first() -> None:
+    table = on_rung(TRIALS, 2, LOSS)
     assert table["trial"].tolist() == ["0001", "0000"]
     assert table.columns.tolist() == ["trial", "head_units", "head_learning_rate", "val_loss"]
 
 
-def test_a_score_that_is_no_number_is_told_with_its_reason() -> None:
+def test_a_trial_without_a_finite_score_has_a_reason() -> None:
     diverged = trial(5, 2, float("nan"))
-    table = without_score([*TRIALS, diverged], objective="val_loss")
+    table = without_score([*TRIALS, diverged], LOSS)
     assert table["trial"].tolist() == ["0002", "0005"]
-    assert table["reason"].tolist() == ["the loss is not a number", "the score is not a number"]
-
-
-def test_curves_are_of_one_rung_and_know_its_best() -> None:
-    table = curves(TRIALS, 4, objective="val_loss")
-    assert table["trial"].tolist() == ["0003"] * 4 + ["0004"] * 4
-    assert set(table.loc[table["best"], "trial"]) == {"0003"}
-    assert table["val_loss"].iloc[3] == pytest.approx(0.2)
+    assert table["reason"].tolist() == [
+        "the loss is not a number",
+        "the score is not a finite number",
+    ]
 
 
 def ordered(count: int) -> list[TrialRecord]:
-    """Trials of which a higher head rate is always better; units do not matter."""
+    """Trials in which a higher head learning rate is always better; head units do not matter."""
     units = [0, 64, 64, 0] * 3
     return [
         trial(
@@ -103,43 +100,54 @@ def ordered(count: int) -> list[TrialRecord]:
     ]
 
 
-def test_importance_finds_what_orders_the_scores_and_says_which_way() -> None:
-    trials = on_rung(ordered(12), 2, objective="val_loss")
-    table = importance(trials, objective="val_loss", lowest_is_best=True)
+def test_importance_finds_the_hyperparameter_that_orders_the_scores_and_its_sign() -> None:
+    trials = on_rung(ordered(12), 2, LOSS)
+    table = importance(trials, LOSS)
     assert table["hyperparameter"].tolist() == ["head_learning_rate", "head_units"]
     first = table.iloc[0]
     assert (first["trials"], first["correlation"]) == (12, pytest.approx(1.0))
     assert first["low"] > 0.9
     assert first["p_corrected"] == pytest.approx(2 * first["p"])
     assert table["low"][1] < 0 < table["high"][1]
-    assert told_apart(table) == ["head_learning_rate"]
+    assert significant(table) == ["head_learning_rate"]
 
 
 def test_the_sign_follows_the_objective() -> None:
-    trials = on_rung(ordered(6), 2, objective="val_loss")
-    table = importance(trials, objective="val_loss", lowest_is_best=False)
+    trials = on_rung(ordered(6), 2, LOSS)
+    table = importance(trials, Objective("val_loss", "max", "accuracy"))
     assert table.set_index("hyperparameter")["correlation"]["head_learning_rate"] == -1.0
 
 
-def test_of_too_few_trials_nothing_is_said() -> None:
-    trials = on_rung(ordered(FEWEST - 1), 2, objective="val_loss")
-    table = importance(trials, objective="val_loss", lowest_is_best=True)
+def test_too_few_trials_have_no_importance() -> None:
+    trials = on_rung(ordered(FEWEST - 1), 2, LOSS)
+    table = importance(trials, LOSS)
     assert table["trials"].tolist() == [FEWEST - 1] * 2
     assert table["correlation"].isna().all()
-    assert told_apart(table) == []
+    assert significant(table) == []
 
 
-def test_five_trials_in_perfect_order_have_the_exact_chance() -> None:
-    trials = on_rung(ordered(5), 2, objective="val_loss")[
-        ["trial", "head_learning_rate", "val_loss"]
-    ]
-    table = importance(trials, objective="val_loss", lowest_is_best=True)
+def test_five_trials_in_perfect_order_have_the_exact_p_value() -> None:
+    trials = on_rung(ordered(5), 2, LOSS)[["trial", "head_learning_rate", "val_loss"]]
+    table = importance(trials, LOSS)
     assert table["p"][0] == pytest.approx(2 / 120)
 
 
+def test_the_corrected_p_is_at_most_1() -> None:
+    random = np.random.default_rng(0)
+    names = ("dropout", "head_learning_rate", "fine_tune_learning_rate")
+    drawn = [dict(zip(names, random.random(3).tolist(), strict=True)) for _ in range(8)]
+    records = [
+        trial(n, 2, float(random.random()), hyperparameters=values)
+        for n, values in enumerate(drawn)
+    ]
+    table = importance(on_rung(records, 2, LOSS), LOSS)
+    assert (3 * table["p"]).max() > 1
+    assert table["p_corrected"].tolist() == pytest.approx(np.minimum(3 * table["p"], 1).tolist())
+
+
 def test_a_hyperparameter_that_never_varied_is_left_out() -> None:
-    trials = on_rung([trial(n, 2, 0.1 * (n + 1)) for n in range(6)], 2, objective="val_loss")
-    assert importance(trials, objective="val_loss", lowest_is_best=True).empty
+    trials = on_rung([trial(n, 2, 0.1 * (n + 1)) for n in range(6)], 2, LOSS)
+    assert importance(trials, LOSS).empty
 
 
 def test_our_rank_correlation_is_scipy_s() -> None:
@@ -152,4 +160,4 @@ def test_our_rank_correlation_is_scipy_s() -> None:
 
 
 def test_no_folder_is_needed(tmp_path: Path) -> None:
-    assert rounds(climbs([], objective="val_loss"), lowest_is_best=True).empty
+    assert rounds(promotions([], LOSS), LOSS).empty

@@ -1,4 +1,4 @@
-"""What a report is made of, whatever it is written as: sections of blocks in their order."""
+"""What a report consists of, whatever it is written as: sections with elements in their order."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,8 @@ from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
-class Paragraph:
-    """Plain words; what stands between backticks is code."""
-
-    text: str
-    kind: ClassVar[str] = "paragraph"
-
-
-@dataclass(frozen=True)
 class Code:
-    """Lines to be read or typed as they are."""
+    """Lines to read or to type as they are."""
 
     text: str
     kind: ClassVar[str] = "code"
@@ -36,10 +28,10 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A figure and the numbers it is made of, `figures/<name>.csv`.
+class Plot:
+    """A figure and the table it is drawn from, `figures/<name>.csv`.
 
-    `draw` is given the numbers alone, so that the figure can be recomputed from its CSV.
+    `draw` receives the table alone, so that the figure can be reproduced from its CSV.
     """
 
     name: str
@@ -49,11 +41,11 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Drawings:
+class Plots:
     """Figures side by side where there is room."""
 
-    drawings: Sequence[Drawing]
-    kind: ClassVar[str] = "drawings"
+    plots: Sequence[Plot]
+    kind: ClassVar[str] = "plots"
 
 
 @dataclass(frozen=True)
@@ -66,42 +58,48 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Parallel:
-    """Parallel coordinates to drag over; on paper the drawing stands for them."""
+class ParallelCoordinates:
+    """Interactive parallel coordinates; on paper the static plot takes their place."""
 
-    drawing: Drawing
+    plot: Plot
     axes: Sequence[Axis]
-    lines: Sequence[Sequence[float | str | None]]  # one a trial, in the order of the axes
+    lines: Sequence[Sequence[float | str | None]]  # one per trial, in the order of the axes
     labels: Sequence[str]  # each line's trial
     kind: ClassVar[str] = "parallel"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A photograph as JPEG, `pictures/<name>.jpg`."""
+class Photograph:
+    """An image of the data as JPEG, `images/<name>.jpg`."""
 
     name: str
     caption: str
     jpeg: bytes
-    width: int = 160  # pixels on the page, of a height of 160
+    width: int = 160  # pixels on the page, at a height of 160
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """A sheet of photographs."""
+class Gallery:
+    """Images of the data under one caption."""
 
     caption: str
-    pictures: Sequence[Picture]
-    kind: ClassVar[str] = "pictures"
+    photographs: Sequence[Photograph]
+    kind: ClassVar[str] = "gallery"
 
 
-Block: TypeAlias = Paragraph | Code | Table | Drawings | Parallel | Pictures
+# A string is a paragraph; text between backticks is code.
+Element: TypeAlias = str | Code | Table | Plots | ParallelCoordinates | Gallery
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with its blocks; `anchor` is its address within the page."""
+    """A heading with its elements; `anchor` is its address within the page."""
 
     anchor: str
     title: str
-    blocks: Sequence[Block]
+    elements: Sequence[Element]
+
+    def plots(self) -> list[Plot]:
+        """All figures of the section, static ones of parallel coordinates included."""
+        several = [plot for e in self.elements if isinstance(e, Plots) for plot in e.plots]
+        return several + [e.plot for e in self.elements if isinstance(e, ParallelCoordinates)]

@@ -1,4 +1,4 @@
-"""Which hyperparameters went with good scores, and how sure that is for so few trials."""
+"""Rank correlations of hyperparameters with the score, with their uncertainty for few trials."""
 
 from typing import Any
 
@@ -7,37 +7,38 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import bootstrap, permutation_test, rankdata
 
-# With 4 trials even a perfect order comes by chance in 1 of 12 studies, with 5 in 1 of 60.
+from concrete_study.results.objectives import Objective
+
+# With 4 trials even a perfect order is random in 1 of 12 studies, with 5 in 1 of 60.
 FEWEST = 5
-RESAMPLES = 2000  # the third digit of an interval still moves; none of it is read to that
+RESAMPLES = 2000  # the third digit of an interval still varies; nobody reads that far
 LEVEL = 0.95
 _SEED = 7  # the same study gives the same report
 
 
-def importance(trials: pd.DataFrame, *, objective: str, lowest_is_best: bool) -> pd.DataFrame:
-    """Rank correlation of each hyperparameter with the score, over the trials of one rung.
+def importance(trials: pd.DataFrame, objective: Objective) -> pd.DataFrame:
+    """Spearman's rank correlation of each hyperparameter with the score, on one rung.
 
-    Spearman's, signed so that above 0 higher values did better. It sees what only rises or only
-    falls: an optimum in the middle of a range shows in the slice plots alone. The interval is a
+    Positive means that higher values have better scores. Only monotonic associations are seen:
+    an optimum in the middle of a range shows in the slice plots alone. The interval is a
     percentile bootstrap over trials; with some ten trials it is a little too narrow.
 
     Args:
-        trials: As `results.report.trials.on_rung` gives them.
+        trials: As `results.report.trials.on_rung` returns them.
         objective: The column of the score.
-        lowest_is_best: Whether the objective is a loss.
 
     Returns:
-        One row per hyperparameter that varied, the strongest first: hyperparameter, trials (that
-        have it), correlation, low, high (95 % interval), p (two-sided permutation test),
-        p_corrected (times the number of hyperparameters, at most 1: Bonferroni). All but the
-        first two are blank below `FEWEST` trials.
+        One row per hyperparameter that varied, the strongest correlation first: hyperparameter,
+        trials (in which it is active), correlation, low, high (95 % interval), p (two-sided
+        permutation test), p_corrected (Bonferroni: times the number of hyperparameters, at most
+        1). All but the first two are blank below `FEWEST` trials.
 
-    BatchSource: Spearman (1904), "The proof and measurement of association between two things";
+    Source: Spearman (1904), "The proof and measurement of association between two things";
     Efron (1979), "Bootstrap methods: another look at the jackknife".
     """
-    names = [name for name in trials.columns if name not in ("trial", objective)]
+    names = [name for name in trials.columns if name not in ("trial", objective.name)]
     varied = [name for name in names if trials[name].nunique() > 1]
-    goodness = trials[objective] * (-1 if lowest_is_best else 1)
+    goodness = -trials[objective.name].map(objective.cost)
     rows = [
         {"hyperparameter": name, **_association(trials.loc[has, name], goodness[has])}
         for name, has in ((name, trials[name].notna()) for name in varied)
@@ -50,8 +51,8 @@ def importance(trials: pd.DataFrame, *, objective: str, lowest_is_best: bool) ->
     return frame.loc[order].reset_index(drop=True)
 
 
-def told_apart(table: pd.DataFrame) -> list[str]:
-    """The hyperparameters whose order is unlikely to be chance: corrected p up to 0.05."""
+def significant(table: pd.DataFrame) -> list[str]:
+    """The hyperparameters with a corrected p up to 0.05."""
     return table.loc[table["p_corrected"] <= 1 - LEVEL + 1e-12, "hyperparameter"].tolist()
 
 
@@ -61,7 +62,7 @@ def _association(values: "pd.Series[Any]", goodness: "pd.Series[Any]") -> dict[s
     if count < FEWEST or values.nunique() < 2 or goodness.nunique() < 2:
         return {"trials": count, **blank}
     pair = (values.to_numpy(np.float64), goodness.to_numpy(np.float64))
-    spread = bootstrap(
+    interval = bootstrap(
         pair,
         spearman,
         paired=True,
@@ -72,7 +73,7 @@ def _association(values: "pd.Series[Any]", goodness: "pd.Series[Any]") -> dict[s
         rng=np.random.default_rng(_SEED),
     ).confidence_interval
     # One side is shuffled, not both: up to 6 trials all 720 orders are tried, and p is exact.
-    chance = permutation_test(
+    test = permutation_test(
         pair[:1],
         lambda shuffled, axis: spearman(shuffled, pair[1], axis),
         permutation_type="pairings",
@@ -83,16 +84,16 @@ def _association(values: "pd.Series[Any]", goodness: "pd.Series[Any]") -> dict[s
     return {
         "trials": count,
         "correlation": float(spearman(*pair)),
-        "low": float(spread.low),
-        "high": float(spread.high),
-        "p": float(chance.pvalue),
+        "low": float(interval.low),
+        "high": float(interval.high),
+        "p": float(test.pvalue),
     }
 
 
 def spearman(first: ArrayLike, second: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
-    """Rank correlation along an axis; 0 where either side has one value only, as in resamples.
+    """Rank correlation along an axis; 0 where either side is constant, as in some resamples.
 
-    scipy's own `spearmanr` takes no axis of many resamples at once.
+    SciPy's `spearmanr` does not vectorize over resamples.
     """
     ranks = [rankdata(values, axis=axis) for values in (first, second)]
     centred = [values - values.mean(axis=axis, keepdims=True) for values in ranks]

@@ -1,113 +1,110 @@
-"""The answer in one paragraph: what was found, how good it is, what to beware of."""
+"""The first section of a report: the best trial, its test results, and their limits."""
 
 from concrete_study.results.evaluation import clustered_accuracy
-from concrete_study.results.formats import counted, describe, duration
-from concrete_study.results.report.data import Facts
-from concrete_study.results.report.elements import Paragraph, Section
-from concrete_study.results.report.result_sections import others_table
-from concrete_study.results.tables import is_sample
-from concrete_study.results.trials import promotion_path, rank
+from concrete_study.results.formats import counted, duration, number
+from concrete_study.results.hyperparameters import describe
+from concrete_study.results.records import RetrainingRecord
+from concrete_study.results.report.data import ReportData
+from concrete_study.results.report.elements import Element, Section
+from concrete_study.results.report.evaluation_sections import by_dataset_table
+from concrete_study.results.trials import promotion_path
 
 
-def answer(facts: Facts) -> Section:
-    """The first section of a report, for a study in any state."""
-    sentences = [_found(facts), _tested(facts)]
-    cautions = _cautions(facts)
-    blocks = [Paragraph(" ".join(filter(None, sentences)))]
-    if cautions:
-        blocks.append(Paragraph("Read it with care: " + " ".join(cautions)))
-    return Section("answer", "The answer", blocks)
+def summary_section(data: ReportData) -> Section:
+    """The summary of a study in any state."""
+    elements: list[Element] = [" ".join(filter(None, (_search_result(data), _test_result(data))))]
+    if limits := _limits(data):
+        elements.append("Limits: " + " ".join(limits))
+    return Section("summary", "Summary", elements)
 
 
-def _found(facts: Facts) -> str:
-    if not facts.records:
-        return f"Study {facts.name} has no finished trial yet, so there is no answer."
-    ranked = rank(facts.records, objective=facts.objective)
-    if not ranked:
-        message = next((r.message for r in reversed(facts.records) if r.message), "")
+def _search_result(data: ReportData) -> str:
+    trials = counted(len(data.trials), "trial")
+    if not data.trials:
+        return f"Study {data.name} has no finished trial yet."
+    if not data.ranked:
+        message = next((r.message for r in reversed(data.trials) if r.message), "")
         last = f" The last failure: {message}" if message else ""
-        return (
-            f"None of the {counted(len(facts.records), 'trial')} of study {facts.name} has a "
-            f"score, so there is no answer.{last}"
-        )
-    best = ranked[0]
-    known = {record.trial: record for record in facts.records}
-    tried = {promotion_path(record, known)[0] for record in facts.records}
-    top = [record for record in ranked if record.epochs == best.epochs]
-    seconds = facts.manifest.get("seconds")
-    time = f" in {duration(seconds)}" if seconds else ""
-    second = (
-        f"; the second of {len(top)} on that rung has {top[1].score:.4f}"
+        return f"None of the {trials} of study {data.name} has a score.{last}"
+    best = data.ranked[0]
+    known = {record.trial: record for record in data.trials}
+    configurations = {promotion_path(record, known)[0] for record in data.trials}
+    top = [record for record in data.ranked if record.epochs == best.epochs]
+    others = (
+        f"The second-best of {len(top)} trials with this budget has {number(top[1].score or 0)}."
         if len(top) > 1
-        else ", alone on that rung"
+        else "No other trial has this budget."
     )
-    trials = counted(len(facts.records), "trial")
     return (
-        f"The best of {counted(len(tried), 'configuration')} ({trials}{time}) is trial "
-        f"{best.trial}: {describe(best.hyperparameters)}. It reached {facts.objective} "
-        f"{best.score:.4f} on the validation images with {counted(best.epochs, 'epoch')}{second}."
+        f"The search ran {trials} of {counted(len(configurations), 'configuration')} in "
+        f"{duration(data.study.seconds)}. The best is trial {best.trial} "
+        f"({describe(best.hyperparameters)}), with a {data.objective.label} of "
+        f"{number(best.score or 0)} at a budget of {counted(best.epochs, 'epoch')}. {others}"
     )
 
 
-def _tested(facts: Facts) -> str:
-    if facts.metrics is None:
-        if facts.state == "finished" and rank(facts.records, objective=facts.objective):
-            return (
-                "The test images have not been opened: `study best "
-                f"{facts.name}` retrains this trial and tests it, once."
-            )
-        return ""
-    test = facts.metrics["test"]
-    low, high = test["accuracy_interval"]
-    missed = [
-        f"{sum(row) - row[number]} of {sum(row)} {name}"
-        for number, (name, row) in enumerate(
-            zip(test["classes"], test["confusion_matrix"], strict=True)
+def _test_result(data: ReportData) -> str:
+    if data.retraining is not None:
+        return _retrained(data.retraining)
+    if data.state == "finished" and data.ranked:
+        return (
+            f"The test split has not been evaluated yet: `study best {data.name}` retrains the "
+            "best trial and evaluates it once."
         )
-    ]
+    return ""
+
+
+def _retrained(retraining: RetrainingRecord) -> str:
+    test = retraining.test
+    low, high = test.accuracy_interval
+    rows = zip(test.classes, test.confusion_matrix, strict=True)
+    errors = [f"{sum(row) - row[n]} of {sum(row)} {name}" for n, (name, row) in enumerate(rows)]
     return (
-        f"Trial {facts.metrics['trial']}, retrained, is right on {100 * test['accuracy']:.2f} % of "
-        f"{counted(test['images'], 'test image')} (95 % interval {100 * low:.2f} to "
-        f"{100 * high:.2f} %) at a loss of {test['loss']:.4f}; wrong on {', '.join(missed)}."
+        f"The retrained model (trial {retraining.trial}) classifies {100 * test.accuracy:.2f} % of "
+        f"{counted(test.images, 'test image')} correctly (95 % interval {100 * low:.2f} to "
+        f"{100 * high:.2f} %), with a loss of {number(test.loss)}. Misclassified: "
+        f"{', '.join(errors)}."
     )
 
 
-def _cautions(facts: Facts) -> list[str]:
-    manifest = facts.manifest
-    cautions = []
-    if facts.state != "finished":
-        planned = manifest.get("planned_trials")
-        of = f" of {planned}" if planned else ""
-        cautions.append(f"The search is {facts.state}, with {len(facts.records)}{of} trials.")
-    elif stopped := manifest.get("stopped"):
-        planned = manifest.get("planned_trials")
-        cautions.append(f"The {stopped} ended it after {len(facts.records)} of {planned} trials.")
-    if manifest["options"].get("search_images"):
-        part = sum((manifest.get("searched") or {}).values())
-        cautions.append(f"The search saw {part} of the images.")
-    failed = sum(record.status == "failed" for record in facts.records)
-    if failed and failed < len(facts.records):
-        cautions.append(f"{counted(failed, 'trial')} failed.")
-    if is_sample(manifest):
-        cautions.append(
-            "The photographs are the built-in sample, drawn by a program: they say nothing of real "
+def _limits(data: ReportData) -> list[str]:
+    return [*_search_limits(data), *_test_limits(data)]
+
+
+def _search_limits(data: ReportData) -> list[str]:
+    study, limits = data.study, []
+    if study.is_sample:
+        limits.append(
+            "These results are on the built-in synthetic sample and say nothing about real "
             "concrete."
         )
-    if facts.rows and manifest.get("groups") is None:
-        cautions.append("Copies of a picture may have been both trained on and tested on.")
-    if facts.predictions is not None:
-        cautions.append(clustered_accuracy(facts.predictions, facts.classes, facts.rows))
-    if facts.metrics is not None:
-        others = others_table(facts.metrics, facts.evaluations)
-        cautions += [
-            f"On {other['images']} photographs of {other['photographs']} ({other['which']}) it is "
-            f"right on {100 * other['accuracy']:.2f} %."
-            for other in others.to_dict("records")
-            if other["which"] != "test"
-        ]
-    opened = len((facts.metrics or {}).get("test_opened", []))
-    if opened > 1:
-        cautions.append(
-            f"The test images were opened {opened} times, so they are no longer unseen."
-        )
-    return [caution for caution in cautions if caution]
+    done = f"{len(data.trials)} of {study.planned_trials} trials"
+    if data.state != "finished":
+        limits.append(f"The search is {data.state} ({done}).")
+    elif study.stopped:
+        limits.append(f"The {study.stopped} stopped the search after {done}.")
+    if study.options.search_images:
+        limits.append(f"The search used a subsample of {sum(study.searched.values())} images.")
+    failed = sum(record.status == "failed" for record in data.trials)
+    if failed and failed < len(data.trials):
+        limits.append(f"{counted(failed, 'trial')} failed.")
+    return limits
+
+
+def _test_limits(data: ReportData) -> list[str]:
+    limits = []
+    if data.split and data.study.groups is None:
+        limits.append("Near-duplicates of test images may be in the training split (data leakage).")
+    if data.predictions is not None:
+        limits.append(clustered_accuracy(data.predictions, data.classes, data.split))
+    if data.retraining is None:
+        return limits
+    limits += [
+        f"On the external test set {row['dataset']} ({row['images']} images) accuracy is "
+        f"{100 * row['accuracy']:.2f} %."
+        for row in by_dataset_table(data.retraining, data.evaluations).to_dict("records")
+        if row["subset"] != "test"
+    ]
+    if (opened := len(data.retraining.test_opened)) > 1:
+        limits.append(f"The test split was evaluated {opened} times, so it is no longer unseen.")
+    return [limit for limit in limits if limit]

@@ -1,26 +1,24 @@
-"""The trials of a study as numbers for figures; scores meet only on one rung."""
+"""The trials of a study as tables for the report; scores compare within one rung only."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
-from concrete_study.results.records import HYPERPARAMETERS, TrialRecord
+from concrete_study.results.hyperparameters import by_name
+from concrete_study.results.objectives import Objective
+from concrete_study.results.records import TrialRecord
 from concrete_study.results.trials import promotion_path, rank, trial_order, with_whole_numbers
 
 
-def climbs(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFrame:
-    """How each configuration climbed: one row per trial, failed ones too.
+def promotions(records: Sequence[TrialRecord], objective: Objective) -> pd.DataFrame:
+    """One row per trial, failed ones included, with the configuration it belongs to.
 
     Columns: configuration (the id of its first trial), bracket (blank where there are none),
     rung (epochs), trial, status, score (the objective at the best epoch; blank if the trial has
-    none that is a number), seconds, promoted (whether a later trial went on with it).
-
-    Raises:
-        UsageError: If the objective is unknown.
+    no finite one), seconds, promoted (whether its configuration has a trial on a higher rung).
     """
     known = {record.trial: record for record in records}
-    scored = {record.trial for record in rank(records, objective=objective)}
+    scored = {record.trial for record in rank(records, objective=objective.name)}
     parents = {record.parent for record in records}
     rows = [
         {
@@ -40,18 +38,18 @@ def climbs(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFrame:
     return frame.astype({"bracket": "Int64", "rung": "int64", "score": "float64"})
 
 
-def rounds(climbed: pd.DataFrame, *, lowest_is_best: bool) -> pd.DataFrame:
-    """What each round of each bracket cost and brought, in the order of the search.
+def rounds(trials: pd.DataFrame, objective: Objective) -> pd.DataFrame:
+    """The cost and the best score of each round of each bracket, in the order of the search.
 
     Args:
-        climbed: As `climbs` gives it.
-        lowest_is_best: Whether the objective is a loss.
+        trials: As `promotions` returns them.
+        objective: What the scores are.
 
     Returns:
-        bracket, rung, trials, without_score (failed, or with no number for a score), promoted,
-        epochs (trained in all), seconds, best_score.
+        bracket, rung, trials, without_score (failed, or without a finite score), promoted,
+        epochs (in all), seconds, best_score.
     """
-    groups = climbed.groupby(["bracket", "rung"], dropna=False, sort=False)
+    groups = trials.groupby(["bracket", "rung"], dropna=False, sort=False)
     frame = pd.DataFrame(
         {
             "trials": groups.size(),
@@ -59,101 +57,79 @@ def rounds(climbed: pd.DataFrame, *, lowest_is_best: bool) -> pd.DataFrame:
             "promoted": groups["promoted"].sum(),
             "epochs": groups["rung"].sum(),
             "seconds": groups["seconds"].sum(),
-            "best_score": groups["score"].min() if lowest_is_best else groups["score"].max(),
+            "best_score": groups["score"].agg(objective.direction),
         }
     ).reset_index()
     return frame.sort_values(["bracket", "rung"], ascending=[False, True], ignore_index=True)
 
 
-def by_configuration(climbed: pd.DataFrame, *, lowest_is_best: bool) -> pd.DataFrame:
-    """Each configuration's scores side by side, brackets apart, those that got farthest first.
+def by_configuration(trials: pd.DataFrame, objective: Objective) -> pd.DataFrame:
+    """Each configuration's scores side by side, by bracket, those of the highest rungs first.
 
     Columns: bracket, configuration (its first trial), score_at_<epochs> for each rung, seconds
     (of all its trials).
     """
     keys = ["bracket", "configuration"]
-    whole = climbed.groupby(keys, dropna=False, sort=False)
-    table = whole["seconds"].sum().to_frame()
-    rungs = sorted(climbed["rung"].unique())
-    for place, rung in enumerate(rungs):
-        here = climbed[climbed["rung"] == rung].groupby(keys, dropna=False)["score"].first()
-        table.insert(place, f"score_at_{rung}", here)
+    table = trials.groupby(keys, dropna=False, sort=False)["seconds"].sum().to_frame()
+    rungs = sorted(trials["rung"].unique())
+    for position, rung in enumerate(rungs):
+        here = trials[trials["rung"] == rung].groupby(keys, dropna=False)["score"].first()
+        table.insert(position, f"score_at_{rung}", here)
     order = ["bracket", *(f"score_at_{rung}" for rung in reversed(rungs))]
-    ascending = [False, *[lowest_is_best] * len(rungs)]
+    ascending = [False, *[objective.direction == "min"] * len(rungs)]
     return table.reset_index().sort_values(order, ascending=ascending, ignore_index=True)
 
 
-def widest_rung(climbed: pd.DataFrame) -> int | None:
-    """The rung on which most configurations have a score, of equals the highest.
+def widest_rung(trials: pd.DataFrame) -> int | None:
+    """The rung on which most configurations have a score; of equal ones the highest.
 
     Returns:
         Its epochs; None if no trial has a score.
     """
-    scored = climbed[climbed["score"].notna()]
+    scored = trials[trials["score"].notna()]
     if scored.empty:
         return None
     counts = scored.groupby("rung")["configuration"].nunique()
     return int(counts[counts == counts.max()].index.max())
 
 
-def on_rung(records: Sequence[TrialRecord], rung: int, *, objective: str) -> pd.DataFrame:
+def on_rung(records: Sequence[TrialRecord], rung: int, objective: Objective) -> pd.DataFrame:
     """The hyperparameters and scores of one rung's trials, best first.
 
-    Columns: trial, one per setting (blank where a trial has none), and the objective by its
-    name.
+    Columns: trial, one per hyperparameter (blank where it is inactive), and the objective by
+    its name.
     """
-    ranked = rank([r for r in records if r.epochs == rung], objective=objective)
+    ranked = rank([r for r in records if r.epochs == rung], objective=objective.name)
     rows = [
-        {"trial": record.trial, **record.hyperparameters, objective: record.score}
+        {"trial": record.trial, **record.hyperparameters, objective.name: record.score}
         for record in ranked
     ]
-    names = {name for record in ranked for name in record.hyperparameters}
-    hyperparameters = [
-        *(name for name in HYPERPARAMETERS if name in names),
-        *sorted(names - set(HYPERPARAMETERS)),
-    ]
-    return with_whole_numbers(pd.DataFrame(rows, columns=["trial", *hyperparameters, objective]))
+    columns = ["trial", *_hyperparameters(ranked), objective.name]
+    return with_whole_numbers(pd.DataFrame(rows, columns=columns))
 
 
-def curves(records: Sequence[TrialRecord], rung: int, *, objective: str) -> pd.DataFrame:
-    """The curves of one rung's trials, also of those that failed on the way.
-
-    Columns: trial, epoch (from 1), phase, the objective by its name, best (whether the trial
-    has the rung's best score).
-    """
-    there = [record for record in records if record.epochs == rung]
-    best = next((record.trial for record in rank(there, objective=objective)), None)
-    rows = [
-        (record.trial, epoch.epoch, epoch.phase, getattr(epoch, objective), record.trial == best)
-        for record in sorted(there, key=lambda record: trial_order(record.trial))
-        for epoch in record.curve
-    ]
-    return pd.DataFrame(rows, columns=["trial", "epoch", "phase", objective, "best"])
-
-
-def without_score(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFrame:
+def without_score(records: Sequence[TrialRecord], objective: Objective) -> pd.DataFrame:
     """The trials that have no rank, and why.
 
-    Columns: trial, rung, one per setting, reason.
+    Columns: trial, rung, one per hyperparameter, reason.
     """
-    scored = {record.trial for record in rank(records, objective=objective)}
+    scored = {record.trial for record in rank(records, objective=objective.name)}
+    lost = [record for record in records if record.trial not in scored]
     rows = [
         {
             "trial": record.trial,
             "rung": record.epochs,
             **record.hyperparameters,
-            "reason": record.message or "the score is not a number",
+            "reason": record.message or "the score is not a finite number",
         }
-        for record in records
-        if record.trial not in scored
+        for record in lost
     ]
-    hyperparameters = [name for name in HYPERPARAMETERS if any(name in row for row in rows)]
-    return with_whole_numbers(
-        pd.DataFrame(rows, columns=["trial", "rung", *hyperparameters, "reason"])
-    )
+    columns = ["trial", "rung", *_hyperparameters(lost), "reason"]
+    return with_whole_numbers(pd.DataFrame(rows, columns=columns))
 
 
-def logarithmic(manifest: Mapping[str, Any]) -> frozenset[str]:
-    """The hyperparameters whose range was searched on a logarithmic scale."""
-    space = manifest["options"].get("space") or {}
-    return frozenset(name for name, dimension in space.items() if dimension.get("log"))
+def _hyperparameters(records: Sequence[TrialRecord]) -> list[str]:
+    """The active hyperparameters of some trials, in the order of every table."""
+    names = {name for record in records for name in record.hyperparameters}
+    known = [name for name in by_name() if name in names]
+    return [*known, *sorted(names.difference(known))]

@@ -20,20 +20,20 @@ for (const heading of document.querySelectorAll("th")) {
   });
 }
 
-// Parallel coordinates. Without this script, and on paper, the drawing stands for them.
+// Parallel coordinates. Without this script, and on paper, the static plot takes their place.
 const holder = document.querySelector(".parallel");
 if (holder && window.echarts) {
   const data = JSON.parse(document.querySelector(".parallel-data").textContent);
-  const place = holder.querySelector(".chart"), chosen = holder.querySelector(".chosen");
+  const target = holder.querySelector(".chart"), selected = holder.querySelector(".selected");
   holder.hidden = false;
   holder.parentElement.classList.add("live");
-  const chart = echarts.init(place, null, { renderer: "svg" });
+  const chart = echarts.init(target, null, { renderer: "svg" });
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   const short = (value) => (value !== 0 && Math.abs(value) < 0.001)
     ? value.toExponential().replace(/(\.\d)\d+/, "$1") : String(Number(value.toPrecision(3)));
 
-  // Words stay readable where lines cross them.
+  // Text stays readable where lines cross it.
   const halo = () => ({ textBorderColor: style("--ground"), textBorderWidth: 3 });
 
   const axis = (one, dim, narrow) => ({
@@ -55,7 +55,7 @@ if (holder && window.echarts) {
   });
 
   const draw = () => {
-    const narrow = place.clientWidth < 560;
+    const narrow = target.clientWidth < 560;
     const lines = data.lines.map((values, number) => ({
       name: data.labels[number],
       value: values.map((value) => value ?? "-"),
@@ -78,28 +78,28 @@ if (holder && window.echarts) {
         data: lines.reverse(),  // the best is drawn last, on top
       }],
     });
-    tell();
+    report();
   };
 
-  const tell = () => {
+  const report = () => {
     const series = chart.getModel().getSeriesByIndex(0);
     const count = data.labels.length;
-    const kept = series.getRawIndicesByActiveState("active").map((index) => count - 1 - index);
-    const dropped = series.getRawIndicesByActiveState("inactive").length;
-    const names = kept.sort((a, b) => a - b).map((number) => data.labels[number]).join(", ");
-    chosen.textContent = dropped
-      ? `${kept.length} of ${count}${kept.length ? ", best first: " : ""}${names}.`
-      : `All ${count}.`;
+    const active = series.getRawIndicesByActiveState("active").map((index) => count - 1 - index);
+    const inactive = series.getRawIndicesByActiveState("inactive").length;
+    const names = active.sort((a, b) => a - b).map((number) => data.labels[number]).join(", ");
+    selected.textContent = inactive
+      ? `${active.length} of ${count} trials${active.length ? ", best first: " : ""}${names}.`
+      : `All ${count} trials.`;
   };
 
-  chart.on("axisareaselected", tell);
+  chart.on("axisareaselected", report);
   draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  let width = place.clientWidth;
+  let width = target.clientWidth;
   new ResizeObserver(() => {
-    if (place.clientWidth === width || !place.clientWidth) return;
-    width = place.clientWidth;
+    if (target.clientWidth === width || !target.clientWidth) return;
+    width = target.clientWidth;
     chart.resize();
     draw();
-  }).observe(place);
+  }).observe(target);
 }
