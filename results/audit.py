@@ -10,7 +10,6 @@ import msgspec
 import pandas as pd
 
 from concrete_study.datasets.audit import Audit, Outlier
-from concrete_study.results.formats import counted
 from concrete_study.results.records import (
     DataCheckRecord,
     DataCheckSummary,
@@ -73,8 +72,8 @@ def data_check_table(check: DataCheckRecord) -> pd.DataFrame:
         "largest class / smallest class": f"{summary.imbalance:.2f}",
         "unreadable files": summary.faults,
         "groups of exact duplicates": summary.exact_groups,
-        "groups of near-duplicates": f"{summary.near_groups}, the largest of "
-        f"{counted(summary.largest_group, 'image')}",
+        "groups of near-duplicates": summary.near_groups,
+        "images in the largest group": summary.largest_group,
         "groups with different labels": summary.conflicts,
         "outliers": summary.outliers,
     }
@@ -101,7 +100,7 @@ def data_check_page(check: DataCheckRecord, name: str, locate: Callable[[str], P
         .get_template("data-check.html.jinja")
         .render(
             name=name,
-            created=datetime.now().astimezone().isoformat(timespec="minutes"),
+            created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
             check=check,
             table=data_check_table(check).to_dict(orient="records"),
             by_class={
