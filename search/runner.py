@@ -6,19 +6,18 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 import keras_tuner
+from msgspec.structs import replace
 from sklearn.exceptions import ConvergenceWarning
 
 from concrete_study.datasets.errors import SearchError
 from concrete_study.models.batch_sources import FeatureSource
 from concrete_study.models.devices import memory_errors
-from concrete_study.models.recipe import DivergedError, Epoch, train
 from concrete_study.models.trainable import Network
 from concrete_study.results.figures import collect_rungs, draw_rungs, save_figure
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import TrialRecord
+from concrete_study.results.records import Epoch, TrialRecord
 from concrete_study.results.state import require_free
 from concrete_study.results.trials import best_trial
 from concrete_study.search.cost import SearchPlan
@@ -27,10 +26,10 @@ from concrete_study.search.manifest import Manifest, kept_manifest
 from concrete_study.search.options import SearchOptions
 from concrete_study.search.preparation import prepare, report_plan
 from concrete_study.search.progress import Progress
-from concrete_study.search.recording import completed, epoch_records, record_epoch
 from concrete_study.search.schedule import total_epochs, total_trials
 from concrete_study.search.space import UNFREEZE_DEPTH, configuration_of
 from concrete_study.search.tensorboard import TrialBoard
+from concrete_study.search.training import DivergedError, Outcome, train
 from concrete_study.search.tuner import StudyTuner
 
 
@@ -207,7 +206,7 @@ class _Run:
         start = time.monotonic()
 
         def on_epoch(epoch: Epoch) -> None:
-            self.progress.epoch_done(record_epoch(epoch))
+            self.progress.epoch_done(epoch)
             if epoch.epoch < asked.epochs:
                 self._require_time()
 
@@ -223,9 +222,9 @@ class _Run:
                 batch_size=self.options.batch_size,
                 on_epoch=on_epoch,
             )
-            record = completed(asked, outcome.curve, self.options.objective)
+            record = _completed(asked, outcome, self.options.objective)
         except DivergedError as error:
-            record = replace(asked, message=str(error), curve=epoch_records(error.curve))
+            record = replace(asked, message=str(error), curve=error.curve)
         record = replace(record, seconds=round(time.monotonic() - start, 3))
         self.study.write_trial(record)
         self.manifest.save()
@@ -234,3 +233,16 @@ class _Run:
             self.board.write(record)
         self.progress.trial_done(record, self._best())
         return record
+
+
+def _completed(asked: TrialRecord, outcome: Outcome, objective: str) -> TrialRecord:
+    """The record of a completed trial, with the metrics of its best epoch."""
+    metrics = outcome.curve[outcome.best_epoch - 1].metrics()
+    return replace(
+        asked,
+        status="completed",
+        score=metrics[objective],
+        best_epoch=outcome.best_epoch,
+        metrics=metrics,
+        curve=outcome.curve,
+    )

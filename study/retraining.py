@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from concrete_study.datasets.augmentation import AUGMENTATION
 from concrete_study.datasets.batches import Subset
@@ -23,7 +24,6 @@ from concrete_study.models.export import KERAS_FILE, parameter_counts, summary_t
 from concrete_study.models.features import FeatureStore
 from concrete_study.models.network import feature_layer_below, nearest_feature_layer
 from concrete_study.models.precision import Precision, choose_precision
-from concrete_study.models.recipe import DivergedError, Outcome, train
 from concrete_study.models.trainable import Network, Weights
 from concrete_study.results.environment import git_commit, versions
 from concrete_study.results.evaluation import evaluate, read_predictions
@@ -34,8 +34,8 @@ from concrete_study.search.data import reopen_data
 from concrete_study.search.manifest import now, require_same_weights
 from concrete_study.search.options import SearchOptions
 from concrete_study.search.progress import Progress
-from concrete_study.search.recording import record_epoch
 from concrete_study.search.space import configuration_of
+from concrete_study.search.training import DivergedError, Outcome, train
 from concrete_study.study.evaluation import predict_subset, scores_by_dataset
 from concrete_study.study.saved_training import load_outcome, save_outcome
 
@@ -114,13 +114,7 @@ class Retraining:
         self.configuration = configuration_of(self.trial.hyperparameters)
         self.epochs = epochs or self.options.max_epochs
         self.fast = fast
-        self.key = {
-            "trial": self.trial.to_json(),
-            "epochs": self.epochs,
-            "fast": fast,
-            "augmentation": AUGMENTATION,
-            "commit": git_commit(),
-        }
+        self.key = repr((self.trial, self.epochs, fast, AUGMENTATION, git_commit()))
         if fast and manifest["features"].get("augmentation") != AUGMENTATION:
             raise StudyStateError(
                 f"study {study.name} was searched on other views.",
@@ -158,8 +152,8 @@ class Retraining:
                     seed=self.options.seed,
                     objective=self.options.objective,
                     batch_size=self.options.batch_size,
-                    keep_weights=True,
-                    on_epoch=lambda epoch: self.progress.epoch_done(record_epoch(epoch)),
+                    keep_checkpoints=True,
+                    on_epoch=self.progress.epoch_done,
                 )
         except DivergedError as error:
             raise SearchError(
@@ -200,7 +194,7 @@ class Retraining:
             "trained_on": STORED_VIEWS if self.fast else FRESH_VIEWS,
             "precision": {"training": self.network.precision.name, "test": "float32"},
             "best_epoch": outcome.best_epoch,
-            "curve": [asdict(record_epoch(epoch)) for epoch in outcome.curve],
+            "curve": [msgspec.structs.asdict(epoch) for epoch in outcome.curve],
             "parameters": parameters,
             "test": evaluate(read_predictions(predictions), self.classes),
             **scores_by_dataset(folder, self.data.folder),

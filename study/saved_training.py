@@ -1,47 +1,47 @@
-"""A finished training on disk, so that nothing that fails after it costs it again."""
+"""A finished training on disk, so that a later failure does not make it necessary again."""
 
 import json
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 
 from concrete_study.datasets.files import replacing
-from concrete_study.models.recipe import Epoch, Outcome
+from concrete_study.models.trainable import Weights
+from concrete_study.results.records import Epoch
+from concrete_study.search.training import Outcome
 
 
-def save_outcome(path: Path, outcome: Outcome, key: dict[str, Any]) -> None:
-    """Writes curve, best epoch and the weights of every checkpoint as one `.npz` file.
+def save_outcome(path: Path, outcome: Outcome, key: str) -> None:
+    """Writes learning curve, best epoch and the weights of every checkpoint as one `.npz` file.
 
     Args:
         path: The file.
-        outcome: From `recipe.train` with `keep_weights`.
-        key: What the training depended on, as plain JSON types.
+        outcome: From `search.training.train` with `keep_checkpoints`.
+        key: Identifies everything that the training depends on.
     """
-    facts = {"key": key, "best_epoch": outcome.best_epoch, "curve": outcome.curve}
-    arrays: dict[str, Any] = {
+    arrays = {
         f"{checkpoint}/{layer}/{number}": array
         for checkpoint, weights in outcome.checkpoints.items()
         for layer, pair in weights.items()
         for number, array in enumerate(pair)
     }
+    head = msgspec.json.encode([key, outcome.curve, outcome.best_epoch]).decode()
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
+        np.savez(file, head=np.array(head), **arrays)  # type: ignore[arg-type]
 
 
-def load_outcome(path: Path, key: dict[str, Any]) -> Outcome | None:
+def load_outcome(path: Path, key: str) -> Outcome | None:
     """Reads what `save_outcome` wrote; None if there is nothing for this key."""
     if not path.exists():
         return None
     with np.load(path) as stored:
-        facts = json.loads(str(stored["facts"]))
-        if facts["key"] != key:
+        stored_key, curve, best_epoch = json.loads(str(stored["head"]))
+        if stored_key != key:
             return None
-        outcome = Outcome([Epoch(*epoch) for epoch in facts["curve"]], facts["best_epoch"], {})
+        checkpoints: dict[str, Weights] = {}
         for name in stored.files:
-            if name != "facts":
+            if name != "head":
                 checkpoint, layer, _ = name.split("/")
-                outcome.checkpoints.setdefault(checkpoint, {}).setdefault(layer, []).append(
-                    stored[name]
-                )
-    return outcome
+                checkpoints.setdefault(checkpoint, {}).setdefault(layer, []).append(stored[name])
+    return Outcome(msgspec.convert(curve, list[Epoch]), best_epoch, checkpoints)

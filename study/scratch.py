@@ -4,7 +4,8 @@ It is the same recipe, so the convolutions that it freezes stay as they were dra
 """
 
 import time
-from dataclasses import asdict
+
+import msgspec
 
 from concrete_study.datasets.files import write_json
 from concrete_study.models.devices import memory_errors, prepare_devices
@@ -12,7 +13,6 @@ from concrete_study.results.environment import git_commit
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import STORED_VIEWS
 from concrete_study.search.progress import Progress
-from concrete_study.search.recording import record_epoch
 from concrete_study.study.retraining import Retraining
 
 
@@ -47,7 +47,7 @@ def train_from_scratch(study: StudyFolder, progress: Progress) -> None:
             "epochs": job.epochs,
             "trained_on": metrics["trained_on"],
             "best_epoch": outcome.best_epoch,
-            "curve": [asdict(record_epoch(epoch)) for epoch in outcome.curve],
+            "curve": [msgspec.structs.asdict(epoch) for epoch in outcome.curve],
             "commit": git_commit(),
             "seconds": round(time.monotonic() - start, 1),
         }
