@@ -74,7 +74,7 @@ def run_search(
             require_split(like, prepared.data)
         plan = report_plan(prepared, progress, time_budget)
         if time_budget is not None:
-            plan.require_features_within(time_budget)
+            plan.ensure_features_within(time_budget)
         if overwrite:
             study.clear()
         store_split(study, prepared.data)

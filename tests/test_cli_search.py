@@ -50,7 +50,7 @@ def test_the_best_trial_is_on_stdout_and_all_else_in_plain_lines_on_stderr(
     assert "\x1b" not in out + err
     assert "\r" not in out + err
     assert len(re.findall(r"^ *[12]/2 ", err, re.MULTILINE)) == 2
-    assert "Plan: 2 trials, 2 epochs on 20 training and 4 validation images." in err
+    assert "Plan: 2 trials, 2 epochs, 20 training and 4 validation images." in err
     assert "Traceback" not in err
 
 
