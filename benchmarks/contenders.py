@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 from child import megabytes, run_child
 from table import Row
 from work import choose_trials, predict_seconds, work_of
@@ -59,7 +60,7 @@ def study_in(folder: Path, name: str = "ours") -> StudyFolder:
 
 def trials_of(study: StudyFolder) -> list[Row]:
     """The records of a study's trials as JSON has them, in their order."""
-    return [record.to_json() for record in study.trials()]
+    return [msgspec.to_builtins(record) for record in study.trials()]
 
 
 def run_ours(args: argparse.Namespace, folder: Path, name: str = "ours") -> Row:
@@ -73,15 +74,15 @@ def run_ours(args: argparse.Namespace, folder: Path, name: str = "ours") -> Row:
     command = [sys.executable, "-m", "concrete_study", "search", *map(str, options)]
     row, study = run_child(command, folder, name), study_in(folder, name)
     manifest, trials = study.manifest(), trials_of(study)
-    images, features = manifest["images"], manifest["features"]
+    images, features = manifest.images, manifest.features
     features_mb = megabytes(folder / "cache") - before
-    passes = (images["train"] * features["views"] + images["validation"]) * (features_mb > 0)
+    passes = (images["train"] * features.views + images["validation"]) * (features_mb > 0)
     return row | {
-        "computed_in": manifest["precision"],
+        "computed_in": manifest.precision,
         "study_mb": megabytes(study.path),
         "features_mb": features_mb,
         "passes": passes,
-        "work": passes + work_of(trials, images, features["feature_layers"]),
+        "work": passes + work_of(trials, images, features.feature_layers),
         "first_trial_seconds": first_trial(study) - row["began"],
         **summary(trials, [trial["score"] for trial in trials], row["seconds"]),
     }
@@ -117,8 +118,8 @@ def run_stock(args: argparse.Namespace, folder: Path) -> Row:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to((folder / "images" / image.file).resolve())
     spec = {
-        "classes": len(manifest["classes"]),
-        "options": manifest["options"],
+        "classes": len(manifest.classes),
+        "options": msgspec.to_builtins(manifest.options),
         "precision": "float32" if args.precision == "default" else args.precision,
         "resume": args.stock_resume,
         "trials": {trial["trial"]: trial for trial in trials},
@@ -128,7 +129,7 @@ def run_stock(args: argparse.Namespace, folder: Path) -> Row:
     row = run_child([sys.executable, str(HERE / "stock.py"), str(folder)], folder, "stock")
     results = json.loads((folder / "result.json").read_text())
     check_equal(trials, results, resumed=args.stock_resume)
-    figures = stock_figures(row, results, manifest["images"], megabytes(folder / "tuner"))
+    figures = stock_figures(row, results, manifest.images, megabytes(folder / "tuner"))
     return row | figures | {"computed_in": spec["precision"]}
 
 

@@ -49,7 +49,7 @@ def measure(data: Path, count: int, size: int, folder: Path) -> Row:
     said = (folder / "large.log").read_text()
     speeds = re.findall(r"^([a-z ]+): \d+ images in .*\(([\d.]+) a second\)", said, re.MULTILINE)
     study = StudyFolder(folder / "runs" / "large")
-    trained = sum(r.epochs * study.manifest()["images"]["train"] for r in study.trials())
+    trained = sum(r.epochs * study.manifest().images["train"] for r in study.trials())
     return {
         "images": count,
         "seconds": round(row["seconds"], 1),
@@ -58,7 +58,7 @@ def measure(data: Path, count: int, size: int, folder: Path) -> Row:
         "trial_us_per_image": round(1e6 * sum(r.seconds for r in study.trials()) / trained, 1),
         "peak_mb": round(row["peak_mb"]),
         "features_mb": round(megabytes(folder / "cache" / "features"), 1),
-        "planned_mb": round(study.manifest()["features"]["bytes"] / 1e6, 1),
+        "planned_mb": round(study.manifest().features.bytes / 1e6, 1),
     }
 
 

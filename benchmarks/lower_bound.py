@@ -22,7 +22,6 @@ from concrete_study.models.trainable import Network, TrainablePart
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import TrialRecord
 from concrete_study.search.data import reopen_data
-from concrete_study.search.options import SearchOptions
 from concrete_study.search.space import configuration_of
 
 
@@ -36,18 +35,18 @@ class Arrays(NamedTuple):
 def time_bare_loops(study: StudyFolder) -> dict[str, float]:
     """Seconds of all passes and of all steps that the study's trials cannot do without."""
     manifest = study.manifest()
-    options = SearchOptions.from_json(manifest["options"])
+    options = manifest.options
     data = reopen_data(study, manifest)
     network = Network(
         load_weights(options.weights, seed=options.seed),
         size=options.image_size,
-        classes=len(manifest["classes"]),
-        precision=choose_precision(manifest["precision"]),
+        classes=len(manifest.classes),
+        precision=choose_precision(manifest.precision),
     )
-    plan, arrays, pass_seconds = manifest["features"], {}, 0.0
-    for name, views in (("train", plan["views"]), ("validation", 1)):
+    plan, arrays, pass_seconds = manifest.features, {}, 0.0
+    for name, views in (("train", plan.views), ("validation", 1)):
         subset = data.subset(name)
-        arrays[name], seconds = bare_passes(network, subset, tuple(plan["feature_layers"]), views)
+        arrays[name], seconds = bare_passes(network, subset, plan.feature_layers, views)
         pass_seconds += seconds
     step_seconds = sum(
         bare_trial(network, trial, **arrays, size=options.batch_size) for trial in study.trials()

@@ -23,14 +23,16 @@ from typing import Any
 
 import keras
 import keras_tuner
+import msgspec
 import tensorflow as tf
 from table import Row
 
 from concrete_study.models.backbone import BUNDLED
 from concrete_study.models.network import set_trainable
 from concrete_study.models.recipe import plan_phases
-from concrete_study.search.options import SearchOptions
-from concrete_study.search.space import configuration_of, declare, hyperparameters_of
+from concrete_study.results.records import SearchOptions
+from concrete_study.search.space import configuration_of
+from concrete_study.search.tuner import declare, hyperparameters_of
 
 
 class CrackModel(keras_tuner.HyperModel):  # type: ignore[misc]
@@ -193,7 +195,7 @@ def load_images(folder: Path, options: SearchOptions) -> tuple[tf.data.Dataset, 
 def main(folder: Path) -> None:
     """Runs the search and writes its records."""
     spec = json.loads((folder / "spec.json").read_text())
-    options = SearchOptions.from_json(spec["options"])
+    options = msgspec.convert(spec["options"], SearchOptions)
     keras.utils.set_random_seed(options.seed)
     if spec["precision"] != "float32":
         keras.config.set_dtype_policy(f"mixed_{spec['precision']}")

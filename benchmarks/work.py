@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import mean
 
+from concrete_study.search.throughput import epoch_forward_passes
 from table import Row
 
 from concrete_study.models.backbone import CONVOLUTIONS
 from concrete_study.models.recipe import plan_phases
-from concrete_study.search.flops import epoch_forward_passes
-from concrete_study.search.space import UNFREEZE_DEPTH, configuration_of
+from concrete_study.search.space import configuration_of
 
 
 def phase_epochs(trial: Row) -> dict[int, int]:
@@ -39,7 +39,7 @@ def choose_trials(trials: Sequence[Row], count: int, seed: int) -> list[str]:
     order = random.Random(seed).sample(list(trials), len(trials))
     by_depth: dict[int, list[Row]] = defaultdict(list)
     for trial in order:
-        by_depth[trial["hyperparameters"][UNFREEZE_DEPTH]].append(trial)
+        by_depth[trial["hyperparameters"]["unfreeze_depth"]].append(trial)
     first = [
         min(by_depth[depth], key=lambda t: (t["epochs"] < 4, t["epochs"]))
         for depth in sorted(by_depth, reverse=True)
@@ -58,7 +58,7 @@ def predict_seconds(timed: Sequence[Row], wanted: Sequence[Row], images: dict[st
     first: dict[int, list[float]] = defaultdict(list)  # by depth; 0 is phase 1
     steady: dict[int, list[float]] = defaultdict(list)
     for trial in timed:
-        for phase, depth in enumerate((0, trial["hyperparameters"][UNFREEZE_DEPTH]), start=1):
+        for phase, depth in enumerate((0, trial["hyperparameters"]["unfreeze_depth"]), start=1):
             seconds = [s for number, s in trial["epoch_seconds"] if number == phase]
             first[depth] += seconds[:1]
             steady[depth] += seconds[1:]

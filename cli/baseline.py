@@ -7,7 +7,7 @@ import typer
 from concrete_study.cli.arguments import complete_studies
 
 if TYPE_CHECKING:
-    from concrete_study.search.options import SearchOptions
+    from concrete_study.results.records import SearchOptions
 
 EPOCHS = 10  # 5 + 5, as the seed trained
 
@@ -45,31 +45,27 @@ def baseline_command(
     from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.cli.session import run_study
     from concrete_study.results.folder import StudyFolder
-    from concrete_study.results.runs import RUNS, check_name, open_study
-    from concrete_study.results.state import require_free
+    from concrete_study.results.runs import RUNS, check_name, open_study, require_free
 
     model = open_study(RUNS, like)
     scratch = "-scratch" if weights == "none" else ""
     study = StudyFolder(RUNS / check_name(name or f"{model.name}-baseline{scratch}"))
     require_free(study, resume=resume, overwrite=overwrite)
     import_tensorflow()
-
-    from concrete_study.search.options import SearchOptions
-
-    options = _baseline(SearchOptions.from_json(model.manifest()["options"]), weights)
+    options = _baseline(model.manifest().options, weights)
     run_study(options, study, resume=resume, overwrite=overwrite, like=model)
 
 
 def _baseline(options: "SearchOptions", weights: str | None) -> "SearchOptions":
-    from dataclasses import replace
+    from msgspec.structs import replace
 
-    from concrete_study.search.space import BASELINE_SPACE
+    from concrete_study.results.hyperparameters import reference_space
 
     return replace(
         options,
         algorithm="grid",  # of one point
         trials=None,
         max_epochs=EPOCHS,
-        space=dict(BASELINE_SPACE),
+        space=reference_space(),
         weights=weights or options.weights,
     )

@@ -1,6 +1,6 @@
 """`study best`: retrain the best trial, test it, export it."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,7 @@ from concrete_study.cli.arguments import StudyArgument, typed
 if TYPE_CHECKING:
     from concrete_study.cli.display import Display
     from concrete_study.results.folder import StudyFolder
+    from concrete_study.results.records import RetrainingRecord
 
 
 def best_command(
@@ -64,8 +65,8 @@ def best_command(
         elif fast or epochs is not None:
             raise UsageError(
                 f"study {study.name} has a stored result.",
-                f"Expected no --epochs and no --fast; it was trained {metrics['epochs']} epochs "
-                f"on {metrics['trained_on']}.",
+                f"Expected no --epochs and no --fast; it was trained {metrics.epochs} epochs "
+                f"on {metrics.views} views.",
                 f"study best {study.name} --retrain, with these options, or without them.",
             )
         else:
@@ -86,7 +87,7 @@ def best_command(
 
 def _retrain(
     study: "StudyFolder", display: "Display", epochs: int | None, fast: bool
-) -> dict[str, Any]:
+) -> "RetrainingRecord":
     from concrete_study.cli.quiet import import_tensorflow
 
     import_tensorflow()
@@ -104,63 +105,61 @@ def _train_from_scratch(study: "StudyFolder", display: "Display") -> None:
     train_from_scratch(study, display)
 
 
-def _write_curves(study: "StudyFolder", metrics: dict[str, Any]) -> None:
+def _write_curves(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
     from concrete_study.cli.quiet import import_tensorflow
 
     import_tensorflow()
-    from concrete_study.results.records import EpochRecord
     from concrete_study.search.tensorboard import write_best
 
-    write_best(study.tensorboard_path / "best", [EpochRecord(**e) for e in metrics["curve"]])
+    write_best(study.tensorboard_path / "best", metrics.curve)
 
 
-def _print_scratch(study: "StudyFolder", metrics: dict[str, Any]) -> None:
+def _print_scratch(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
     """What the recipe reached on the validation images from either start."""
-    from concrete_study.results.stored import read_json
-
-    for start, told in (("pretrained", metrics), ("random", read_json(study.scratch_path))):
-        kept = told["curve"][told["best_epoch"] - 1]
+    scratch = study.scratch()
+    for start, record in (("pretrained", metrics), ("random", scratch)):
+        if record is None:
+            continue
+        best = record.curve[record.best_epoch - 1]
         typer.echo(
-            f"From {start} weights: val_loss {kept['val_loss']:.4f}, val_accuracy "
-            f"{kept['val_accuracy']:.4f} at epoch {kept['epoch']}"
+            f"From {start} weights: val_loss {best.val_loss:.4f}, val_accuracy "
+            f"{best.val_accuracy:.4f} at epoch {best.epoch}"
         )
     typer.echo("Random weights stay as they were drawn where the recipe freezes them.")
 
 
-def _note_better(study: "StudyFolder", metrics: dict[str, Any], display: "Display") -> None:
+def _note_better(study: "StudyFolder", metrics: "RetrainingRecord", display: "Display") -> None:
     """A search that was resumed after its time budget may have found a better trial since."""
     from concrete_study.results.trials import best_trial
 
-    best = best_trial(study.trials(), study.manifest()["options"]["objective"])
-    if best.trial != metrics["trial"]:
+    best = best_trial(study.trials(), study.manifest().options.objective)
+    if best.trial != metrics.trial:
         display.log(
-            f"It is that of trial {metrics['trial']}; since then the search has found trial "
+            f"It is that of trial {metrics.trial}; since then the search has found trial "
             f"{best.trial} to be better."
         )
 
 
-def _print_metrics(study: "StudyFolder", metrics: dict[str, Any]) -> None:
+def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
     from concrete_study.cli.scores import print_scores, print_sources
     from concrete_study.datasets.splits import read_split
-    from concrete_study.results.evaluation import dependence, read_predictions
-    from concrete_study.results.formats import describe
+    from concrete_study.results.evaluation import clustered_accuracy, read_predictions
+    from concrete_study.results.hyperparameters import describe
 
-    typer.echo(
-        f"Study {study.name}, trial {metrics['trial']}: {describe(metrics['hyperparameters'])}"
-    )
-    typer.echo(f"Trained {metrics['epochs']} epochs on {metrics['trained_on']}; ", nl=False)
-    typer.echo(f"kept epoch {metrics['best_epoch']}.\n")
-    print_scores(metrics["test"])
-    print_sources(metrics.get("by_dataset", []))
+    typer.echo(f"Study {study.name}, trial {metrics.trial}: {describe(metrics.hyperparameters)}")
+    typer.echo(f"Trained {metrics.epochs} epochs on {metrics.views} views; ", nl=False)
+    typer.echo(f"kept epoch {metrics.best_epoch}.\n")
+    print_scores(metrics.test)
+    print_sources(metrics.by_dataset)
     predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
-    if caution := dependence(predictions, metrics["test"]["classes"], rows):
+    if caution := clustered_accuracy(predictions, metrics.test.classes, rows):
         typer.echo(f"{caution}\n")
-    if study.manifest().get("groups") is None:
+    if study.manifest().groups is None:
         typer.echo("Split by file: tested pictures may have a copy that was trained on.")
-    opened = len(metrics["test_opened"])
+    opened = len(metrics.test_opened)
     if opened > 1:
-        typer.echo(f"The test split was opened {opened} times: {', '.join(metrics['test_opened'])}")
-    for export, difference in metrics.get("exports", {}).items():
+        typer.echo(f"The test split was opened {opened} times: {', '.join(metrics.test_opened)}")
+    for export, difference in metrics.exports.items():
         typer.echo(f"{export}: loads in a fresh process, differs by at most {difference:.1e}")
     typer.echo(f"Everything is in {study.best_path}/")
     typer.echo(f"Next: study compare {study.name} ANOTHER")

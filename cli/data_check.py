@@ -28,7 +28,7 @@ def check_command(
     from concrete_study.datasets.files import write_json, write_text
     from concrete_study.datasets.folders import locate
     from concrete_study.results.audit import audit_json, audit_page, audit_table
-    from concrete_study.results.state import ensure_writable
+    from concrete_study.results.stored import ensure_writable
     from concrete_study.search.reading import find_near_duplicates, read_images
 
     ensure_writable(to, ("check.json", "index.html"))

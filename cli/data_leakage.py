@@ -29,13 +29,13 @@ def leakage_command(
 
     from concrete_study.cli.display import Display
     from concrete_study.results.leakage import leakage_table
-    from concrete_study.search.options import SearchOptions
+    from concrete_study.results.records import SearchOptions
     from concrete_study.study.leakage import probe_leakage
 
     options = SearchOptions(data=(str(folder),), image_size=image_size, precision=precision)
     with Display() as display:
         runs = probe_leakage(options, range(1, seeds + 1), display)
-    if not any(run.with_copy for run in runs):
+    if not any(run.leaked for run in runs):
         typer.echo(
             "No test image had a copy among the training images in either kind of split: what the "
             "two differ by is chance.",

@@ -21,8 +21,9 @@ from rich.progress import (
 from rich.text import Text
 
 from concrete_study.cli.interruption import raise_if_interrupted
-from concrete_study.results.formats import describe, duration
-from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.results.formats import duration
+from concrete_study.results.hyperparameters import describe
+from concrete_study.results.records import Epoch, TrialRecord
 
 # Seconds; what ends sooner needs no forecast. The first batch, which compiles, is left out of it.
 FORECAST_AFTER = 20.0
@@ -68,7 +69,7 @@ class Display:
         self._planned = self._done = self._epochs = 0
         self._trials_bar: TaskID | None = None
         self._epochs_bar: TaskID | None = None
-        self._curve: list[EpochRecord] = []
+        self._curve: list[Epoch] = []
 
     def __enter__(self) -> "Display":
         return self
@@ -151,7 +152,7 @@ class Display:
         if self._trials_bar is not None:
             self._bars.update(self._trials_bar, description=f"trial {trial.trial}")
 
-    def epoch_done(self, epoch: EpochRecord) -> None:
+    def epoch_done(self, epoch: Epoch) -> None:
         """Moves the epochs bar of a search; outside one, draws the curve so far."""
         raise_if_interrupted()
         if self._epochs_bar is not None:

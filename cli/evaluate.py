@@ -43,6 +43,6 @@ def evaluate_command(
     with Display() as display:
         metrics = evaluate_external(study, data, names, display)
     typer.echo(f"Study {study.name} on {data}\n")
-    print_scores(metrics["test"])
-    typer.echo(f"Everything is in {study.evaluations_path / metrics['folder']}/")
+    print_scores(metrics.test)
+    typer.echo(f"Everything is in {study.evaluations_path / metrics.folder}/")
     typer.echo(f"Next: study compare {study.name} ANOTHER")

@@ -28,10 +28,10 @@ def open_model(name: str | None) -> "tuple[StudyFolder, list[str]]":
     else:
         study = open_study(RUNS, name)
     metrics = study.required_metrics()
-    typer.echo(f"Model: study {study.name}, trial {metrics['trial']}.", err=True)
+    typer.echo(f"Model: study {study.name}, trial {metrics.trial}.", err=True)
     import_tensorflow()
 
     from concrete_study.models.devices import prepare_devices
 
     prepare_devices()
-    return study, list(metrics["test"]["classes"])
+    return study, metrics.test.classes

@@ -99,7 +99,8 @@ def _threshold(
     chosen = threshold_for_recall(read_predictions(study.validation_path), classes, recall)
     typer.echo(
         f"Threshold {chosen.value:.6f}: on the validation images it finds {chosen.recall:.2%} of "
-        f"{chosen.images} {classes[1]} and takes {chosen.false_alarms:.2%} of {classes[0]} for it.",
+        f"{chosen.images} {classes[1]} and takes {chosen.false_positive_rate:.2%} of {classes[0]} "
+        "for it.",
         err=True,
     )
     if chosen.images * (1 - recall) < 1:

@@ -10,7 +10,7 @@ from concrete_study.cli.session import run_study
 
 if TYPE_CHECKING:
     from concrete_study.results.folder import StudyFolder
-    from concrete_study.search.options import SearchOptions
+    from concrete_study.results.records import SearchOptions
 
 
 def search_command(
@@ -93,8 +93,7 @@ def search_command(
     from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.datasets.errors import UsageError
     from concrete_study.results.folder import StudyFolder
-    from concrete_study.results.runs import RUNS, check_name
-    from concrete_study.results.state import require_free
+    from concrete_study.results.runs import RUNS, check_name, require_free
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other.")
@@ -106,14 +105,14 @@ def search_command(
     import_tensorflow()
 
     from concrete_study.models.backbone import NAMED_WEIGHTS
+    from concrete_study.results.records import SearchOptions
     from concrete_study.search.data import find_data
-    from concrete_study.search.options import SearchOptions
     from concrete_study.search.space import read_space
 
     given = {
         key: value
         for key, value in context.params.items()
-        if key in SearchOptions.__dataclass_fields__
+        if key in SearchOptions.__struct_fields__
     }
     given["space"] = read_space(space)
     if weights not in NAMED_WEIGHTS:
@@ -179,9 +178,8 @@ def _resumed(
 ) -> "SearchOptions":
     """The stored options; an option typed anew must say the same."""
     from concrete_study.datasets.errors import StudyStateError
-    from concrete_study.search.options import SearchOptions
 
-    stored = SearchOptions.from_json(study.manifest()["options"])
+    stored = study.manifest().options
     changed = []
     for key, value in given.items():
         if not typed(context, key):

@@ -6,8 +6,7 @@ import typer
 
 if TYPE_CHECKING:
     from concrete_study.results.folder import StudyFolder
-    from concrete_study.results.records import TrialRecord
-    from concrete_study.search.options import SearchOptions
+    from concrete_study.results.records import SearchOptions, TrialRecord
 
 
 def run_study(
@@ -46,14 +45,14 @@ def run_study(
             raise  # nothing was begun: another process has it, or it is another study
         except BaseException:
             # Whatever stopped it: what was finished is kept.
-            if study.manifest_path.exists() and study.manifest()["state"] != "finished":
+            if study.manifest_path.exists() and study.manifest().state != "finished":
                 display.log(f"Go on with: study search --name {study.name} --resume")
             raise
     _print_result(study, best, options.objective)
 
 
 def _print_result(study: "StudyFolder", best: "TrialRecord", objective: str) -> None:
-    from concrete_study.results.formats import describe
+    from concrete_study.results.hyperparameters import describe
 
     typer.echo(f"Best trial: {best.trial}, {objective} {best.score:.5f} at {best.epochs} epochs")
     typer.echo(f"  {describe(best.hyperparameters)}")

@@ -1,6 +1,6 @@
 """`study show`: one study and its leaderboard."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -8,10 +8,10 @@ from concrete_study.cli.arguments import StudyArgument
 from concrete_study.cli.tables import Format, FormatOption, print_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from concrete_study.results.folder import StudyFolder
-    from concrete_study.results.records import TrialRecord
+    from concrete_study.results.records import StudyRecord, TestReport, TrialRecord
 
 
 def show_command(
@@ -27,13 +27,13 @@ def show_command(
 
     Example: study show first --format markdown
     """
-    from concrete_study.results.records import HYPERPARAMETERS
+    from concrete_study.results.hyperparameters import by_name
     from concrete_study.results.runs import RUNS, open_study
     from concrete_study.results.trials import leaderboard
 
     study = open_study(RUNS, name)
     records = study.trials()
-    objective = study.manifest()["options"].get("objective", "val_loss")
+    objective = study.manifest().options.objective
     board = leaderboard(records, objective=objective)
     if format is not Format.TABLE:
         print_frame(board, format, "")
@@ -44,7 +44,7 @@ def show_command(
     else:
         print()
         other = "val_loss" if objective == "val_accuracy" else "val_accuracy"
-        drawn = ["rung", "path", *HYPERPARAMETERS, objective, other]
+        drawn = ["rung", "path", *by_name(), objective, other]
         title = f"Leaderboard by {objective}; a rung is an epoch budget"
         print_frame(board, format, title, drawn=drawn, apart="rung")
     print(f"\nFolder:  {study.path}\nNext:    {_next_command(study, records)}")
@@ -53,42 +53,37 @@ def show_command(
 
 def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]:
     from concrete_study.results.formats import duration
-    from concrete_study.results.tables import is_sample
 
-    manifest = study.manifest()
-    options, images = manifest["options"], manifest.get("images") or {}
-    counts = ", ".join(f"{count} {subset}" for subset, count in images.items())
-    planned = manifest.get("planned_trials")
-    folders = ", ".join(options.get("data") or ()) or "unknown"
-    data = "built-in sample" if is_sample(manifest) else folders
+    manifest, metrics = study.manifest(), study.metrics()
+    options, planned = manifest.options, manifest.planned_trials
+    counts = ", ".join(f"{count} {subset}" for subset, count in manifest.images.items())
+    data = "built-in sample" if manifest.is_sample else ", ".join(options.data)
     failed = sum(record.status == "failed" for record in records)
-    metrics = study.metrics() or {}
-    searched = sum((manifest.get("searched") or {}).values())
-    part = f", on {searched} of the images" if options.get("search_images") else ""
+    searched = sum(manifest.searched.values())
+    part = f", on {searched} of the images" if options.search_images else ""
     lines = {
         "Study": f"{study.name} ({study.state()})",
-        "Data": f"{data}{f' ({counts})' if counts else ''}",
+        "Data": f"{data} ({counts})",
         "Split": _split(manifest),
-        "Classes": ", ".join(manifest.get("classes") or ()),
-        "Search": f"{options.get('algorithm')}, up to {options.get('max_epochs')} epochs{part}",
-        "Trials": f"{len(records)}{f' of {planned}' if planned else ''}, {failed} failed"
-        + (f"; the {stopped} was spent" if (stopped := manifest.get("stopped")) else ""),
-        "Time": duration(manifest.get("seconds") or 0),
-        "Test": _test_result(metrics["test"]) if "test" in metrics else "not opened yet",
+        "Classes": ", ".join(manifest.classes),
+        "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}",
+        "Trials": f"{len(records)} of {planned}, {failed} failed"
+        + (f"; the {manifest.stopped} was spent" if manifest.stopped else ""),
+        "Time": duration(manifest.seconds),
+        "Test": _test_result(metrics.test) if metrics else "not opened yet",
     }
     return [f"{label + ':':<9}{value}" for label, value in lines.items() if value]
 
 
-def _split(manifest: "Mapping[str, Any]") -> str:
-    groups = manifest.get("groups")
-    if groups is None:
+def _split(manifest: "StudyRecord") -> str:
+    if manifest.groups is None:
         return "by file; copies of one picture may be trained on and tested on (--no-groups)"
-    return f"by picture; {groups} groups, none on two sides"
+    return f"by picture; {manifest.groups} groups, none on two sides"
 
 
-def _test_result(test: "Mapping[str, Any]") -> str:
-    low, high = test["accuracy_interval"]
-    return f"accuracy {test['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f})"
+def _test_result(test: "TestReport") -> str:
+    low, high = test.accuracy_interval
+    return f"accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
 
 
 def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str:

@@ -10,18 +10,7 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-# Headings that a screen of 80 columns has room for.
-_SHORT = {
-    "head units": "units",
-    "unfreeze depth": "depth",
-    "head learning rate": "head\nrate",
-    "fine tune learning rate": "tune\nrate",
-    "val loss": "val\nloss",
-    "val accuracy": "val\nacc.",
-    "val macro F1": "val\nF1",
-    "test accuracy": "test\nacc.",
-}
-# Plain text is as wide as its table: nothing is feature_layer, whatever the reader's screen.
+# Plain text is as wide as its table: nothing is cut, whatever the width of the screen.
 _UNBOUNDED = 10_000
 
 
@@ -70,7 +59,7 @@ def print_frame(
         numeric = [False, *[True] * len(frame)]
     else:
         numeric = [dtype.kind in "iuf" for dtype in frame.dtypes]
-        shown = shown.rename(columns=_SHORT)
+        shown.columns = [str(name).replace(" ", "\n") for name in shown.columns]  # 80 columns
     ends = (shown[apart] != shown[apart].shift(-1)).tolist() if apart else [False] * len(shown)
     _draw(shown, title, numeric, ends)
 

@@ -6,10 +6,9 @@ from typing import Any
 
 from concrete_study.datasets.files import write_text
 from concrete_study.datasets.splits import read_split
-from concrete_study.results.evaluation import CHECKPOINT_NAMES, dependence, read_predictions
+from concrete_study.results.evaluation import CHECKPOINT_NAMES, clustered_accuracy, read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import duration, markdown_table
-from concrete_study.results.tables import is_sample
 from concrete_study.results.templating import templates
 
 _REPORT = ("precision", "recall", "f1-score")
@@ -27,7 +26,7 @@ def write_card(study: StudyFolder) -> None:
         study.metrics() or {},
         study.evaluations(),
         trials=len(study.trials()),
-        caution=dependence(
+        caution=clustered_accuracy(
             read_predictions(study.predictions_path),
             manifest["classes"],
             read_split(study.split_path),
@@ -55,7 +54,7 @@ def model_card(
             split was opened.
         evaluations: What `study evaluate` found on other folders.
         trials: How many the search has run; None tells what was planned.
-        caution: What `results.evaluation.dependence` says of the test.
+        caution: What `results.evaluation.clustered_accuracy` says of the test.
 
     Returns:
         Markdown text for any number of classes.
@@ -73,7 +72,7 @@ def model_card(
             name=manifest["name"],
             created=str(manifest["created"])[:10],
             options=options,
-            is_sample=is_sample(manifest),
+            is_sample=manifest["is_sample"],
             image_size=options.get("image_size", 224),
             manifest=manifest,
             metrics=metrics,

@@ -1,7 +1,8 @@
-"""Where and with what a study ran, for `study.json` and the model card."""
+"""The environment of a study: time, versions, processor and commit."""
 
 import platform
 import subprocess
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,8 +21,13 @@ PARTS = ("cli", "study", "search", "models", "results", "datasets", "pyproject.t
 ROOT = Path(__file__).resolve().parents[1]  # also through the link in concrete_study/
 
 
+def now() -> str:
+    """Local time with its offset, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
 def versions() -> dict[str, str]:
-    """Python, the platform, the processor and the packages that decide the numbers."""
+    """Versions of Python, the platform and the packages that affect results, and the processor."""
     found = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -50,17 +56,17 @@ def git_commit(root: Path = ROOT) -> str | None:
 
     Returns:
         40 hexadecimal digits, and `-dirty` if a file of the program is changed or new; None if
-        it was installed as a wheel, or if git is missing or refuses.
+        it is installed as a wheel, or if git is missing or fails.
     """
     if not (root / ".git").exists() or not (commit := _git(root, "rev-parse", "HEAD")):
         return None
-    # What a user keeps beside it, such as the page of `study data check`, changes no number.
+    # Other files of the user in the checkout affect no result.
     clean = _git(root, "status", "--porcelain", "--", *PARTS) == ""
     return commit if clean else f"{commit}-dirty"
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git prints; None if it is not installed or fails."""
+    """The output of git; None if it is not installed or fails."""
     try:
         ended = subprocess.run(
             ["git", *arguments], cwd=root, capture_output=True, text=True, check=False

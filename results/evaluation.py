@@ -1,4 +1,4 @@
-"""What a model is worth on the test images, as a function of predictions.csv alone."""
+"""The scores of a model on test images, computed from predictions.csv alone."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,20 +14,20 @@ from concrete_study.results.records import ClassScores, Scores, TestReport
 from concrete_study.results.statistics import log_loss, wilson_interval
 from concrete_study.results.stored import damaged
 
-# What the test images are shown to, in order, and how tables name it. The kept epoch is the one
-# with the best objective: its weights are exported and scored.
+# The checkpoints that are evaluated, in order, with their labels. The best epoch is the one with
+# the best objective: its weights are exported and scored.
 CHECKPOINT_NAMES = {
     "before_training": "before training",
     "after_phase_1": "after phase 1",
     "after_phase_2": "after phase 2",
-    "best": "kept epoch",
+    "best": "best epoch",
 }
 CHECKPOINTS = tuple(CHECKPOINT_NAMES)
 _TEXT = ("file", "class", "checkpoint")
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Reads predictions.csv exactly: every bit of a probability, and classes named "NA" or "1".
+    """Reads predictions.csv without loss: probabilities bit for bit, class names such as "NA".
 
     Raises:
         StudyStateError: If the file is damaged; the message names it.
@@ -81,24 +81,22 @@ def prediction_rows(
 
 
 def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> TestReport:
-    """Every number of the test report, recomputable from predictions.csv.
+    """Computes every number of the test report.
 
     The predicted class is the one of the highest probability, a tie going to the first. The
     loss is the mean of -log p(true class) with p clipped to [1e-7, 1], in nats.
 
     Args:
-        predictions: One row per image and checkpoint: file, class (its true name), checkpoint
-        (one of
-            `CHECKPOINTS`) and a probability column `p_<class>` for each class.
+        predictions: One row per image and checkpoint: file, class (the true one), checkpoint
+            (one of `CHECKPOINTS`) and a probability column `p_<class>` for each class.
         classes: The names of the classes, in the model's order.
 
-
     Returns:
-        The scores of every checkpoint; those of the last one with interval, classification
-        report and confusion matrix.
+        Loss and accuracy of every checkpoint; confidence interval, classification report and
+        confusion matrix of the last one.
 
     Raises:
-        ValueError: If rows are missing, doubled or malformed; the message lists all faults.
+        ValueError: If rows are missing, duplicated or malformed; the message lists all faults.
     """
     _check(predictions, classes)
     present = [
@@ -132,13 +130,15 @@ def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> TestReport:
     )
 
 
-def dependence(predictions: pd.DataFrame, classes: Sequence[str], rows: Sequence[SplitRow]) -> str:
-    """What becomes of accuracy and interval if copies of a picture are one piece of evidence.
+def clustered_accuracy(
+    predictions: pd.DataFrame, classes: Sequence[str], rows: Sequence[SplitRow]
+) -> str:
+    """Accuracy and confidence interval clustered by group, as near-duplicates are not independent.
 
     Args:
         predictions: As `evaluate` takes them.
         classes: The names of the classes, in the model's order.
-        rows: Of split.csv; a file that it does not name is a group of its own.
+        rows: Of split.csv; a file that is not in it is a group of its own.
 
     Returns:
         Two sentences; empty if every image is a group of its own.
@@ -146,22 +146,23 @@ def dependence(predictions: pd.DataFrame, classes: Sequence[str], rows: Sequence
     groups = {row.file: row.group for row in rows}
     final = final_rows(predictions)
     truth, probabilities = truth_and_probabilities(final, classes)
-    right = pd.Series(probabilities.argmax(axis=1) == truth).groupby(
+    correct_images = pd.Series(probabilities.argmax(axis=1) == truth).groupby(
         [groups.get(file, file) for file in final["file"]]
     )
-    if len(right) == len(final):
+    if len(correct_images) == len(final):
         return ""
-    correct = int(right.all().sum())
-    low, high = wilson_interval(correct, len(right))
+    correct = int(correct_images.all().sum())
+    low, high = wilson_interval(correct, len(correct_images))
     return (
-        f"The {len(final)} test images are of {len(right)} groups: copies of a picture, or what "
-        "else was kept together. With each group counted once, right only if all its images are, "
-        f"accuracy is {correct / len(right):.4f} ({low:.4f} to {high:.4f})."
+        f"The {len(final)} test images form {len(correct_images)} groups (near-duplicates, or "
+        "images grouped by name or file). Clustered by group, where a group is correct only if all "
+        f"its images are, accuracy is {correct / len(correct_images):.4f} "
+        f"(95 % interval {low:.4f} to {high:.4f})."
     )
 
 
 def final_rows(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the last checkpoint there is: those of the model that was kept."""
+    """The rows of the last checkpoint that is present, normally the best one."""
     present = [
         checkpoint for checkpoint in CHECKPOINTS if (predictions["checkpoint"] == checkpoint).any()
     ]
@@ -223,11 +224,11 @@ def _check(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
         faults.append(f"{doubled} files occur twice in a checkpoint")
     files = {frozenset(names) for _, names in predictions.groupby("checkpoint")["file"]}
     if len(files) > 1:
-        faults.append("the checkpoints hold different files")
+        faults.append("the checkpoints have different files")
     values = predictions[needed[len(_TEXT) :]].to_numpy(np.float64)
     wrong = int((~((values >= 0) & (values <= 1 + 1e-3)).all(axis=1)).sum())
     if wrong:
-        faults.append(f"{wrong} rows have a probability that is no number in [0, 1]")
+        faults.append(f"{wrong} rows have a probability outside [0, 1] or NaN")
     if faults:
         raise ValueError(f"The predictions cannot be evaluated: {'; '.join(faults)}.")
 

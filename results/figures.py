@@ -1,8 +1,8 @@
 """Figures of a study. Each is collected as plain numbers first, then drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,8 +13,9 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from concrete_study.datasets.files import replacing
 from concrete_study.results.formats import counted
-from concrete_study.results.records import EpochRecord, TrialRecord
-from concrete_study.results.trials import objective_direction, rank, trial_order
+from concrete_study.results.objectives import find_objective
+from concrete_study.results.records import Epoch, TestReport, TrialRecord
+from concrete_study.results.trials import rank, trial_order
 
 TRAIN, VALIDATION, QUIET, INK, GRID = "#4878a8", "#d1603d", "#b9c0c7", "#333a42", "#e6e9ec"
 
@@ -58,7 +59,7 @@ class Confusion(NamedTuple):
 
 
 def collect_learning_curves(
-    curve: Sequence[EpochRecord], *, selected: int | None = None
+    curve: Sequence[Epoch], *, selected: int | None = None
 ) -> LearningCurves:
     """The curves of one training.
 
@@ -83,7 +84,7 @@ def collect_rungs(records: Sequence[TrialRecord], *, objective: str) -> list[Run
     Raises:
         UsageError: If the objective is unknown.
     """
-    objective_direction(objective)
+    find_objective(objective)
     rungs = []
     for epochs in sorted({record.epochs for record in records if record.curve}):
         there = [record for record in records if record.epochs == epochs and record.curve]
@@ -100,9 +101,9 @@ def collect_rungs(records: Sequence[TrialRecord], *, objective: str) -> list[Run
     return rungs
 
 
-def collect_confusion(test: Mapping[str, Any]) -> Confusion:
+def collect_confusion(test: TestReport) -> Confusion:
     """The confusion matrix of what `evaluate` returned."""
-    return Confusion(list(test["classes"]), [list(row) for row in test["confusion_matrix"]])
+    return Confusion(test.classes, test.confusion_matrix)
 
 
 def draw_learning_curves(curves: LearningCurves) -> Figure:

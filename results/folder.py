@@ -1,7 +1,7 @@
 """A study on disk: the folder `runs/<name>/`, its files and its lock."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +15,23 @@ from concrete_study.results.records import (
     EvaluationRecord,
     RetrainingRecord,
     ScratchRecord,
+    State,
     StudyRecord,
     TrialRecord,
 )
 from concrete_study.results.stored import read_record, write_record
 from concrete_study.results.trials import trial_order, trials_table
 
-# `study list` takes a lock for an instant to see who holds it; a search outwaits that.
+# `_is_locked` takes the lock for an instant; waiting half a second outlasts it.
 _LOCK_PATIENCE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """One study's files, by path; nothing is read or made before a method asks for it."""
+    """One study's files, by path; creating the object reads and writes nothing.
+
+    Whatever reads a record raises StudyStateError if the file is missing or damaged.
+    """
 
     path: Path  # e.g. runs/first; need not exist yet
 
@@ -38,7 +42,7 @@ class StudyFolder:
 
     @property
     def manifest_path(self) -> Path:
-        """What the study was asked to do, and how far it is."""
+        """Options, data, environment and state of the study."""
         return self.path / "study.json"
 
     @property
@@ -53,7 +57,7 @@ class StudyFolder:
 
     @property
     def trials_path(self) -> Path:
-        """One JSON file per trial: the source of truth."""
+        """One JSON file per trial; `trials.csv` derives from them."""
         return self.path / "trials"
 
     @property
@@ -68,7 +72,7 @@ class StudyFolder:
 
     @property
     def metrics_path(self) -> Path:
-        """What `study best` measured."""
+        """The metrics of the retrained best trial."""
         return self.best_path / "metrics.json"
 
     @property
@@ -78,44 +82,36 @@ class StudyFolder:
 
     @property
     def card_path(self) -> Path:
-        """The model card, from `study best --export`."""
+        """The model card, written with the exports."""
         return self.best_path / "model-card.md"
 
     @property
     def illustrations_path(self) -> Path:
-        """Pictures for the report that need TensorFlow, from `study best --export`."""
+        """Images for the report that need TensorFlow, written with the exports."""
         return self.best_path / "illustrations"
 
     @property
     def tensorboard_path(self) -> Path:
-        """What `tensorboard --logdir` reads, with --tensorboard."""
+        """Event files of TensorBoard."""
         return self.path / "tensorboard"
 
     @property
     def scratch_path(self) -> Path:
-        """The curve of the same recipe from random weights, from `study best --scratch`."""
+        """The learning curve of the same recipe from random weights."""
         return self.best_path / "scratch.json"
 
     @property
     def evaluations_path(self) -> Path:
-        """What the retrained model showed on other folders, one folder each."""
+        """Evaluations on external test sets, one folder each."""
         return self.path / "evaluations"
 
     def evaluations(self) -> list[EvaluationRecord]:
-        """The evaluations on external test sets, by folder name.
-
-        Raises:
-            StudyStateError: If one of the files is damaged; the message names it.
-        """
+        """The evaluations on external test sets, by folder name."""
         paths = sorted(self.evaluations_path.glob("*/metrics.json"))
         return [read_record(path, EvaluationRecord) for path in paths]
 
     def manifest(self) -> StudyRecord:
-        """The content of study.json.
-
-        Raises:
-            StudyStateError: If the file is missing or damaged; the message names it.
-        """
+        """The content of study.json."""
         return read_record(self.manifest_path, StudyRecord)
 
     def write_manifest(self, manifest: StudyRecord) -> None:
@@ -124,33 +120,25 @@ class StudyFolder:
 
     @property
     def validation_path(self) -> Path:
-        """The kept epoch's probabilities of every validation image, to choose thresholds by."""
+        """The best epoch's probabilities of every validation image, to choose thresholds by."""
         return self.best_path / "validation.csv"
 
     def trials(self) -> list[TrialRecord]:
-        """All recorded trials by trial id; none for a study that has just begun.
-
-        Raises:
-            StudyStateError: If a trial's file is damaged; the message names it.
-        """
+        """All recorded trials, sorted by trial id."""
         records = [read_record(path, TrialRecord) for path in self.trials_path.glob("*.json")]
         return sorted(records, key=lambda record: trial_order(record.trial))
 
     def write_trial(self, record: TrialRecord) -> None:
-        """Records a trial in a file of its own and writes trials.csv anew."""
+        """Writes a trial's own file; `write_table` updates trials.csv."""
         write_record(self.trials_path / f"{record.trial}.json", record)
-        self.write_table()
 
-    def write_table(self) -> None:
-        """Writes trials.csv anew from the recorded trials.
-
-        Raises:
-            StudyStateError: If a trial's file is damaged; the message names it.
-        """
-        write_text(self.table_path, trials_table(self.trials()).to_csv(index=False))
+    def write_table(self, records: Sequence[TrialRecord]) -> None:
+        """Writes trials.csv: all trials of the study, in memory, so that no file is read again."""
+        ordered = sorted(records, key=lambda record: trial_order(record.trial))
+        write_text(self.table_path, trials_table(ordered).to_csv(index=False))
 
     def clear(self) -> None:
-        """Removes all files of the study but its lock, which the caller holds."""
+        """Removes all files of the study except its lock, which the caller holds."""
         others = (path for path in self.path.iterdir() if path != self._lock_path)
         # study.json goes last: if a kill comes between, the rest is still seen as a study.
         for path in sorted(others, key=lambda path: path == self.manifest_path):
@@ -160,25 +148,29 @@ class StudyFolder:
                 path.unlink()
 
     def remove(self) -> None:
-        """Removes the whole folder; StudyStateError if another process has it."""
+        """Removes the folder; raises StudyStateError if another process uses the study."""
         with self.lock():
             self.clear()
             self._lock_path.unlink()
         self.path.rmdir()
 
     def is_taken(self) -> bool:
-        """Whether another study may not have this name."""
+        """Whether the name is not free for another study."""
         return self.manifest_path.exists() or bool(self.leftovers()) or self._is_locked()
 
     def leftovers(self) -> list[str]:
-        """What lies in the folder beside that which a search writes before its study.json."""
+        """Files in the folder that a search does not write before its study.json."""
         split, manifest = self.split_path.name, self.manifest_path.name
         first = (self._lock_path.name, split, f".{split}.", f".{manifest}.")
         found = self.path.iterdir() if self.path.is_dir() else ()
         return sorted(path.name for path in found if not path.name.startswith(first))
 
     def rename(self, target: "StudyFolder") -> None:
-        """Moves the folder to a place that is free; StudyStateError if another process has it."""
+        """Moves the folder to a free path.
+
+        Raises:
+            StudyStateError: If another process uses the study.
+        """
         with self.lock():
             if target.path.exists():
                 target.remove()
@@ -186,20 +178,15 @@ class StudyFolder:
             target.write_manifest(replace(target.manifest(), name=target.name))
 
     def metrics(self) -> RetrainingRecord | None:
-        """What retraining measured, or None if the best trial was not retrained yet.
-
-        Raises:
-            StudyStateError: If the file is damaged; the message names it.
-        """
+        """The metrics of the retrained best trial, or None before it is retrained."""
         path = self.metrics_path
         return read_record(path, RetrainingRecord) if path.exists() else None
 
     def required_metrics(self) -> RetrainingRecord:
-        """What retraining measured, for what cannot do without.
+        """The metrics of the retrained best trial.
 
         Raises:
-            NotRetrainedError: If the best trial was not retrained yet.
-            StudyStateError: If the file is damaged; the message names it.
+            NotRetrainedError: If the best trial is not retrained yet.
         """
         metrics = self.metrics()
         if metrics is None:
@@ -215,25 +202,21 @@ class StudyFolder:
         write_record(self.metrics_path, metrics)
 
     def scratch(self) -> ScratchRecord | None:
-        """The same recipe trained from random weights, or None if it was not."""
+        """The training from random weights, or None if there is none."""
         path = self.scratch_path
         return read_record(path, ScratchRecord) if path.exists() else None
 
-    def state(self) -> str:
-        """The manifest's state, except that a search that was killed counts as interrupted.
-
-        Raises:
-            StudyStateError: If study.json is missing or damaged.
-        """
+    def state(self) -> State:
+        """The stored state; a search that was killed counts as interrupted."""
         state = self.manifest().state
         return "interrupted" if state == "running" and not self._is_locked() else state
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps the study for this process while the block runs.
+        """Locks the study for this process while the block runs.
 
         Raises:
-            StudyStateError: If another process has it.
+            StudyStateError: If another process uses the study.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._lock_path)
@@ -261,5 +244,5 @@ class StudyFolder:
         try:
             with FileLock(self._lock_path, blocking=False):
                 return False
-        except (Timeout, OSError):  # OSError: a folder that may only be read says nothing
+        except (Timeout, OSError):  # OSError: a read-only folder
             return True

@@ -1,21 +1,18 @@
 """Any table as text: for programs with every digit, for people rounded."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from concrete_study.datasets.errors import UsageError
+from concrete_study.results.hyperparameters import by_name
 
-# Short enough that a trial's line fits a terminal.
-_SHORT = {
-    "head_units": "units",
-    "unfreeze_depth": "depth",
-    "head_learning_rate": "head rate",
-    "fine_tune_learning_rate": "tune rate",
-}
 FORMATS = ("csv", "json", "markdown", "latex")
+# Columns of losses: below this value they print in scientific notation, as four decimals tie.
+_SMALL_LOSS = 0.001
+_LOSSES = ("score", "best", "target")
 
 
 def render(frame: pd.DataFrame, style: str, *, transposed: bool = False) -> str:
@@ -43,11 +40,13 @@ def render(frame: pd.DataFrame, style: str, *, transposed: bool = False) -> str:
     if style == "latex":
         latex = readable(frame, transposed=transposed).to_latex(index=False, escape=True)
         return latex.replace("→", r"$\rightarrow$")
-    raise UsageError(f"No format {style!r}.", f"Expected one of {', '.join(FORMATS)}.")
+    raise UsageError(
+        f"{style!r} is unknown.", f"Expected one of {', '.join(FORMATS)}.", parameter="format"
+    )
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in GitHub's Markdown; a bar inside a cell is escaped."""
+    """A table in GitHub's Markdown; a `|` in a cell is escaped, which tabulate does not do."""
     cells = [[str(cell).replace("|", r"\|") for cell in row] for row in (head, *rows)]
     cells.insert(1, ["---"] * len(head))
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
@@ -69,17 +68,24 @@ def readable(frame: pd.DataFrame, *, transposed: bool = False) -> pd.DataFrame:
         return shown
     first = shown.columns[0]
     turned = shown.set_index(first).T
-    # A study may be called as the first column is.
+    # A study may have the name of the first column.
     turned.insert(0, first, turned.index, allow_duplicates=True)
     return turned.reset_index(drop=True)
 
 
-def describe(hyperparameters: Mapping[str, float | int]) -> str:
-    """Settings on one line, e.g. `units 128, dropout 0.21, depth 0, head rate 0.002`."""
-    return ", ".join(
-        f"{_SHORT.get(name, name)} {value if isinstance(value, int) else f'{value:.2g}'}"
-        for name, value in hyperparameters.items()
-    )
+def number(value: float, decimals: int = 4) -> str:
+    """A rounded number; one that would round to zero prints in scientific notation.
+
+    Zero never has a sign: -0.0 prints as `0.0000`.
+    """
+    if value and abs(value) < 0.5 * 10**-decimals:
+        return scientific(value)
+    return f"{value + 0.0:.{decimals}f}"
+
+
+def scientific(value: float) -> str:
+    """Two significant digits, e.g. `5.0e-5`."""
+    return f"{value:.1e}".replace("e-0", "e-")
 
 
 def counted(number: int, noun: str) -> str:
@@ -98,15 +104,9 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def toml_value(dimension: Mapping[str, Any]) -> str:
-    """The values of one hyperparameter, as study.json has them, in TOML."""
-    if dimension["choices"]:
-        return str(list(dimension["choices"]))
-    low, high, log = dimension["low"], dimension["high"], str(dimension["log"]).lower()
-    return f"{{ min = {low}, max = {high}, log = {log} }}"
-
-
 def _heading(column: str) -> str:
+    if column in (known := by_name()):
+        return known[column].short
     # "seconds" would be wrong above "4 min 47 s".
     if column in ("seconds", "by_seconds"):
         column = column.replace("seconds", "time")
@@ -122,12 +122,12 @@ def _cell(column: str, value: Any) -> str:
         return str(value)[:16].replace("T", " ")
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if column in (known := by_name()):
+        return known[column].text(value)
     if not isinstance(value, float):
         return str(value)
-    if column.endswith("learning_rate"):
-        return f"{value:.1e}".replace("e-0", "e-")
-    if column == "threshold":  # of a sure network it lies near 0 or 1
+    if column == "threshold":  # of a confident network it lies near 0 or 1
         return f"{value:.4g}"
-    if 0 < abs(value) < 0.001 and ("loss" in column or column in ("score", "best", "target")):
-        return f"{value:.1e}".replace("e-0", "e-")  # four digits after the point would tie them
-    return f"{value:.2f}" if column == "dropout" else f"{value:.4f}"
+    if 0 < abs(value) < _SMALL_LOSS and ("loss" in column or column in _LOSSES):
+        return scientific(value)
+    return number(value)

@@ -1,6 +1,6 @@
-"""The hyperparameters, declared here alone: bounds, default values, condition, how each is printed.
+"""The hyperparameters, declared here alone: bounds, defaults, condition, output format.
 
-A new one is a new entry of `HYPERPARAMETERS` and the code that uses its value; the space file,
+A new one needs an entry in `HYPERPARAMETERS` and the code that uses its value; the space file,
 the search, the tables, the report and `study.json` follow.
 """
 
@@ -51,7 +51,7 @@ class Hyperparameter(NamedTuple):
         reference: Its value in the reference recipe.
         format: How a value is printed, a format specification.
         integer: Whether only whole numbers are values.
-        requires: Another hyperparameter that has to be above 0, else this one is inactive.
+        requires: The hyperparameter that must be above 0 for this one to be active.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Hyperparameter(NamedTuple):
         return format(value, self.format).replace("e-0", "e-")
 
     def is_active(self, values: Values) -> bool:
-        """Whether it plays a part beside these values."""
+        """Whether it is active in a configuration of these values."""
         return self.requires is None or values.get(self.requires, 0) > 0
 
 
@@ -136,7 +136,7 @@ def by_name() -> dict[str, Hyperparameter]:
 
 
 def default_space() -> Space:
-    """What a search tries by default."""
+    """The default search space."""
     return {name: hyperparameter.default for name, hyperparameter in by_name().items()}
 
 

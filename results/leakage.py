@@ -1,4 +1,4 @@
-"""What a random split hides, as one table."""
+"""Errors of the probe under a random and a grouped split, as one table."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,22 +9,22 @@ from concrete_study.results.statistics import mean_interval
 
 
 class ProbeRun(NamedTuple):
-    """One probe trained and tested on one split."""
+    """One probe, trained and evaluated on one split."""
 
-    split: str  # which kind
+    split: str  # the kind of split
     seed: int
     test_images: int
-    with_copy: int  # test images that have a copy among the training images
+    leaked: int  # test images with a near-duplicate among the training images
     errors: int
 
 
 def leakage_table(runs: Sequence[ProbeRun]) -> pd.DataFrame:
     """One row per kind of split, in the order of their first run.
 
-    Columns: split, seeds (how many), test_images (mean), with_copy and error (shares in
+    Columns: split, seeds (how many), test_images (mean), leaked and error (shares in
     [0, 1], means over the seeds), error_low and error_high (95 % interval of the mean error
-    over seeds; the seeds share images, so it tells how much the split matters, not how much
-    other photographs would).
+    over seeds; the seeds share images, so it covers the choice of the split, not of the
+    images).
     """
     rows = []
     for split in dict.fromkeys(run.split for run in runs):
@@ -36,7 +36,7 @@ def leakage_table(runs: Sequence[ProbeRun]) -> pd.DataFrame:
                 "split": split,
                 "seeds": len(chosen),
                 "test_images": round(sum(run.test_images for run in chosen) / len(chosen)),
-                "with_copy": sum(run.with_copy / run.test_images for run in chosen) / len(chosen),
+                "leaked": sum(run.leaked / run.test_images for run in chosen) / len(chosen),
                 "error": sum(errors) / len(errors),
                 "error_low": max(interval.low, 0.0),
                 "error_high": min(interval.high, 1.0),

@@ -1,5 +1,6 @@
-"""What a search optimises: names, directions and labels, declared here alone."""
+"""The objectives of a search, declared here alone: names, directions and labels."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from concrete_study.datasets.errors import UsageError
@@ -18,7 +19,7 @@ class Objective(NamedTuple):
         """A number that is lower for a better value."""
         return value if self.direction == "min" else -value
 
-    def best(self, values: "list[float]") -> float:
+    def best(self, values: Sequence[float]) -> float:
         """The best of some values, at least one."""
         return min(values, key=self.cost)
 
@@ -42,7 +43,7 @@ def find_objective(name: str) -> Objective:
     """
     if name not in OBJECTIVES:
         raise UsageError(
-            f"{name!r} cannot be optimised.",
+            f"{name!r} is unknown.",
             f"Expected one of {', '.join(OBJECTIVES)}.",
             parameter="objective",
         )

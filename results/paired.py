@@ -1,4 +1,4 @@
-"""Two retrained models on the same test images: is one better, or was it luck?"""
+"""Paired comparison of retrained models on the same test images."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -17,8 +17,8 @@ _COLUMNS = (
     "second",
     "images",
     "groups",
-    "only_first_right",
-    "only_second_right",
+    "only_first_correct",
+    "only_second_correct",
     "difference",
     "difference_low",
     "difference_high",
@@ -27,24 +27,24 @@ _COLUMNS = (
 
 
 def paired_table(studies: Sequence[StudyFolder]) -> pd.DataFrame:
-    """One row for each two studies that were tested on exactly the same images.
+    """One row per pair of studies that are evaluated on exactly the same test images.
 
-    Columns: first, second, images, groups (different pictures, or what else the first study's
-    split kept together: within one, answers are no independent evidence), only_first_right and
-    only_second_right (images that one alone classifies rightly), difference (accuracy of the
-    first minus that of the second) with its 95 % bootstrap interval (percentiles, groups drawn
-    anew 9,999 times), p_value (McNemar's exact test, two-sided, in which a group counts once,
-    for the model that has more of its images right). Studies that are not retrained, or have
-    other test images, have no row.
+    Columns: first, second, images, groups (of the first study's split, e.g. near-duplicates),
+    only_first_correct and only_second_correct (images that one model alone classifies
+    correctly), difference (accuracy of the first minus that of the second) with its 95 %
+    interval by the cluster bootstrap (percentiles, groups resampled 9,999 times), p_value
+    (McNemar's exact test, two-sided, clustered by group: a group counts once, for the model
+    with more of its images correct). Studies that are not retrained, or have other test images,
+    have no row.
 
-    BatchSource: McNemar (1947), "Note on the sampling error of the difference between correlated
+    Source: McNemar (1947), "Note on the sampling error of the difference between correlated
     proportions or percentages".
     """
     tested = [s for s in studies if s.predictions_path.exists() and s.split_path.exists()]
-    answers = [(study.name, _answers(study)) for study in tested]
+    predictions = [(study.name, _predictions(study)) for study in tested]
     rows = [
         _compare(first, second)
-        for first, second in combinations(answers, 2)
+        for first, second in combinations(predictions, 2)
         if first[1].index.equals(second[1].index)
     ]
     return pd.DataFrame(rows, columns=list(_COLUMNS))
@@ -53,7 +53,7 @@ def paired_table(studies: Sequence[StudyFolder]) -> pd.DataFrame:
 def _compare(
     first: tuple[str, pd.DataFrame], second: tuple[str, pd.DataFrame]
 ) -> dict[str, str | int | float]:
-    better = first[1]["right"].astype(int) - second[1]["right"].astype(int)
+    better = first[1]["correct"].astype(int) - second[1]["correct"].astype(int)
     of_groups = better.groupby(first[1]["group"])
     net, sizes = of_groups.sum().to_numpy(), of_groups.size().to_numpy()
     low, high = _interval(net, sizes)
@@ -63,8 +63,8 @@ def _compare(
         "second": second[0],
         "images": len(better),
         "groups": len(net),
-        "only_first_right": int((better == 1).sum()),
-        "only_second_right": int((better == -1).sum()),
+        "only_first_correct": int((better == 1).sum()),
+        "only_second_correct": int((better == -1).sum()),
         "difference": float(better.mean()),
         "difference_low": low,
         "difference_high": high,
@@ -75,7 +75,7 @@ def _compare(
 def _interval(net: NDArray[Any], sizes: NDArray[Any]) -> tuple[float, float]:
     shares = net / sizes
     if (shares == shares[0]).all():
-        return float(shares[0]), float(shares[0])  # nothing to draw from
+        return float(shares[0]), float(shares[0])  # scipy.stats.bootstrap returns NaN
     found = bootstrap(
         (net, sizes),
         lambda net, sizes, axis: net.sum(axis) / sizes.sum(axis),
@@ -87,14 +87,14 @@ def _interval(net: NDArray[Any], sizes: NDArray[Any]) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def _answers(study: StudyFolder) -> pd.DataFrame:
-    """Each test image by its content: whether the kept epoch has it right, and its group."""
-    kept = final_rows(read_predictions(study.predictions_path))
-    classes = [name.removeprefix("p_") for name in kept.columns if name.startswith("p_")]
-    truth, probabilities = truth_and_probabilities(kept, classes)
-    # Several studies may name one file differently; byte-identical files are numbered.
+def _predictions(study: StudyFolder) -> pd.DataFrame:
+    """Each test image by its content: whether the best epoch's prediction is correct, its group."""
+    best = final_rows(read_predictions(study.predictions_path))
+    classes = [name.removeprefix("p_") for name in best.columns if name.startswith("p_")]
+    truth, probabilities = truth_and_probabilities(best, classes)
+    # Studies may have different names for one file; byte-identical files are numbered.
     split = pd.read_csv(study.split_path, dtype=str, keep_default_na=False).set_index("file")
-    rows = split.reindex(kept["file"].to_list())
+    rows = split.reindex(best["file"].to_list())
     number = rows.groupby("sha256").cumcount().astype(str)
-    answers = rows[["group"]].assign(right=probabilities.argmax(axis=1) == truth)
-    return answers.set_index(rows["sha256"] + "/" + number).sort_index()
+    predictions = rows[["group"]].assign(correct=probabilities.argmax(axis=1) == truth)
+    return predictions.set_index(rows["sha256"] + "/" + number).sort_index()

@@ -1,4 +1,4 @@
-"""Everything that a study stores as JSON: one typed record per file, validated when it is read.
+"""Everything that a study stores as JSON: one typed record per file, validated when read.
 
 `results.stored` reads and writes them; `docs/schemas/` has their JSON Schemas. Losses are in nats,
 metrics in [0, 1], times in seconds, timestamps in ISO 8601 with their offset.
@@ -68,11 +68,11 @@ class TrialRecord(StoredRecord, frozen=True, kw_only=True):
 
 
 class SearchOptions(Record, frozen=True, kw_only=True):
-    """What a search was asked to do; `search.options.check` says which values are valid."""
+    """The options of a search; `search.options.check` checks their values."""
 
     data: tuple[str, ...] = ()  # absolute paths, studied as one; none is the built-in sample
     external_test: tuple[str, ...] = ()  # folders on which only the retrained model is evaluated
-    validate_on: str | None = None  # a folder that takes the place of the validation split
+    validate_on: str | None = None  # a folder that replaces the validation split
     algorithm: str = "hyperband"
     max_epochs: int = 10
     factor: int = 3
@@ -104,12 +104,12 @@ class Round(Record, frozen=True, kw_only=True):
 
 
 class Features(Record, frozen=True, kw_only=True):
-    """The frozen features that a search kept on disk."""
+    """The frozen features that a search stored on disk."""
 
     feature_layers: tuple[str, ...]
     views: int
     bytes: int
-    reason: str  # what did not fit; empty if everything did
+    reason: str  # why features are not stored; empty if all are
     augmentation: str  # version of the augmented views
 
 
@@ -129,7 +129,7 @@ class Seeds(Record, frozen=True, kw_only=True):
 
 
 class StudyRecord(StoredRecord, frozen=True, kw_only=True):
-    """`study.json`: what a study was asked, on which data, with what, and its state."""
+    """`study.json`: options, data, environment and state of a study."""
 
     name: str
     created: str
@@ -144,7 +144,7 @@ class StudyRecord(StoredRecord, frozen=True, kw_only=True):
     classes: list[str]
     images: dict[str, int]  # by subset
     faults: list[Fault]
-    groups: int | None  # None if near-duplicates were not kept together
+    groups: int | None  # None without grouping of near-duplicates
     conflicts: list[list[str]]  # near-duplicates under several labels, left out of all subsets
     searched: dict[str, int]  # images that the search used, by subset
     precision: str
@@ -186,7 +186,7 @@ class TestReport(Record, frozen=True, kw_only=True):
     Scores are those of the best checkpoint, or of the last there is.
     """
 
-    __test__ = False  # not a test case, whatever pytest makes of its name
+    __test__ = False  # no test case: keeps pytest from collecting it
 
     images: int
     classes: list[str]
@@ -218,14 +218,14 @@ class Parameters(Record, frozen=True, kw_only=True):
 
 
 class Precisions(Record, frozen=True, kw_only=True):
-    """Number formats of training and of the test."""
+    """Number formats of training and of the evaluation."""
 
     training: str
     test: str
 
 
 class RetrainingRecord(StoredRecord, frozen=True, kw_only=True):
-    """`best/metrics.json`: the retrained best trial and its test."""
+    """`best/metrics.json`: the retrained best trial and its test scores."""
 
     study: str
     trial: str
@@ -247,7 +247,7 @@ class RetrainingRecord(StoredRecord, frozen=True, kw_only=True):
 
 
 class ScratchRecord(StoredRecord, frozen=True, kw_only=True):
-    """`best/scratch.json`: the retrained recipe from random weights; no test."""
+    """`best/scratch.json`: the retrained recipe from random weights, without test scores."""
 
     trial: str
     weights: str
@@ -257,6 +257,66 @@ class ScratchRecord(StoredRecord, frozen=True, kw_only=True):
     curve: list[Epoch]
     commit: str | None
     seconds: float
+
+
+class NearDuplicates(Record, frozen=True, kw_only=True):
+    """Two near-duplicate files, and the correlation of their thumbnails."""
+
+    first: str
+    second: str
+    correlation: float
+
+
+class ImageMeasurements(Record, frozen=True, kw_only=True):
+    """Size, mode and appearance of one image."""
+
+    file: str
+    label: str
+    width: int  # pixels, as stored
+    height: int
+    mode: str  # Pillow's: RGB, L, CMYK, I;16, ...
+    brightness: float  # mean luminance, 0..255
+    sharpness: float  # variance of the Laplacian of the luminance, at least 0
+
+
+class OutlierImage(Record, frozen=True, kw_only=True):
+    """An image that is unlike the others of its class."""
+
+    file: str
+    measure: Literal["brightness", "sharpness"]
+    value: float
+    median: float  # of the class
+    score: float  # modified z-score
+
+
+class DataCheckSummary(Record, frozen=True, kw_only=True):
+    """Counts of a checked folder."""
+
+    images: int
+    unique_images: int
+    classes: dict[str, int]  # images by class
+    imbalance: float  # largest class / smallest class
+    sizes: dict[str, int]  # images by "width x height"
+    modes: dict[str, int]
+    faults: int
+    exact_groups: int
+    near_groups: int
+    largest_group: int
+    conflicts: int
+    outliers: int
+
+
+class DataCheckRecord(StoredRecord, frozen=True, kw_only=True):
+    """`check.json`: what `study data check` finds in a folder; groups are lists of files."""
+
+    summary: DataCheckSummary
+    faults: list[Fault]
+    exact: list[list[str]]  # byte-identical files
+    near: list[list[str]]  # near-duplicates, byte-identical files among them
+    pairs: list[NearDuplicates]
+    conflicts: list[list[str]]  # near-duplicates under several labels
+    outliers: list[OutlierImage]
+    images: list[ImageMeasurements]
 
 
 class EvaluationRecord(StoredRecord, frozen=True, kw_only=True):

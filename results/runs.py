@@ -1,11 +1,16 @@
-"""The studies of a place: their names, finding one, and the latest."""
+"""The studies in `runs/`: valid names, finding one, the latest, and which names are free."""
 
 import difflib
 import re
 from datetime import datetime
 from pathlib import Path
 
-from concrete_study.datasets.errors import StudyStateError, UsageError
+from concrete_study.datasets.errors import (
+    StudyExistsError,
+    StudyStateError,
+    UnknownStudyError,
+    UsageError,
+)
 from concrete_study.results.folder import StudyFolder
 
 RUNS = Path("runs")  # where the commands keep all studies
@@ -13,17 +18,17 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 def check_name(name: str) -> str:
-    """Gives back a name that can be a study's.
+    """Returns a name if a study may have it.
 
     Raises:
-        UsageError: If it holds anything but letters, digits, `.`, `_` and `-`, starts with a
-            dot or a dash, or is longer than 100 characters.
+        UsageError: If it has other characters than letters, digits, `.`, `_` and `-`, starts
+            with a dot or a dash, or is longer than 100 characters.
     """
     if _NAME.fullmatch(name):
         return name
     raise UsageError(
-        f"{name!r} cannot be the name of a study.",
-        "Expected up to 100 letters, digits, '.', '_' or '-', the first no dot or dash.",
+        f"{name!r} is not a valid study name.",
+        "Expected up to 100 letters, digits, '.', '_' or '-', not starting with a dot or a dash.",
         "a name such as first-search.",
     )
 
@@ -35,10 +40,10 @@ def list_studies(runs: Path) -> list[StudyFolder]:
 
 
 def open_study(runs: Path, name: str | None) -> StudyFolder:
-    """Finds a study by name; without one, that which was created last.
+    """Finds a study by name; without a name, the latest one.
 
     Raises:
-        UsageError: If the name could not be a study's.
+        UsageError: If the name is not valid.
         StudyStateError: If there is no such study, or its study.json is damaged.
     """
     if name is None:
@@ -49,21 +54,22 @@ def open_study(runs: Path, name: str | None) -> StudyFolder:
 
 
 def find_study(runs: Path, name: str) -> StudyFolder:
-    """A study by name, be it damaged.
+    """Finds a study by name, even a damaged one.
 
     Raises:
-        UsageError: If the name could not be a study's.
-        StudyStateError: If there is no such study.
+        UsageError: If the name is not valid.
+        UnknownStudyError: If there is no such study.
     """
     study = StudyFolder(runs / check_name(name))
     if not study.manifest_path.exists():
         existing = [other.name for other in list_studies(runs)]
         near = difflib.get_close_matches(name, existing, n=3)
         meant = f"Did you mean {' or '.join(near)}? " if near else ""
-        raise StudyStateError(
+        raise UnknownStudyError(
             f"No study named {name} in {runs}.",
-            f"{meant}Studies there: {', '.join(existing) or 'none'}.",
-            "study list" if existing else "study search",
+            f"{meant}Available studies: {', '.join(existing) or 'none'}.",
+            "" if existing else "run a search first.",
+            study=name,
         )
     return study
 
@@ -72,16 +78,51 @@ def latest_study(runs: Path) -> StudyFolder:
     """The study that was created last, of those that can be read.
 
     Raises:
-        StudyStateError: If there is none.
+        UnknownStudyError: If there is none.
     """
     studies = [study for study in list_studies(runs) if not is_damaged(study)]
     if not studies:
-        raise StudyStateError(
+        raise UnknownStudyError(
             f"No study in {runs.absolute()}.",
             "Expected at least one folder with a study.json.",
-            "study search",
+            "run a search first.",
         )
     return studies[-1]
+
+
+def require_free(study: StudyFolder, *, resume: bool, overwrite: bool) -> None:
+    """Checks that a study may be started, resumed or overwritten.
+
+    Args:
+        study: Its folder.
+        resume: Whether an existing study is continued.
+        overwrite: Whether an existing study is replaced.
+
+    Raises:
+        StudyExistsError: If it exists, and is neither to be resumed nor overwritten.
+        UnknownStudyError: If it is to be resumed and does not exist.
+        StudyStateError: If the folder holds other files.
+    """
+    exists = study.manifest_path.exists()
+    if not exists and (found := study.leftovers()):
+        raise StudyStateError(
+            f"{study.path} is not a study.",
+            f"Expected no such folder, or one with a study.json; found {', '.join(found)}.",
+            "move it away, or choose another name.",
+            study=study.name,
+        )
+    if exists and not (resume or overwrite):
+        raise StudyExistsError(
+            f"Study {study.name} already exists.",
+            f"Expected a new name; found {study.path}.",
+            study=study.name,
+        )
+    if resume and not exists:
+        raise UnknownStudyError(
+            f"No study {study.name} to resume.",
+            f"Expected {study.manifest_path}; found none.",
+            study=study.name,
+        )
 
 
 def is_damaged(study: StudyFolder) -> bool:
@@ -95,6 +136,6 @@ def is_damaged(study: StudyFolder) -> bool:
 
 def _created(study: StudyFolder) -> float:
     try:
-        return datetime.fromisoformat(study.manifest()["created"]).timestamp()
-    except (StudyStateError, TypeError, ValueError):
+        return datetime.fromisoformat(study.manifest().created).timestamp()
+    except (StudyStateError, ValueError):
         return study.manifest_path.stat().st_mtime

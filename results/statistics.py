@@ -1,4 +1,4 @@
-"""How sure a result is: intervals of the numbers that are reported."""
+"""Confidence intervals of the reported numbers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -33,8 +33,8 @@ def wilson_interval(correct: int, total: int, *, level: float = 0.95) -> Interva
     """Confidence interval of an accuracy, safe at 0 and 100 %.
 
     Args:
-        correct: Right answers, 0 <= correct <= total.
-        total: Images tested, at least 1.
+        correct: Correct predictions, 0 <= correct <= total.
+        total: Test images, at least 1.
         level: Coverage in (0, 1).
 
     Returns:
@@ -43,7 +43,7 @@ def wilson_interval(correct: int, total: int, *, level: float = 0.95) -> Interva
     Raises:
         ValueError: If `total` is below 1, or `correct` or `level` is out of range.
 
-    BatchSource: Wilson (1927), "Probable inference, the law of succession, and
+    Source: Wilson (1927), "Probable inference, the law of succession, and
     statistical inference".
     """
     if total < 1 or not 0 <= correct <= total:

@@ -1,12 +1,13 @@
-"""Stored records read and written; a file that is missing or damaged is named."""
+"""Stored records: reading, validating and writing them; errors name the file and the key."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from concrete_study.datasets.errors import StudyStateError
+from concrete_study.datasets.errors import StudyStateError, UsageError
 from concrete_study.datasets.files import write_text
 from concrete_study.results.records import SCHEMA_VERSION, StoredRecord
 
@@ -18,7 +19,7 @@ class _Version(msgspec.Struct):
 
 
 def read_record(path: Path, kind: type[R]) -> R:
-    """The record in a file.
+    """Reads and validates the record in a file.
 
     Raises:
         StudyStateError: If the file is missing, damaged or of another schema version; the
@@ -32,7 +33,9 @@ def read_record(path: Path, kind: type[R]) -> R:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
         raise damaged(path, *_received_and_expected(str(error))) from error
-    except (OSError, msgspec.DecodeError) as error:
+    except FileNotFoundError as error:
+        raise damaged(path, "no file", "a JSON object") from error
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise damaged(path, str(error), "a JSON object") from error
 
 
@@ -40,11 +43,20 @@ def write_record(path: Path, record: StoredRecord) -> None:
     """Writes a record atomically, as indented JSON.
 
     Raises:
-        ValueError: If a number is NaN or infinite where the record has no null.
+        ValueError: If a value does not fit the record, e.g. a number is NaN or infinite.
+    """
+    write_text(path, record_text(record))
+
+
+def record_text(record: StoredRecord) -> str:
+    """A record as indented JSON, validated, with a line break at its end.
+
+    Raises:
+        ValueError: If a value does not fit the record, e.g. a number is NaN or infinite.
     """
     content = msgspec.json.encode(record)
-    msgspec.json.decode(content, type=type(record))  # NaN is written as null, which JSON has
-    write_text(path, msgspec.json.format(content, indent=2).decode() + "\n")
+    msgspec.json.decode(content, type=type(record))  # msgspec writes NaN as null
+    return msgspec.json.format(content, indent=2).decode() + "\n"
 
 
 def damaged(path: Path, received: str, expected: str) -> StudyStateError:
@@ -52,8 +64,30 @@ def damaged(path: Path, received: str, expected: str) -> StudyStateError:
     return StudyStateError(
         f"{path} is damaged.",
         f"Expected {expected}; received {received}.",
-        "restore the file from a copy, or move the study's folder away.",
+        "restore the file from a backup, or move the study's folder away.",
     )
+
+
+def ensure_writable(folder: Path, names: Collection[str]) -> None:
+    """Checks that a folder holds nothing but what the same command wrote there before.
+
+    Args:
+        folder: Where the command is going to write; need not exist.
+        names: The files and folders that the command writes.
+
+    Raises:
+        UsageError: If it holds anything else, is a file, or contains the working directory.
+    """
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    others = [name for name in found if name not in names]
+    inside = Path.cwd().is_relative_to(folder.resolve())
+    if others or inside or (folder.exists() and not folder.is_dir()):
+        raise UsageError(
+            f"{folder} cannot be replaced.",
+            "Expected a new or empty folder, or one with an earlier page; found "
+            + ("the working directory." if inside else f"{', '.join(others[:3]) or 'a file'}."),
+            "another folder.",
+        )
 
 
 def _received_and_expected(message: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
-"""Studies as tables, one row each."""
+"""Studies as tables, one row each; and the reasons why their scores do not compare."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import PurePath
 from typing import Any, Literal, NamedTuple
@@ -10,7 +10,8 @@ import pandas as pd
 
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import HYPERPARAMETERS, TrialRecord
+from concrete_study.results.hyperparameters import by_name
+from concrete_study.results.records import StudyRecord, TrialRecord
 from concrete_study.results.trials import rank, with_whole_numbers
 
 _COUNTS = ("trials", "planned_trials", "failed_trials", "epochs", "rung", "test_images")
@@ -29,7 +30,7 @@ _STUDIES = (
     "score",
     "test_accuracy",
 )
-_COMPARISON = (
+_BEFORE = (
     "study",
     "state",
     "split",
@@ -43,7 +44,8 @@ _COMPARISON = (
     "score",
     "rung",
     "trial",
-    *HYPERPARAMETERS,
+)
+_TEST = (
     "test_images",
     "test_accuracy",
     "test_accuracy_low",
@@ -68,31 +70,29 @@ def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     """One row per study with its search, its best trial and its test result.
 
     Columns: study, state, split (see `split_kind`), algorithm, trials (finished ones),
-    planned_trials, failed_trials, epochs (the rungs of all completed trials added up),
-    seconds (wall time of the search), objective, score, rung, trial and hyperparameters of the
-    trial
-    that `study best` retrained, or would; test_images, test_accuracy with its 95 % interval,
-    test_loss and test_macro_f1, which are blank until `study best` was run; and for every other
-    folder that one of them was tested on by `study evaluate`, on_<folder> (accuracy) with its
-    interval.
+    planned_trials, failed_trials, epochs (sum over all completed trials), seconds (wall time
+    of the search), objective; score, rung, trial and hyperparameters of the retrained trial,
+    or of the best one before any is retrained; test_images, test_accuracy with its 95 %
+    interval, test_loss and test_macro_f1, blank before retraining; for every external test set
+    of any of the studies, on_<folder> (accuracy) with its interval.
 
     Raises:
         StudyStateError: If a study's files are damaged.
     """
-    rows = [_row(study) | _elsewhere(study) for study in studies]
+    rows = [_row(study) | _external(study) for study in studies]
     others = dict.fromkeys(name for row in rows for name in row if name.startswith("on_"))
-    return _frame(rows, [*_COMPARISON, *others])
+    return _frame(rows, [*_BEFORE, *by_name(), *_TEST, *others])
 
 
 class Difference(NamedTuple):
-    """Something that studies do not share, and which of their scores do not compare for it."""
+    """Something in which studies differ, and which of their scores it makes incomparable."""
 
     scores: Literal["test", "search", "none"]
     sentence: str
 
 
 def differences(studies: Sequence[StudyFolder]) -> list[Difference]:
-    """Why scores of these studies do not compare, one sentence each; empty if they do."""
+    """The reasons why scores of these studies do not compare; empty if they do."""
     found: list[Difference] = []
     for subset, scores in _SCORED_ON.items():
         images = {study.name: subset_images(study, subset) for study in studies}
@@ -104,25 +104,24 @@ def differences(studies: Sequence[StudyFolder]) -> list[Difference]:
                     f"{len(images[second])}, {len(images[first] & images[second])} in common)."
                 )
                 found.append(Difference(scores, sentence))
-    return found + _differing_settings(studies)
+    return found + _differing_options(studies)
 
 
-def _differing_settings(studies: Sequence[StudyFolder]) -> list[Difference]:
-    rows = [_row(study) for study in studies]
-    sizes = [study.manifest()["options"].get("image_size") for study in studies]
-    parts = [sum((study.manifest().get("searched") or {}).values()) or None for study in studies]
-    told: tuple[tuple[Literal["search", "none"], str, list[Any]], ...] = (
-        ("search", "measure different objectives", [row["objective"] for row in rows]),
+def _differing_options(studies: Sequence[StudyFolder]) -> list[Difference]:
+    manifests = [study.manifest() for study in studies]
+    rungs = [_row(study).get("rung") for study in studies]
+    measures: tuple[tuple[Literal["search", "none"], str, Sequence[object]], ...] = (
+        ("search", "measure different objectives", [m.options.objective for m in manifests]),
+        ("search", "are from different rungs, that is, different numbers of epochs", rungs),
+        ("none", "are for different image sizes", [m.options.image_size for m in manifests]),
         (
             "search",
-            "are from different rungs, that is, after different numbers of epochs",
-            [row.get("rung") for row in rows],
+            "are of searches on different numbers of images",
+            [sum(m.searched.values()) or None for m in manifests],
         ),
-        ("none", "are for different image sizes in pixels", sizes),
-        ("search", "are of searches on different numbers of images", parts),
     )
     found: list[Difference] = []
-    for scores, what, values in told:
+    for scores, what, values in measures:
         known = {
             s.name: value for s, value in zip(studies, values, strict=True) if value is not None
         }
@@ -132,14 +131,9 @@ def _differing_settings(studies: Sequence[StudyFolder]) -> list[Difference]:
     return found
 
 
-def is_sample(manifest: Mapping[str, Any]) -> bool:
-    """Whether a study is one of the built-in sample, not of a folder of images."""
-    return list(manifest["options"].get("data", "?")) == []
-
-
-def split_kind(manifest: Mapping[str, Any]) -> str:
-    """`by picture` if copies of one were kept together, `by file` if they may straddle."""
-    return "by file" if manifest.get("groups") is None else "by picture"
+def split_kind(manifest: StudyRecord) -> str:
+    """`grouped` if near-duplicates are kept in one subset, else `random`."""
+    return "random" if manifest.groups is None else "grouped"
 
 
 def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
@@ -149,44 +143,40 @@ def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _row(study: StudyFolder) -> dict[str, Any]:
-    manifest, records, metrics = study.manifest(), study.trials(), study.metrics() or {}
-    options, test = manifest["options"], metrics.get("test", {})
+    manifest, records, metrics = study.manifest(), study.trials(), study.metrics()
+    options = manifest.options
     row = {
         "study": study.name,
         "state": study.state(),
-        "created": manifest["created"],
-        "data": ", ".join(options.get("data") or ()) or None,
+        "created": manifest.created,
+        "data": ", ".join(options.data) or None,
         "split": split_kind(manifest),
-        "algorithm": options.get("algorithm"),
+        "algorithm": options.algorithm,
         "trials": len(records),
-        "planned_trials": manifest.get("planned_trials"),
+        "planned_trials": manifest.planned_trials,
         "failed_trials": sum(record.status == "failed" for record in records),
         "epochs": sum(record.epochs for record in records if record.status == "completed"),
-        "seconds": manifest.get("seconds"),
-        "objective": options.get("objective"),
+        "seconds": manifest.seconds,
+        "objective": options.objective,
     }
-    chosen = _chosen(records, str(options.get("objective")), metrics.get("trial"))
+    chosen = _chosen(records, options.objective, metrics.trial if metrics else None)
     if chosen is not None:
         row |= {"score": chosen.score, "rung": chosen.epochs, "trial": chosen.trial}
-        row |= {name: chosen.hyperparameters.get(name) for name in HYPERPARAMETERS}
-    low, high = test.get("accuracy_interval", (None, None))
-    return row | {
-        "test_images": test.get("images"),
-        "test_accuracy": test.get("accuracy"),
-        "test_accuracy_low": low,
-        "test_accuracy_high": high,
-        "test_loss": test.get("loss"),
-        "test_macro_f1": test.get("macro_f1"),
-    }
+        row |= {name: chosen.hyperparameters.get(name) for name in by_name()}
+    if metrics is not None:
+        test, (low, high) = metrics.test, metrics.test.accuracy_interval
+        values = (test.images, test.accuracy, low, high, test.loss, test.macro_f1)
+        row |= dict(zip(_TEST, values, strict=True))
+    return row
 
 
-def _elsewhere(study: StudyFolder) -> dict[str, float]:
-    """Accuracies on other folders, by the folder's name and the first digits of its content."""
+def _external(study: StudyFolder) -> dict[str, float]:
+    """Accuracies on external test sets, by folder name and the first digits of its hash."""
     row: dict[str, float] = {}
-    for metrics in study.evaluations():
-        name = f"on_{PurePath(metrics['data']).name}_{metrics['fingerprint'][:4]}"
-        low, high = metrics["test"]["accuracy_interval"]
-        row |= {name: metrics["test"]["accuracy"], f"{name}_low": low, f"{name}_high": high}
+    for found in study.evaluations():
+        name = f"on_{PurePath(found.data).name}_{found.fingerprint[:4]}"
+        low, high = found.test.accuracy_interval
+        row |= {name: found.test.accuracy, f"{name}_low": low, f"{name}_high": high}
     return row
 
 

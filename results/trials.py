@@ -1,4 +1,4 @@
-"""The trials of a study as tables: all of them, ranked, and a leaderboard with rungs apart."""
+"""The trials of a study as tables: all trials, their ranking, and the leaderboard by rung."""
 
 import math
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ def trial_order(trial: str) -> tuple[int, str]:
 def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per trial, in the order given, as trials.csv holds it.
 
-    Columns: trial, status, bracket, round, parent, one per setting, epochs (the rung),
-    best_epoch, one per metric at the best epoch, score, seconds, message. What a trial does
-    not have is blank.
+    Columns: trial, status, bracket, round, parent, one per hyperparameter, epochs (the rung),
+    best_epoch, one per metric at the best epoch, score, seconds, message. Missing values are
+    blank.
     """
     hyperparameters = _columns(list(by_name()), [record.hyperparameters for record in records])
     metrics = _columns(METRICS, [record.metrics for record in records])
@@ -45,19 +45,9 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
         }
         for record in records
     ]
-    head = [
-        "trial",
-        "status",
-        "bracket",
-        "round",
-        "parent",
-        *hyperparameters,
-        "epochs",
-        "best_epoch",
-    ]
-    return with_whole_numbers(
-        pd.DataFrame(rows, columns=[*head, *metrics, "score", "seconds", "message"])
-    )
+    before = ("trial", "status", "bracket", "round", "parent", *hyperparameters)
+    columns = [*before, "epochs", "best_epoch", *metrics, "score", "seconds", "message"]
+    return with_whole_numbers(pd.DataFrame(rows, columns=columns))
 
 
 def rank(records: Sequence[TrialRecord], *, objective: str) -> list[TrialRecord]:
@@ -91,17 +81,17 @@ def best_trial(records: Sequence[TrialRecord], objective: str) -> TrialRecord:
     messages = [record.message for record in records if record.message]
     reason = f" The last failure: {messages[-1]}" if messages else ""
     raise SearchError(
-        "No trial is completed, so there is no best one.",
+        "No trial is completed, so there is no best trial.",
         f"Expected at least one completed trial; found {len(records)} trials.{reason}",
-        "study search" if not records else "study show, then search again with other options.",
+        "search again with other options." if records else "run the search first.",
     )
 
 
 def leaderboard(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFrame:
-    """The configurations, best first, each shown once: at the highest rung it completed.
+    """The configurations, best first, each in one row: at the highest rung it completed.
 
-    Columns: rung (epochs), place (from 1 within the rung), trial, path (the trials from the
-    first rung on, e.g. "0001 → 0012 → 0016"), one per setting, the validation metrics,
+    Columns: rung (epochs), rank (from 1 within the rung), trial, path (the trials from the
+    first rung on, e.g. "0001 → 0012 → 0016"), one per hyperparameter, the validation metrics,
     score (the objective), best_epoch, seconds (of the whole path).
 
     Raises:
@@ -119,7 +109,7 @@ def leaderboard(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFra
     shown = [record for record in ranked if record.trial not in promoted]
     table = trials_table(shown)
     table = table.rename(columns={"epochs": "rung"})
-    table["place"] = table.groupby("rung").cumcount() + 1
+    table["rank"] = table.groupby("rung").cumcount() + 1
     table["path"] = [" → ".join(paths[record.trial]) for record in shown]
     table["seconds"] = [
         sum(known[trial].seconds for trial in paths[record.trial] if trial in known)
@@ -127,12 +117,12 @@ def leaderboard(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFra
     ]
     hyperparameters = _columns(list(by_name()), [record.hyperparameters for record in shown])
     validation = [name for name in METRICS if name.startswith("val_")]
-    head = ["rung", "place", "trial", "path", *hyperparameters]
+    head = ["rung", "rank", "trial", "path", *hyperparameters]
     return table[[*head, *validation, "score", "best_epoch", "seconds"]]
 
 
 def promotion_path(record: TrialRecord, known: dict[str, TrialRecord]) -> list[str]:
-    """The ids of the trials a configuration went through, the first rung first.
+    """The ids of the trials of a configuration, from the first rung to the last.
 
     Args:
         record: The last trial of the path.

@@ -9,9 +9,8 @@ from concrete_study.models.configuration import Configuration
 from concrete_study.models.features import GIGABYTE, FeaturePlan, feature_folder
 from concrete_study.models.recipe import plan_phases
 from concrete_study.results.formats import counted, duration
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import SearchOptions
 from concrete_study.search.simulation import SimulatedTrial
-from concrete_study.search.space import UNFREEZE_DEPTH
 from concrete_study.search.throughput import StepTimes
 
 
@@ -94,7 +93,7 @@ class SearchPlan(NamedTuple):
 
 def count_architectures(options: SearchOptions) -> int:
     """The number of architectures of a space: head widths, in phase 1 and at each depth."""
-    depths = {0, *options.space[UNFREEZE_DEPTH].choices}
+    depths = {0, *options.space["unfreeze_depth"].choices}
     return len(depths) * len(options.space["head_units"].choices)
 
 

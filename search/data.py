@@ -1,9 +1,9 @@
 """From a study's options to its images: folders or sample, split, and what had to be left out."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from concrete_study.datasets.batches import Subset, subset_of
 from concrete_study.datasets.errors import DataError, StudyError, StudyStateError
@@ -30,10 +30,10 @@ from concrete_study.datasets.splits import (
     write_split,
 )
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import SearchOptions, StudyRecord
 from concrete_study.results.runs import list_studies
 from concrete_study.search.grouping import group_folder
 from concrete_study.search.holdout import place_others
-from concrete_study.search.options import SearchOptions
 from concrete_study.search.progress import Progress
 from concrete_study.search.reading import read_images
 
@@ -124,7 +124,7 @@ def _earlier_places(options: SearchOptions, study: StudyFolder) -> dict[str, str
     decisive = ("data", "seed", "split", "groups", "split_by", "keep_conflicts", "validate_on")
     for other in (study, *reversed(list_studies(study.path.parent))):
         try:
-            stored = SearchOptions.from_json(other.manifest()["options"])
+            stored = other.manifest().options
             if all(getattr(stored, name) == getattr(options, name) for name in decisive):
                 return {row.sha256: row.subset for row in read_split(other.split_path)}
         except (StudyError, OSError):
@@ -155,12 +155,12 @@ def require_split(study: StudyFolder, data: StudyData) -> None:
         )
 
 
-def stored_roots(manifest: Mapping[str, Any]) -> Roots:
+def stored_roots(manifest: StudyRecord) -> Roots:
     """The folders of a study's images, by source."""
-    return {name: Path(root) for name, root in manifest["data"].items()}
+    return {name: Path(root) for name, root in manifest.data.items()}
 
 
-def reopen_data(study: StudyFolder, manifest: Mapping[str, Any]) -> StudyData:
+def reopen_data(study: StudyFolder, manifest: StudyRecord) -> StudyData:
     """The images of a stored split, each file's content checked.
 
     Raises:
@@ -177,4 +177,4 @@ def reopen_data(study: StudyFolder, manifest: Mapping[str, Any]) -> StudyData:
                 f"Expected {path} as {study.split_path} has it; found {found}.",
                 "put the images back, or start a new study.",
             )
-    return StudyData(ImageFolder(roots, manifest["classes"], [], []), rows, [])
+    return StudyData(ImageFolder(roots, manifest.classes, [], []), rows, [])

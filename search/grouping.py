@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from concrete_study.datasets.folders import ImageFolder, LabelledImage
 from concrete_study.datasets.groups import conflicting_groups, group_images, links_by_name
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import SearchOptions
 from concrete_study.search.progress import Progress
 from concrete_study.search.reading import find_near_duplicates, log_first
 

@@ -1,68 +1,74 @@
-"""`study.json`: what a study was asked, on what, with what, and how far it is."""
+"""`study.json` while a search runs: options, data, environment, state and time."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from concrete_study.datasets.augmentation import AUGMENTATION
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.models.backbone import BackboneWeights
-from concrete_study.results.environment import git_commit, versions
+from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.folder import StudyFolder
-from concrete_study.search.options import SearchOptions
-from concrete_study.search.preparation import Preparation
+from concrete_study.results.records import Features, SearchOptions, Seeds, Session, StudyRecord
+from concrete_study.search.options import oracle_seed, schedule_of
 from concrete_study.search.schedule import total_trials
+
+if TYPE_CHECKING:  # it imports Keras Tuner, which retraining does not need
+    from concrete_study.search.preparation import Preparation
 
 
 class Manifest:
     """The content of `study.json`, with the seconds that the study has taken so far.
 
     Args:
-        study: Whose manifest it is.
-        content: What is in it.
-        start: `time.monotonic()` when this process began to work on the study.
+        study: The study.
+        content: Its record.
+        start: `time.monotonic()` when this process started to work on the study.
     """
 
-    def __init__(self, study: StudyFolder, content: dict[str, Any], start: float) -> None:
+    def __init__(self, study: StudyFolder, content: StudyRecord, start: float) -> None:
         self._study, self._start = study, start
-        self._before: float = content["seconds"]
+        self._before = content.seconds
         self.content = content
 
     def save(self, **changes: Any) -> None:
-        """Writes the changes and the time; after a kill no more than a trial's is missing."""
+        """Writes the changes and the time; a kill loses at most the time of one trial."""
         seconds = round(self._before + time.monotonic() - self._start, 1)
-        self.content |= changes | {"seconds": seconds}
+        self.content = replace(self.content, seconds=seconds, **changes)
         self._study.write_manifest(self.content)
 
 
 @contextmanager
 def kept_manifest(
-    study: StudyFolder, options: SearchOptions, prepared: Preparation, *, start: float
+    study: StudyFolder, options: SearchOptions, prepared: "Preparation", *, start: float
 ) -> Iterator[Manifest]:
-    """Keeps `study.json` true: running, then finished, interrupted or failed, and how long.
+    """Keeps the state in `study.json` current: running, then finished, interrupted or failed.
 
     Raises:
-        StudyStateError: If the study was begun with other options or weights.
+        StudyStateError: If the study was started with other options or weights.
     """
     resumed = study.manifest_path.exists()
     content = study.manifest() if resumed else _new_content(study, options, prepared)
-    if SearchOptions.from_json(content["options"]) != options:
+    if content.options != options:
         raise StudyStateError(
-            f"study {study.name} was begun with other options.",
+            f"Study {study.name} was started with other options.",
             f"Expected those of {study.manifest_path}.",
-            f"study search --name {study.name} --resume",
+            "resume it with its stored options.",
+            study=study.name,
         )
-    require_same_weights(study, content["weights_sha256"], prepared.weights)
-    content["sessions"].append({"started": now(), "commit": git_commit(), "versions": versions()})
+    require_same_weights(study, content.weights_sha256, prepared.weights)
+    session = Session(started=now(), commit=git_commit(), versions=versions())
     manifest = Manifest(study, content, start)
     manifest.save(
+        sessions=[*content.sessions, session],
         state="running",
         finished=None,
-        stopped=None,  # or "time budget"
+        stopped=None,
         devices=prepared.devices,
-        features=prepared.features._asdict() | {"augmentation": AUGMENTATION},
+        features=_features(prepared),
     )
     try:
         yield manifest
@@ -75,47 +81,54 @@ def kept_manifest(
     manifest.save(state="finished", finished=now())
 
 
-def require_same_weights(study: StudyFolder, begun_with: str, weights: BackboneWeights) -> None:
-    """Raises StudyStateError if the base's weights are not those the study began with."""
-    if begun_with != weights.sha256:
+def require_same_weights(study: StudyFolder, sha256: str, weights: BackboneWeights) -> None:
+    """Checks that a study's backbone still has the weights with which it was started.
+
+    Raises:
+        StudyStateError: If it has not.
+    """
+    if sha256 != weights.sha256:
         raise StudyStateError(
-            f"the weights of study {study.name} have changed.",
-            f"Expected SHA-256 {begun_with} of {weights.source}; received {weights.sha256}.",
-            "put the weights back, or --overwrite to start again.",
+            f"The weights of study {study.name} have changed.",
+            f"Expected SHA-256 {sha256} of {weights.source}; received {weights.sha256}.",
+            "restore the weights file, or start the study again and overwrite it.",
+            study=study.name,
         )
 
 
+def _features(prepared: "Preparation") -> Features:
+    return Features(**prepared.features._asdict(), augmentation=AUGMENTATION)
+
+
 def _new_content(
-    study: StudyFolder, options: SearchOptions, prepared: Preparation
-) -> dict[str, Any]:
-    schedule, data = options.schedule(), prepared.data
-    return {
-        "name": study.name,
-        "created": now(),
-        "finished": None,
-        "seconds": 0.0,
-        "state": "running",
-        "options": options.to_json(),
-        "schedule": [r._asdict() for r in schedule],
-        "planned_trials": total_trials(schedule),
-        "data": {name: str(root) for name, root in data.folder.roots.items()},
-        "classes": data.folder.classes,
-        "images": data.counts(),
-        "faults": [fault._asdict() for fault in data.folder.faults],
-        "groups": len({row.group for row in data.rows}) if options.groups else None,
-        "conflicts": [[image.file for image in conflict] for conflict in data.conflicts],
-        "searched": dict(zip(("train", "validation"), map(len, prepared.images), strict=True)),
-        "precision": prepared.precision.name,
-        "fingerprint": data.folder.fingerprint,
-        "weights_sha256": prepared.weights.sha256,
-        "seeds": {"study": options.seed, "oracle": options.oracle_seed},
-        "versions": versions(),
-        "commit": git_commit(),
-        "sessions": [],
-        "test_opened": [],
-    }
-
-
-def now() -> str:
-    """Local time with its offset, to the second."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")
+    study: StudyFolder, options: SearchOptions, prepared: "Preparation"
+) -> StudyRecord:
+    schedule, data = schedule_of(options), prepared.data
+    return StudyRecord(
+        name=study.name,
+        created=now(),
+        finished=None,
+        seconds=0.0,
+        state="running",
+        stopped=None,
+        options=options,
+        schedule=schedule,
+        planned_trials=total_trials(schedule),
+        data={name: str(root) for name, root in data.folder.roots.items()},
+        classes=data.folder.classes,
+        images=data.counts(),
+        faults=data.folder.faults,
+        groups=len({row.group for row in data.rows}) if options.groups else None,
+        conflicts=[[image.file for image in conflict] for conflict in data.conflicts],
+        searched=dict(zip(("train", "validation"), map(len, prepared.images), strict=True)),
+        precision=prepared.precision.name,
+        fingerprint=data.folder.fingerprint,
+        weights_sha256=prepared.weights.sha256,
+        seeds=Seeds(study=options.seed, oracle=oracle_seed(options)),
+        versions=versions(),
+        commit=git_commit(),
+        sessions=[],
+        test_opened=[],
+        devices=prepared.devices,
+        features=_features(prepared),
+    )

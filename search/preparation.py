@@ -1,4 +1,4 @@
-"""What all trials of a search share: the network, the frozen features, and what they will cost."""
+"""The network and frozen features that all trials of a search share, and the cost estimate."""
 
 import time
 from collections.abc import Sequence
@@ -11,13 +11,11 @@ from concrete_study.models.network import feature_layer_below
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import TrialRecord
+from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
 from concrete_study.search.data import StudyData, load_data
-from concrete_study.search.options import SearchOptions
 from concrete_study.search.progress import Progress
 from concrete_study.search.simulation import simulate_schedule
-from concrete_study.search.space import UNFREEZE_DEPTH
 from concrete_study.search.throughput import measure_step_times
 
 
@@ -25,13 +23,13 @@ class Preparation:
     """The network in its precision, and stores for the features that fit.
 
     Args:
-        options: The search's.
-        data: All images of the study; `--search-images` draws from them.
-        weights: The base's.
+        options: Of the search.
+        data: All images of the study; `search_images` is a subsample of them.
+        weights: Of the backbone.
         devices: From `prepare_devices`, which comes before anything is computed.
-        precision: The one the study began with; None chooses.
+        precision: Of the earlier run; None chooses one.
         records: Trials of an earlier run.
-        began: `time.monotonic()` when the images began to be read.
+        began: `time.monotonic()` before the images were read.
     """
 
     def __init__(
@@ -57,7 +55,7 @@ class Preparation:
         )
         part = data.part(options.search_images, seed=options.seed)
         self.images = part.subset("train"), part.subset("validation")
-        self.depths = tuple(sorted(int(depth) for depth in options.space[UNFREEZE_DEPTH].choices))
+        self.depths = tuple(sorted(int(depth) for depth in options.space["unfreeze_depth"].choices))
         self.features = plan_features(
             ["pooled", *map(feature_layer_below, self.depths)],
             train=len(self.images[0]),
@@ -103,7 +101,7 @@ class Preparation:
         )
 
     def compute_features(self, progress: Progress) -> tuple[FeatureSource, FeatureSource]:
-        """Computes what is missing; returns training and validation features."""
+        """Computes missing features; returns training and validation features."""
         sources = []
         for store, views in zip(self.stores, self.views, strict=True):
             store.compute_all(views, progress.counting)
@@ -114,7 +112,7 @@ class Preparation:
 def prepare(
     options: SearchOptions, study: StudyFolder, progress: Progress, *, resume: bool
 ) -> Preparation:
-    """Reads images and weights and makes the network, in the precision the study began with.
+    """Reads images and weights and builds the network, on resume in the precision of before.
 
     Raises:
         StudyError: If the images or the weights cannot be used.
@@ -128,14 +126,14 @@ def prepare(
         data,
         load_weights(options.weights, seed=options.seed),
         devices=devices,
-        precision=study.manifest().get("precision") if resume else None,
+        precision=study.manifest().precision if resume else None,
         records=study.trials() if resume else [],
         began=began,
     )
 
 
 def report_plan(prepared: Preparation, progress: Progress, budget: float | None) -> SearchPlan:
-    """Says on what and in which precision a search computes, and what it will cost."""
+    """Reports device, precision and estimated cost of a search."""
     precision = prepared.precision
     progress.log(f"Device: {prepared.devices}. Precision: {precision.name} ({precision.reason}).")
     plan = prepared.plan()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.results.records import Epoch, TrialRecord
 
 
 class Progress(Protocol):
@@ -22,7 +22,7 @@ class Progress(Protocol):
     def trial_started(self, trial: TrialRecord) -> None:
         """A trial begins; it has hyperparameters and no results yet."""
 
-    def epoch_done(self, epoch: EpochRecord) -> None:
+    def epoch_done(self, epoch: Epoch) -> None:
         """An epoch of the running trial or of the retraining ended."""
 
     def trial_done(self, trial: TrialRecord, best: TrialRecord | None) -> None:

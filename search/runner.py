@@ -1,4 +1,4 @@
-"""Running a study from its options to its trials, so that it can be stopped at any moment."""
+"""Running a search, so that it can be interrupted at any time and resumed."""
 
 import math
 import shutil
@@ -17,24 +17,24 @@ from concrete_study.models.devices import memory_errors
 from concrete_study.models.trainable import Network
 from concrete_study.results.figures import collect_rungs, draw_rungs, save_figure
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import Epoch, TrialRecord
-from concrete_study.results.state import require_free
+from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
+from concrete_study.results.runs import require_free
 from concrete_study.results.trials import best_trial
 from concrete_study.search.cost import SearchPlan
 from concrete_study.search.data import require_split, store_split
 from concrete_study.search.manifest import Manifest, kept_manifest
-from concrete_study.search.options import SearchOptions
+from concrete_study.search.options import check, schedule_of
 from concrete_study.search.preparation import prepare, report_plan
 from concrete_study.search.progress import Progress
 from concrete_study.search.schedule import total_epochs, total_trials
-from concrete_study.search.space import UNFREEZE_DEPTH, configuration_of
+from concrete_study.search.space import configuration_of
 from concrete_study.search.tensorboard import TrialBoard
 from concrete_study.search.training import DivergedError, Outcome, train
 from concrete_study.search.tuner import StudyTuner
 
 
 class TimeIsUpError(Exception):
-    """The time budget is spent; raised between epochs or trials, and caught here."""
+    """The time budget is used up; raised between epochs or trials, and caught here."""
 
 
 def run_search(
@@ -48,26 +48,28 @@ def run_search(
     tensorboard: bool = False,
     like: StudyFolder | None = None,
 ) -> TrialRecord:
-    """Runs a search, or goes on with one that was interrupted.
+    """Runs a search, or resumes one that was interrupted.
 
     Args:
-        options: What to search; on resume, the stored ones.
+        options: Of the search; on resume, the stored ones.
         study: Its folder; new, or that of an interrupted study.
-        progress: Told of everything.
-        resume: Whether to go on with a study of this name.
-        overwrite: Whether a study of this name is removed, once the images have been read.
-        time_budget: Seconds after which no trial goes on, once one is completed.
-        tensorboard: Whether to write curves and hyperparameters for TensorBoard.
-        like: A study whose split this one has to have.
+        progress: Receives messages and progress.
+        resume: Whether to continue an existing study.
+        overwrite: Whether to replace an existing study, after the images are read.
+        time_budget: Seconds after which the search stops, once a trial is completed.
+        tensorboard: Whether to write event files for TensorBoard.
+        like: A study that must have the same split.
 
     Returns:
         The best trial of the highest rung.
 
     Raises:
-        StudyError: If the data, the disk or the search itself forbids it.
+        UsageError: If an option is not valid.
+        StudyError: If the images cannot be used, the study is not free, or no trial succeeds.
     """
+    check(options)
     start = time.monotonic()
-    with study.lock(), memory_errors(), _removed_if_nothing_began(study):
+    with study.lock(), memory_errors(), _removed_unless_started(study):
         require_free(study, resume=resume, overwrite=overwrite)
         prepared = prepare(options, study, progress, resume=resume)
         if like is not None:
@@ -96,19 +98,23 @@ def plan_search(
     overwrite: bool = False,
     time_budget: float | None = None,
 ) -> SearchPlan:
-    """Tells what `run_search` would do and cost; a few batches are timed, nothing is kept.
+    """Reports the trials, disk space and estimated time of `run_search`, without running it.
+
+    A few batches are timed; nothing is stored.
 
     Raises:
-        StudyError: If the data forbids it, or the study exists.
+        UsageError: If an option is not valid.
+        StudyError: If the images cannot be used, or the study is not free.
     """
-    with study.lock(), memory_errors(), _removed_if_nothing_began(study):
+    check(options)
+    with study.lock(), memory_errors(), _removed_unless_started(study):
         require_free(study, resume=resume, overwrite=overwrite)
         return report_plan(prepare(options, study, progress, resume=resume), progress, time_budget)
 
 
 @contextmanager
-def _removed_if_nothing_began(study: StudyFolder) -> Iterator[None]:
-    """Leaves no empty folder behind where the images or the weights could not be read."""
+def _removed_unless_started(study: StudyFolder) -> Iterator[None]:
+    """Removes the new folder if the images or the weights cannot be read."""
     try:
         yield
     finally:
@@ -140,18 +146,18 @@ class _Run:
     def search(
         self, stored: Sequence[TrialRecord], training: FeatureSource, validation: FeatureSource
     ) -> TrialRecord:
-        """Lets Keras Tuner's oracle choose trials until it stops, or time is up."""
+        """Runs the trials that Keras Tuner's oracle chooses, until it stops or time is up."""
         self.records = {record.trial: record for record in stored}
         if self.board is not None:
             for record in stored:
                 self.board.write(record)
-        schedule = self.options.schedule()
+        schedule = schedule_of(self.options)
         self.progress.plan(total_trials(schedule), total_epochs(schedule), stored)
         tuner = StudyTuner(
             self.options,
             directory=self.study.tuner_path,
             stored=dict(self.records),
-            run=lambda asked: self._run_trial(asked, training, validation),
+            run=lambda requested: self._run_trial(requested, training, validation),
         )
         try:
             with warnings.catch_warnings():
@@ -167,26 +173,26 @@ class _Run:
             if len(failed) < 3 or "consecutive" not in str(error).lower():
                 raise
             raise SearchError(
-                "three trials in a row failed.",
-                f"Expected finite losses; the last one: {failed[-1].message}.",
-                "lower learning rates by --space FILE.toml.",
+                "Three trials in a row failed.",
+                f"Expected finite losses; the last failure: {failed[-1].message}.",
+                "a search space with lower learning rates.",
             ) from error
-        self._note_end(total_trials(schedule))
-        self.study.write_table()
+        self._log_end(total_trials(schedule))
+        self.study.write_table(list(self.records.values()))
         records, objective = list(self.records.values()), self.options.objective
         figure = draw_rungs(collect_rungs(records, objective=objective), objective=objective)
         save_figure(figure, self.study.path / "trials.png")
         return best_trial(records, objective)
 
-    def _note_end(self, planned: int) -> None:
+    def _log_end(self, planned: int) -> None:
         done = len(self.records)
         if done < planned:
-            stopped = self.manifest.content["stopped"]
-            why = f"the {stopped} is spent" if stopped else "nothing is left to try"
+            stopped = self.manifest.content.stopped
+            why = f"the {stopped} is used up" if stopped else "no other configuration is left"
             self.progress.log(f"{done} of {planned} trials: {why}.")
 
     def _require_time(self, needed: float = 0.0) -> None:
-        """TimeIsUpError if the budget does not hold so many seconds more; never before a best."""
+        """Raises TimeIsUpError if the time left is too short and a trial is completed."""
         if time.monotonic() + needed > self.deadline and self._best() is not None:
             raise TimeIsUpError
 
@@ -197,24 +203,24 @@ class _Run:
             return None
 
     def _run_trial(
-        self, asked: TrialRecord, train_source: FeatureSource, validation: FeatureSource
+        self, requested: TrialRecord, train_source: FeatureSource, validation: FeatureSource
     ) -> TrialRecord:
-        """Trains one configuration for its budget; a pure function of both and the seed."""
-        depth = int(asked.hyperparameters[UNFREEZE_DEPTH])
-        self._require_time(self.estimate.trial_seconds(asked.epochs, depth))
-        self.progress.trial_started(asked)
+        """Trains one configuration for its epoch budget; a pure function of both and the seed."""
+        depth = int(requested.hyperparameters["unfreeze_depth"])
+        self._require_time(self.estimate.trial_seconds(requested.epochs, depth))
+        self.progress.trial_started(requested)
         start = time.monotonic()
 
         def on_epoch(epoch: Epoch) -> None:
             self.progress.epoch_done(epoch)
-            if epoch.epoch < asked.epochs:
+            if epoch.epoch < requested.epochs:
                 self._require_time()
 
         try:
             outcome = train(
                 self.network,
-                configuration_of(asked.hyperparameters),
-                epochs=asked.epochs,
+                configuration_of(requested.hyperparameters),
+                epochs=requested.epochs,
                 training=train_source,
                 validation=validation,
                 seed=self.options.seed,
@@ -222,24 +228,25 @@ class _Run:
                 batch_size=self.options.batch_size,
                 on_epoch=on_epoch,
             )
-            record = _completed(asked, outcome, self.options.objective)
+            record = _completed(requested, outcome, self.options.objective)
         except DivergedError as error:
-            record = replace(asked, message=str(error), curve=error.curve)
+            record = replace(requested, message=str(error), curve=error.curve)
         record = replace(record, seconds=round(time.monotonic() - start, 3))
-        self.study.write_trial(record)
-        self.manifest.save()
         self.records[record.trial] = record
+        self.study.write_trial(record)
+        self.study.write_table(list(self.records.values()))
+        self.manifest.save()
         if self.board is not None:
             self.board.write(record)
         self.progress.trial_done(record, self._best())
         return record
 
 
-def _completed(asked: TrialRecord, outcome: Outcome, objective: str) -> TrialRecord:
+def _completed(requested: TrialRecord, outcome: Outcome, objective: str) -> TrialRecord:
     """The record of a completed trial, with the metrics of its best epoch."""
     metrics = outcome.curve[outcome.best_epoch - 1].metrics()
     return replace(
-        asked,
+        requested,
         status="completed",
         score=metrics[objective],
         best_epoch=outcome.best_epoch,

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import keras_tuner
 from msgspec.structs import replace
 
-from concrete_study.results.records import TrialRecord
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import SearchOptions, TrialRecord
+from concrete_study.search.options import schedule_of
 from concrete_study.search.schedule import total_trials
-from concrete_study.search.space import UNFREEZE_DEPTH
 from concrete_study.search.tuner import StudyTuner
 
 
@@ -38,15 +37,17 @@ def simulate_schedule(
         records: Trials that have run; they keep their scores and are left out of the result.
     """
     if options.algorithm == "bayesian":
-        left = total_trials(options.schedule()) - len(records)
+        left = total_trials(schedule_of(options)) - len(records)
         return [SimulatedTrial(options.max_epochs, None)] * left
     proposed: list[SimulatedTrial] = []
     generator = random.Random(options.seed)
 
-    def run(asked: TrialRecord) -> TrialRecord:
-        proposed.append(SimulatedTrial(asked.epochs, int(asked.hyperparameters[UNFREEZE_DEPTH])))
+    def run(requested: TrialRecord) -> TrialRecord:
+        proposed.append(
+            SimulatedTrial(requested.epochs, int(requested.hyperparameters["unfreeze_depth"]))
+        )
         score: dict[str, float] = {options.objective: generator.random()}
-        return replace(asked, status="completed", metrics=score)
+        return replace(requested, status="completed", metrics=score)
 
     with TemporaryDirectory() as folder:
         stored = {record.trial: record for record in records}

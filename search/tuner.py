@@ -1,38 +1,38 @@
-"""Keras Tuner does the searching: its oracle is asked for a configuration and told a score.
+"""Keras Tuner searches: its oracle chooses a configuration and receives the trial's metrics.
 
-A resumed search asks the oracle anew from the start and answers from the stored records for
-as long as there are any. A trial is a pure function and the oracle is seeded, so it hands out
-the same configurations again; and nothing depends on Keras Tuner's own files, which it does
-not write atomically (17 of 25 kills while it wrote left an empty one).
+A resumed search starts a new oracle and replays the stored records. A trial is a pure function
+and the oracle is seeded, so it chooses the same configurations again; and nothing depends on
+Keras Tuner's own files, which it does not write atomically (17 of 25 kills while it wrote left an
+empty one).
 """
 
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras_tuner
 from keras_tuner.engine import base_tuner
 from keras_tuner.src import config as tuner_config
 
 from concrete_study.datasets.errors import StudyStateError
-from concrete_study.results.records import TrialRecord
-from concrete_study.results.trials import objective_direction
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.hyperparameters import Dimension, Number, Space, by_name
+from concrete_study.results.objectives import find_objective
+from concrete_study.results.records import SearchOptions, TrialRecord
+from concrete_study.search.options import oracle_seed, schedule_of
 from concrete_study.search.schedule import total_trials
-from concrete_study.search.space import declare, hyperparameters_of
 
-RunTrial = Callable[[TrialRecord], TrialRecord]
+RunTrial: TypeAlias = Callable[[TrialRecord], TrialRecord]
 
 
 class StudyTuner(base_tuner.BaseTuner):  # type: ignore[misc]
-    """Runs each trial through `run`, or answers it from a stored record.
+    """Runs each trial with `run`, or takes its stored record.
 
     Args:
-        options: The search's.
-        directory: Keras Tuner's own folder, written anew.
-        stored: Records of trials that have been run, by trial.
-        run: Takes the trial to be run, as a record without results, and returns it with them.
+        options: Of the search.
+        directory: Keras Tuner's own folder; replaced.
+        stored: Records of finished trials, by trial.
+        run: Takes the trial to run, a record without results, and returns it with results.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class StudyTuner(base_tuner.BaseTuner):  # type: ignore[misc]
             project_name=directory.name,
             overwrite=True,
         )
-        # Else it prints a traceback for every trial that diverged.
+        # Otherwise it prints a traceback for every trial that diverged.
         tuner_config.DEBUG = False
         self._options = options
         self._stored = stored
@@ -59,13 +59,13 @@ class StudyTuner(base_tuner.BaseTuner):  # type: ignore[misc]
         """Returns the trial's metrics to the oracle.
 
         Raises:
-            FailedTrialError: If training diverged; the search goes on without it.
-            FatalError: If anything else went wrong; the search ends, `__cause__` says why.
+            FailedTrialError: If training diverged; the search continues.
+            FatalError: If anything else went wrong; the search ends, `__cause__` is the reason.
         """
-        asked = self._asked(trial)
+        requested = self._requested(trial)
         try:
-            record = self._stored.get(asked.trial) or self._run(asked)
-            self._require_same(asked, record)
+            record = self._stored.get(requested.trial) or self._run(requested)
+            self._require_same(requested, record)
         except Exception as error:
             # Keras Tuner would count any other exception as one more failed trial.
             raise keras_tuner.errors.FatalError(str(error)) from error
@@ -73,7 +73,7 @@ class StudyTuner(base_tuner.BaseTuner):  # type: ignore[misc]
             raise keras_tuner.errors.FailedTrialError(record.message)
         return record.metrics
 
-    def _asked(self, trial: Any) -> TrialRecord:
+    def _requested(self, trial: Any) -> TrialRecord:
         values = trial.hyperparameters.values
         return TrialRecord(
             trial=trial.trial_id,
@@ -86,38 +86,37 @@ class StudyTuner(base_tuner.BaseTuner):  # type: ignore[misc]
             parent=values.get("tuner/trial_id"),
         )
 
-    def _require_same(self, asked: TrialRecord, record: TrialRecord) -> None:
-        if not _same(asked, record):
+    def _require_same(self, requested: TrialRecord, record: TrialRecord) -> None:
+        if not _same(requested, record):
             raise StudyStateError(
-                f"the stored trial {record.trial} is not the one the search asks for.",
-                f"Expected {asked.hyperparameters} for {asked.epochs} epochs; "
-                f"received {record.hyperparameters} for {record.epochs} (another keras-tuner?).",
-                "--overwrite to start this study again.",
+                f"The stored trial {record.trial} differs from the one that the search requests.",
+                f"Expected {requested.hyperparameters} for {requested.epochs} epochs; received "
+                f"{record.hyperparameters} for {record.epochs} (another keras-tuner version?).",
+                "start the study again, and overwrite it.",
             )
 
 
-def _same(asked: TrialRecord, record: TrialRecord) -> bool:
-    """Whether a record answers what is asked; a Gaussian process may differ in the last bits."""
+def _same(requested: TrialRecord, record: TrialRecord) -> bool:
+    """Whether a record is of the same trial; a Gaussian process may differ in the last bits."""
     if (
-        asked.hyperparameters.keys() != record.hyperparameters.keys()
-        or asked.epochs != record.epochs
+        requested.hyperparameters.keys() != record.hyperparameters.keys()
+        or requested.epochs != record.epochs
     ):
         return False
     return all(
         math.isclose(value, record.hyperparameters[name], rel_tol=1e-6)
-        for name, value in asked.hyperparameters.items()
+        for name, value in requested.hyperparameters.items()
     )
 
 
 def make_oracle(options: SearchOptions) -> keras_tuner.Oracle:
     """Keras Tuner's oracle for a search's algorithm, space and objective."""
+    objective = find_objective(options.objective)
     shared = {
-        "objective": keras_tuner.Objective(
-            options.objective, objective_direction(options.objective)
-        ),
+        "objective": keras_tuner.Objective(objective.name, objective.direction),
         "hyperparameters": declare(options.space),
         "allow_new_entries": False,
-        "seed": options.oracle_seed,
+        "seed": oracle_seed(options),
     }
     if options.algorithm == "hyperband":
         return keras_tuner.oracles.HyperbandOracle(
@@ -131,4 +130,43 @@ def make_oracle(options: SearchOptions) -> keras_tuner.Oracle:
         "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
         "grid": keras_tuner.oracles.GridSearchOracle,
     }
-    return oracles[options.algorithm](max_trials=total_trials(options.schedule()), **shared)
+    return oracles[options.algorithm](max_trials=total_trials(schedule_of(options)), **shared)
+
+
+def declare(space: Space) -> keras_tuner.HyperParameters:
+    """Keras Tuner's form of a space; a hyperparameter with a condition is active only under it."""
+    hp, known = keras_tuner.HyperParameters(), by_name()
+    conditional = [name for name in space if known[name].requires is not None]
+    for name in space:
+        if name not in conditional:
+            _declare(hp, name, space[name])
+    for name in conditional:
+        parent = str(known[name].requires)
+        values = space[parent].choices
+        active = [value for value in values if value > 0]
+        if len(active) == len(values):
+            _declare(hp, name, space[name])
+        elif active:
+            with hp.conditional_scope(parent, active):
+                _declare(hp, name, space[name])
+    return hp
+
+
+def hyperparameters_of(space: Space, values: Mapping[str, Any]) -> dict[str, Number]:
+    """A trial's active hyperparameters, without Keras Tuner's own, in the order of the space."""
+    known = by_name()
+    return {  # the Bayesian oracle draws NumPy's numbers
+        name: int(values[name]) if known[name].integer else float(values[name])
+        for name in space
+        if name in values and known[name].is_active(values)
+    }
+
+
+def _declare(hp: keras_tuner.HyperParameters, name: str, dimension: Dimension) -> None:
+    if len(dimension.choices) == 1:
+        hp.Fixed(name, dimension.choices[0])
+    elif dimension.choices:
+        hp.Choice(name, list(dimension.choices), ordered=True)
+    else:
+        sampling = "log" if dimension.log else "linear"
+        hp.Float(name, dimension.low, dimension.high, sampling=sampling)

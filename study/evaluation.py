@@ -1,8 +1,7 @@
-"""The retrained network on images that it was not trained on, and the scores of each source."""
+"""Predictions of the retrained network's checkpoints, and the scores on each dataset."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,6 +11,7 @@ from concrete_study.models.checkpoints import predict_checkpoints
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.trainable import Network, Weights
 from concrete_study.results.evaluation import evaluate, prediction_rows, read_predictions
+from concrete_study.results.records import DatasetReport
 from concrete_study.search.data import StudyData
 from concrete_study.search.progress import Progress
 
@@ -26,33 +26,33 @@ def predict_subset(
     batch_size: int,
     progress: Progress,
 ) -> pd.DataFrame:
-    """What every checkpoint answers on a subset, as `results.evaluation.evaluate` reads it."""
+    """Predictions of every checkpoint on a subset, in the form that `evaluate` takes."""
     images, classes = data.subset(subset), data.folder.classes
     with progress.counting(f"predicting {subset}", len(images)) as done:
-        answers = predict_checkpoints(
+        probabilities = predict_checkpoints(
             network, configuration, checkpoints, images, batch_size=batch_size, on_images=done
         )
     files = [row.file for row in data.rows if row.subset == subset]
-    return prediction_rows(files, [classes[label] for label in images.labels], classes, answers)
+    return prediction_rows(
+        files, [classes[label] for label in images.labels], classes, probabilities
+    )
 
 
-def scores_by_dataset(folder: Path, images: ImageFolder) -> dict[str, Any]:
-    """Each source's own scores, test and held-out images apart; empty if there is one source.
+def scores_by_dataset(folder: Path, images: ImageFolder) -> list[DatasetReport]:
+    """The scores on each dataset, test and external test images apart; none for one dataset.
 
     Args:
-        folder: Has `predictions.csv` and, if images were held out, `external.csv`.
+        folder: Has `predictions.csv` and, with external test sets, `external.csv`.
         images: The study's folders.
     """
     if "" in images.roots:
-        return {}
+        return []
     tables = {"test": read_predictions(folder / "predictions.csv")}
     if (external := folder / "external.csv").exists():
         tables[EXTERNAL] = read_predictions(external)
-    return {
-        "by_dataset": [
-            {"source": source, "subset": subset, **evaluate(rows, images.classes)}
-            for subset, table in tables.items()
-            for source in images.roots
-            if len(rows := table[table["file"].str.startswith(f"{source}/")])
-        ]
-    }
+    return [
+        DatasetReport(dataset=dataset, subset=subset, test=evaluate(rows, images.classes))
+        for subset, table in tables.items()
+        for dataset in images.roots
+        if len(rows := table[table["file"].str.startswith(f"{dataset}/")])
+    ]

@@ -1,4 +1,4 @@
-"""How much a random split flatters: one probe, tested on copies of its images and without."""
+"""Data leakage of a random split: one probe, evaluated under a random and a grouped split."""
 
 import math
 from collections import Counter
@@ -22,12 +22,13 @@ from concrete_study.models.features import FeatureStore
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.results.leakage import ProbeRun
+from concrete_study.results.records import SearchOptions
 from concrete_study.search.grouping import group_folder
-from concrete_study.search.options import SearchOptions
+from concrete_study.search.options import check
 from concrete_study.search.progress import Progress
 from concrete_study.search.reading import read_images
 
-RANDOM, BY_PICTURE = "random", "by picture"
+RANDOM, GROUPED = "random", "grouped"
 
 
 def probe_leakage(
@@ -35,48 +36,49 @@ def probe_leakage(
 ) -> list[ProbeRun]:
     """Trains a logistic regression on frozen features under both kinds of split.
 
-    The random split takes no notice of copies, not even of byte-identical ones, as
-    scikit-learn's or Keras' splitting does. Both train on 70 % of the images and test on 15 %.
+    The random split ignores near-duplicates, even exact ones, as scikit-learn's and Keras'
+    functions do. Both train on 70 % of the images and test on 15 %.
 
     Args:
         options: `data` (one folder), image size and precision.
-        seeds: One split of each kind for each.
-        progress: Told of the passes over the images.
+        seeds: One split of each kind per seed.
+        progress: Receives messages and progress.
 
     Raises:
         DataError: If the folder cannot be studied.
     """
+    check(options)
     prepare_devices()
     folder = read_images({"": Path(options.data[0])}, progress)
     grouping = group_folder(folder, options, progress)
     images = grouping.without_conflicts(folder)
     _require_enough(folder.classes, images)
     features = _pooled(folder, images, options, progress)
-    place = {image.file: number for number, image in enumerate(images)}
+    index = {image.file: number for number, image in enumerate(images)}
     labels = np.array([image.label for image in images])
     groups = np.array([grouping.groups[image.sha256] for image in images])
     runs = []
     for seed in seeds:
         for kind, (train, test) in {
             RANDOM: _random_split(labels, seed),
-            BY_PICTURE: _split_by_picture(images, grouping.groups, place, seed),
+            GROUPED: _grouped_split(images, grouping.groups, index, seed),
         }.items():
             probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
             probe.fit(features[train], labels[train])
             errors = int((probe.predict(features[test]) != labels[test]).sum())
-            copies = int(np.isin(groups[test], groups[train]).sum())
-            runs.append(ProbeRun(kind, seed, len(test), copies, errors))
+            leaked = int(np.isin(groups[test], groups[train]).sum())
+            runs.append(ProbeRun(kind, seed, len(test), leaked, errors))
     return runs
 
 
 def _require_enough(classes: Sequence[str], images: Sequence[LabelledImage]) -> None:
-    """Both splits need an image of every class to test on."""
+    """Both splits need a test image of every class."""
     counts = Counter(image.label for image in images)
     fewest, needed = min(classes, key=counts.__getitem__), math.ceil(1 / DEFAULT_SHARES[2])
     if counts[fewest] < needed:
         raise DataError(
-            f"class {fewest} has too few images to compare splits.",
-            f"Expected at least {needed}, of which one is tested; found {counts[fewest]}.",
+            f"Class {fewest} has too few images to compare splits.",
+            f"Expected at least {needed}, one of them for the test; found {counts[fewest]}.",
             "a larger folder.",
         )
 
@@ -87,7 +89,7 @@ def _pooled(
     options: SearchOptions,
     progress: Progress,
 ) -> NDArray[np.float32]:
-    """The plain images' pooled features, (images, 512), kept in the cache."""
+    """Pooled features of the unaugmented images, of shape (images, 512), from the cache."""
     rows = [SplitRow(i.file, i.label, "all", "", i.sha256) for i in images]
     network = Network(
         load_weights(options.weights, seed=options.seed),
@@ -116,12 +118,12 @@ def _random_split(
     return train, test
 
 
-def _split_by_picture(
-    images: Sequence[LabelledImage], groups: Mapping[str, str], place: Mapping[str, int], seed: int
+def _grouped_split(
+    images: Sequence[LabelledImage], groups: Mapping[str, str], index: Mapping[str, int], seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     rows = split_images(images, seed=seed, groups=groups)
     train, test = (
-        np.array([place[row.file] for row in rows if row.subset == subset])
+        np.array([index[row.file] for row in rows if row.subset == subset])
         for subset in ("train", "test")
     )
     return train, test

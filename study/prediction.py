@@ -1,4 +1,4 @@
-"""The retrained model on files of any number: a row for each, whatever is wrong with it."""
+"""Predictions of the retrained model: one row per file, also for files that cannot be read."""
 
 import os
 import sys
@@ -19,25 +19,25 @@ BATCH_SIZE = 32
 
 
 class Prediction(NamedTuple):
-    """One file: its class and the probability of each, or why it has none."""
+    """One file: predicted class and probabilities, or an error."""
 
     file: str
     predicted: str
-    probabilities: tuple[float, ...]  # one per class; empty for a faulty file
+    probabilities: tuple[float, ...]  # one per class; empty with an error
     error: str = ""
 
 
 def expand(paths: Sequence[str]) -> Iterator[str]:
-    """Files for what was typed, in order, read as they are needed.
+    """Expands paths to files, lazily and in order.
 
-    A folder stands for all images below it, `-` for the lines of standard input, and a
-    pattern that the shell has left (`*`, `?`, `[`) for what it matches.
+    A folder stands for all images in it and its sub-folders, `-` for the lines of standard
+    input, and a pattern (`*`, `?`, `[`) for the files that it matches.
     """
     for path in paths:
         if path == "-":
             yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
         elif Path(path).is_dir():
-            yield from _images_below(path)
+            yield from _images_in(path)
         elif not Path(path).exists() and any(sign in path for sign in "*?["):
             anchor = Path(Path(path).anchor)
             matches = [str(match) for match in anchor.glob(str(Path(path).relative_to(anchor)))]
@@ -46,12 +46,12 @@ def expand(paths: Sequence[str]) -> Iterator[str]:
             yield path
 
 
-def _images_below(folder: str) -> Iterator[str]:
-    """Images of any kind in a folder, then in those below it, each folder's by name."""
-    for place, below, names in os.walk(folder):
-        below.sort()
+def _images_in(folder: str) -> Iterator[str]:
+    """Images of any format in a folder, then in its sub-folders, each sorted by name."""
+    for path, folders, names in os.walk(folder):
+        folders.sort()
         yield from (
-            str(Path(place, name))
+            str(Path(path, name))
             for name in sorted(names)
             if Path(name).suffix.lower() in SUFFIXES | OTHER_IMAGES
         )
@@ -64,26 +64,28 @@ def predict_files(
     *,
     threshold: float | None = None,
 ) -> Iterator[Prediction]:
-    """Classifies files batch by batch; no more than two batches are in memory.
+    """Classifies files batch by batch; at most two batches are in memory.
 
     Args:
         classifier: The model.
-        files: Paths; one that is missing or no image gives a row with an error.
+        files: Paths; a missing or unreadable file gives a row with an error.
         classes: In the model's order.
-        threshold: With two classes, the probability from which on the last is predicted;
-            None takes the more probable class.
+        threshold: With two classes, the lowest probability at which the last class is
+            predicted; None predicts the class of the highest probability.
     """
     waiting = iter(files)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         while batch := list(islice(waiting, BATCH_SIZE)):
             decoded = list(pool.map(lambda file: _decode(file, classifier.size), batch))
             pixels = [image for image in decoded if not isinstance(image, str)]
-            answers = iter(classifier.probabilities(np.stack(pixels)).tolist() if pixels else [])
+            probabilities = iter(
+                classifier.probabilities(np.stack(pixels)).tolist() if pixels else []
+            )
             for file, image in zip(batch, decoded, strict=True):
                 if isinstance(image, str):
                     yield Prediction(file, "", (), image)
                     continue
-                p = tuple(next(answers))
+                p = tuple(next(probabilities))
                 chosen = p.index(max(p)) if threshold is None else int(p[-1] >= threshold)
                 yield Prediction(file, classes[chosen], p)
 

@@ -1,26 +1,26 @@
-"""The retrained recipe once more from random weights: what transfer learning was worth.
+"""The retrained recipe from random weights, for comparison with transfer learning.
 
-It is the same recipe, so the convolutions that it freezes stay as they were drawn.
+It is the same recipe, so the convolutions that it freezes keep their random weights.
 """
 
 import time
 
-import msgspec
-
-from concrete_study.datasets.files import write_json
 from concrete_study.models.devices import memory_errors, prepare_devices
 from concrete_study.results.environment import git_commit
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import STORED_VIEWS
+from concrete_study.results.records import ScratchRecord
+from concrete_study.results.stored import write_record
 from concrete_study.search.progress import Progress
 from concrete_study.study.retraining import Retraining
 
+RANDOM_WEIGHTS = "none"
+
 
 def train_from_scratch(study: StudyFolder, progress: Progress) -> None:
-    """Trains the retrained trial's recipe on the same images with the base at random weights.
+    """Trains the recipe of the retrained trial on the same images, with a random backbone.
 
-    Only its curve is kept, `best/scratch.json`: it is compared on the validation images, and
-    the test split stays closed.
+    Only its learning curve is stored, in `best/scratch.json`: the comparison is on the
+    validation images, and the test split stays locked.
 
     Raises:
         StudyStateError: If the study is not retrained.
@@ -35,20 +35,20 @@ def train_from_scratch(study: StudyFolder, progress: Progress) -> None:
             study,
             study.manifest(),
             progress,
-            epochs=metrics["epochs"],
-            fast=metrics["trained_on"] == STORED_VIEWS,
-            trial=metrics["trial"],
-            weights="none",
+            epochs=metrics.epochs,
+            views=metrics.views,
+            trial=metrics.trial,
+            weights=RANDOM_WEIGHTS,
         )
         outcome = job.train()
-        content = {
-            "trial": metrics["trial"],
-            "weights": "none",
-            "epochs": job.epochs,
-            "trained_on": metrics["trained_on"],
-            "best_epoch": outcome.best_epoch,
-            "curve": [msgspec.structs.asdict(epoch) for epoch in outcome.curve],
-            "commit": git_commit(),
-            "seconds": round(time.monotonic() - start, 1),
-        }
-        write_json(study.scratch_path, content)
+        record = ScratchRecord(
+            trial=metrics.trial,
+            weights=RANDOM_WEIGHTS,
+            epochs=job.epochs,
+            views=metrics.views,
+            best_epoch=outcome.best_epoch,
+            curve=outcome.curve,
+            commit=git_commit(),
+            seconds=round(time.monotonic() - start, 1),
+        )
+        write_record(study.scratch_path, record)

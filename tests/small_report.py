@@ -1,4 +1,4 @@
-"""Studies made up for reports: records, split, photographs and predictions, without training."""
+"""Made-up studies for reports: records, split, images and predictions, without training."""
 
 import math
 from collections.abc import Sequence
@@ -7,24 +7,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from msgspec.structs import replace
 from PIL import Image
+from small_records import CREATED, retraining_record, study_record
 
-from concrete_study.datasets.files import file_sha256, write_json, write_text
+from concrete_study.datasets.files import file_sha256, write_text
 from concrete_study.datasets.splits import SplitRow, write_split
 from concrete_study.results.evaluation import evaluate, prediction_rows
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.results.hyperparameters import Dimension, Space
+from concrete_study.results.records import Epoch, Parameters, SearchOptions, TrialRecord
 from concrete_study.results.trials import rank
 
 TWO = ("Negative", "Positive")
 # (bracket, round, trials, epochs) of Hyperband at 10 epochs; each round promotes its first.
 ROUNDS = ((2, 0, 12, 2), (2, 1, 4, 4), (2, 2, 2, 10), (1, 0, 6, 4), (1, 1, 2, 10), (0, 0, 4, 10))
-SPACE = {
-    "head_units": {"choices": [0, 64, 256], "low": 0.0, "high": 0.0, "log": False},
-    "dropout": {"choices": [], "low": 0.0, "high": 0.6, "log": False},
-    "unfreeze_depth": {"choices": [0, 1, 3], "low": 0.0, "high": 0.0, "log": False},
-    "head_learning_rate": {"choices": [], "low": 1e-5, "high": 1e-2, "log": True},
-    "fine_tune_learning_rate": {"choices": [], "low": 1e-6, "high": 1e-4, "log": True},
+SPACE: Space = {
+    "head_units": Dimension(choices=(0, 64, 256)),
+    "dropout": Dimension(low=0.0, high=0.6),
+    "unfreeze_depth": Dimension(choices=(0, 1, 3)),
+    "head_learning_rate": Dimension(low=1e-5, high=1e-2, log=True),
+    "fine_tune_learning_rate": Dimension(low=1e-6, high=1e-4, log=True),
 }
 
 
@@ -41,10 +44,10 @@ def hyperparameters(random: np.random.Generator) -> dict[str, float | int]:
     return drawn
 
 
-def curve(score: float, epochs: int) -> list[EpochRecord]:
+def curve(score: float, epochs: int) -> list[Epoch]:
     """A validation loss that falls to `score` at its last epoch, in two phases."""
     return [
-        EpochRecord(
+        Epoch(
             epoch=epoch,
             phase=1 if epoch <= math.ceil(epochs / 2) else 2,
             loss=score * (1 + epochs - epoch),
@@ -126,19 +129,15 @@ def answers(rows: Sequence[SplitRow], subset: str, classes: Sequence[str]) -> pd
 def make_study(folder: Path, records: Sequence[TrialRecord] = (), **more: Any) -> StudyFolder:
     """A study of these trials, without images."""
     study = StudyFolder(folder)
-    options = {"algorithm": "hyperband", "max_epochs": 10, "objective": "val_loss", "data": []}
-    manifest = {
-        "name": study.name,
-        "created": "2026-11-23T10:00:00+00:00",
-        "state": "finished",
+    given: dict[str, Any] = {
+        "created": CREATED,
         "seconds": 65.0,
-        "options": {**options, "space": SPACE},
-        "classes": list(TWO),
-        "versions": {"python": "3.11"},
+        "options": SearchOptions(space=SPACE),
+        "groups": None,
     }
-    study.write_manifest({**manifest, **more})
+    study.write_manifest(study_record(study.name, **given | more))
     for record in records:
-        write_json(study.trials_path / f"{record.trial}.json", record.to_json())
+        study.write_trial(record)
     return study
 
 
@@ -146,23 +145,20 @@ def add_best(study: StudyFolder, rows: Sequence[SplitRow], classes: Sequence[str
     """What `study best` writes: metrics, predictions of test and validation, a summary."""
     best = next(iter(rank(study.trials(), objective="val_loss")), None)
     predictions = answers(rows, "test", classes)
-    epochs = [vars(epoch) for epoch in curve(0.1, 10)]
-    metrics = {
-        "trial": best.trial if best else "0012",
-        "hyperparameters": {"head_units": 64, "dropout": 0.25},
-        "epochs": 10,
-        "trained_on": "stored views",
-        "best_epoch": 8,
-        "curve": epochs,
-        "parameters": {"phase_1": {"trainable": 3, "non_trainable": 5}, "base": 5},
-        "test": evaluate(predictions, classes),
-        "test_opened": ["2026-11-23T11:00:00+00:00"],
-    }
+    metrics = retraining_record(
+        study.name,
+        trial=best.trial if best else "0012",
+        views="stored",
+        curve=curve(0.1, 10),
+        parameters={"phase_1": Parameters(trainable=3, non_trainable=5)},
+        backbone_parameters=5,
+        test=evaluate(predictions, classes),
+    )
     write_text(study.predictions_path, predictions.to_csv(index=False))
     validation = answers(rows, "validation", classes)
     write_text(study.validation_path, validation.to_csv(index=False))
     write_text(study.best_path / "summary.txt", "Model: <made up>\n")
-    write_json(study.metrics_path, metrics)
+    study.write_metrics(metrics)
 
 
 def whole_study(
@@ -183,6 +179,6 @@ def two_studies(runs: Path) -> list[StudyFolder]:
     first = whole_study(runs / "first")
     second = whole_study(runs / "second", records=[trial(0, 10, 0.5)])
     manifest = second.manifest()
-    options = manifest["options"] | {"algorithm": "random", "trials": 1}
-    second.write_manifest(manifest | {"options": options, "seconds": 5.0})
+    options = replace(manifest.options, algorithm="random", trials=1)
+    second.write_manifest(replace(manifest, options=options, seconds=5.0))
     return [first, second]

@@ -2,23 +2,23 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from concrete_study.datasets.sample import make_sample
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import EpochRecord, TrialRecord
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.hyperparameters import Dimension, Space, default_space
+from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
 from concrete_study.search.runner import run_search
-from concrete_study.search.space import DEFAULT_SPACE, Dimension, Space
 
 TRIALS = 6  # of Hyperband at 3 epochs: 3 at 1, 1 of them to 3; 2 at 3
 
 # Every architecture (head units, unfreeze depth) costs its compilation; these are two.
-SPACE: Space = DEFAULT_SPACE | {
-    "head_units": Dimension((0,)),
-    "unfreeze_depth": Dimension((0, 1)),
+SPACE: Space = default_space() | {
+    "head_units": Dimension(choices=(0,)),
+    "unfreeze_depth": Dimension(choices=(0, 1)),
 }
 SPACE_TOML = "head_units = 0\nunfreeze_depth = [0, 1]\n"
 SMALL = (
@@ -62,7 +62,7 @@ class Recorder:
         self.counted: dict[str, int] = {}
         self.planned: tuple[int, int, int] | None = None
         self.started: list[str] = []
-        self.epochs: list[EpochRecord] = []
+        self.epochs: list[Epoch] = []
         self.done: list[tuple[TrialRecord, TrialRecord | None]] = []
 
     def log(self, text: str) -> None:
@@ -83,7 +83,7 @@ class Recorder:
     def trial_started(self, trial: TrialRecord) -> None:
         self.started.append(trial.trial)
 
-    def epoch_done(self, epoch: EpochRecord) -> None:
+    def epoch_done(self, epoch: Epoch) -> None:
         self.epochs.append(epoch)
 
     def trial_done(self, trial: TrialRecord, best: TrialRecord | None) -> None:

@@ -1,7 +1,7 @@
-import json
 import math
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +9,13 @@ from sklearn.metrics import f1_score, log_loss
 
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.datasets.splits import SplitRow
-from concrete_study.results.evaluation import CHECKPOINTS, dependence, evaluate, read_predictions
+from concrete_study.results.evaluation import (
+    CHECKPOINTS,
+    clustered_accuracy,
+    evaluate,
+    read_predictions,
+)
+from concrete_study.results.records import TestReport
 from concrete_study.results.statistics import wilson_interval
 
 THREE = ["crack", "none", "spalling"]
@@ -47,10 +53,10 @@ def rows(*probabilities: tuple[str, float, float]) -> pd.DataFrame:
     [
         ("", "No columns"),
         ("file,class,checkpoint\n", "0 rows"),
-        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,kept,0.5,x\n", "'x'"),
-        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,kept,0.5,nan\n", "NaN"),
+        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,best,0.5,x\n", "'x'"),
+        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,best,0.5,nan\n", "NaN"),
         ("file,class,checkpoint,p_a,p_b\n1.jpg,a,later,0.5,0.5\n", "later"),
-        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,kept,0.5", "float"),
+        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,best,0.5", "float"),
     ],
 )
 def test_a_damaged_table_of_predictions_is_named(tmp_path: Path, content: str, reason: str) -> None:
@@ -68,23 +74,23 @@ def test_metrics_agree_with_scikit_learn_for_three_classes() -> None:
     chosen = final[[f"p_{name}" for name in THREE]].to_numpy().argmax(axis=1)
     truth = [THREE.index(name) for name in final["class"]]
     probabilities = final[[f"p_{name}" for name in THREE]].to_numpy()
-    assert metrics["loss"] == pytest.approx(log_loss(truth, probabilities), abs=1e-12)
-    assert metrics["macro_f1"] == pytest.approx(f1_score(truth, chosen, average="macro"))
-    assert metrics["images"] == 60
-    assert np.sum(metrics["confusion_matrix"]) == 60
-    assert np.trace(metrics["confusion_matrix"]) == metrics["accuracy"] * 60
-    assert metrics["accuracy_interval"][0] < metrics["accuracy"] < metrics["accuracy_interval"][1]
-    assert list(metrics["checkpoints"]) == list(CHECKPOINTS)
+    assert metrics.loss == pytest.approx(log_loss(truth, probabilities), abs=1e-12)
+    assert metrics.macro_f1 == pytest.approx(f1_score(truth, chosen, average="macro"))
+    assert metrics.images == 60
+    assert np.sum(metrics.confusion_matrix) == 60
+    assert np.trace(metrics.confusion_matrix) == metrics.accuracy * 60
+    assert metrics.accuracy_interval[0] < metrics.accuracy < metrics.accuracy_interval[1]
+    assert list(metrics.checkpoints) == list(CHECKPOINTS)
 
 
 def test_metrics_json_can_be_recomputed_to_the_last_bit_from_predictions_csv(
     tmp_path: Path,
 ) -> None:
     predictions = predict(THREE, 31)
-    written = json.dumps(evaluate(predictions, THREE), allow_nan=False)
+    written = msgspec.json.encode(evaluate(predictions, THREE))
     predictions.to_csv(tmp_path / "predictions.csv", index=False)
     again = evaluate(read_predictions(tmp_path / "predictions.csv"), THREE)
-    assert json.loads(written) == again
+    assert msgspec.json.decode(written, type=TestReport) == again
 
 
 def test_classes_that_look_like_numbers_or_blanks_survive_the_file(tmp_path: Path) -> None:
@@ -93,38 +99,38 @@ def test_classes_that_look_like_numbers_or_blanks_survive_the_file(tmp_path: Pat
     predictions.to_csv(tmp_path / "predictions.csv", index=False)
     again = evaluate(read_predictions(tmp_path / "predictions.csv"), classes)
     assert again == evaluate(predictions, classes)
-    assert [again["report"][name]["support"] for name in classes] == [2, 2]
+    assert [again.by_class[name].support for name in classes] == [2, 2]
 
 
 def test_without_a_second_phase_the_first_is_the_final_one() -> None:
     predictions = predict(THREE, 12, checkpoints=CHECKPOINTS[:2])
     metrics = evaluate(predictions, THREE)
-    assert metrics["loss"] == metrics["checkpoints"]["after_phase_1"]["loss"]
-    assert "after_phase_2" not in metrics["checkpoints"]
+    assert metrics.loss == metrics.checkpoints["after_phase_1"].loss
+    assert "after_phase_2" not in metrics.checkpoints
 
 
-def test_the_kept_epoch_is_the_final_stage_also_where_a_phase_ended_better() -> None:
+def test_the_best_epoch_is_the_final_checkpoint_even_if_a_phase_ended_better() -> None:
     predictions = predict(THREE, 30, checkpoints=("before_training", "best", "after_phase_2"))
     metrics = evaluate(predictions, THREE)
-    assert list(metrics["checkpoints"]) == ["before_training", "after_phase_2", "best"]
-    assert metrics["loss"] == metrics["checkpoints"]["best"]["loss"]
-    assert metrics["loss"] > metrics["checkpoints"]["after_phase_2"]["loss"]
+    assert list(metrics.checkpoints) == ["before_training", "after_phase_2", "best"]
+    assert metrics.loss == metrics.checkpoints["best"].loss
+    assert metrics.loss > metrics.checkpoints["after_phase_2"].loss
 
 
-def test_a_sure_mistake_costs_what_keras_makes_it_cost() -> None:
-    assert evaluate(rows(("a", 0.0, 1.0)), ["a", "b"])["loss"] == pytest.approx(-math.log(1e-7))
-    assert evaluate(rows(("a", 1.0, 0.0)), ["a", "b"])["loss"] == 0.0
+def test_the_loss_of_a_confident_error_is_that_of_keras() -> None:
+    assert evaluate(rows(("a", 0.0, 1.0)), ["a", "b"]).loss == pytest.approx(-math.log(1e-7))
+    assert evaluate(rows(("a", 1.0, 0.0)), ["a", "b"]).loss == 0.0
 
 
 def test_a_tie_goes_to_the_first_class() -> None:
     metrics = evaluate(rows(("a", 0.5, 0.5), ("b", 0.5, 0.5)), ["a", "b"])
-    assert metrics["confusion_matrix"] == [[1, 0], [1, 0]]
+    assert metrics.confusion_matrix == [[1, 0], [1, 0]]
 
 
 def test_a_class_without_test_images_counts_as_zero_and_breaks_nothing() -> None:
     metrics = evaluate(rows(("a", 0.9, 0.1)), ["a", "b"])
-    assert metrics["macro_f1"] == 0.5
-    assert metrics["report"]["b"]["support"] == 0
+    assert metrics.macro_f1 == 0.5
+    assert metrics.by_class["b"].support == 0
 
 
 def test_all_faults_are_reported_at_once() -> None:
@@ -144,16 +150,16 @@ def test_missing_columns_and_empty_predictions_are_refused() -> None:
         evaluate(rows(("a", 0.5, 0.5)).head(0), ["a", "b"])
 
 
-def test_copies_of_a_picture_count_once_and_are_right_only_together() -> None:
+def test_clustered_by_group_a_group_counts_once_and_is_correct_only_as_a_whole() -> None:
     predictions = rows(("a", 0.9, 0.1), ("a", 0.8, 0.2), ("b", 0.3, 0.7), ("b", 0.6, 0.4))
 
     def split(*groups: str) -> list[SplitRow]:
         return [SplitRow(f"{n}", "a", "test", group, f"{n}") for n, group in enumerate(groups)]
 
-    assert dependence(predictions, ["a", "b"], split("0", "1", "2", "3")) == ""
-    said = dependence(predictions, ["a", "b"], split("0", "0", "3", "3"))
-    assert said.startswith("The 4 test images are of 2 groups")
-    assert "accuracy is 0.5000 (0.0945 to 0.9055)" in said
-    said = dependence(predictions, ["a", "b"], split("0", "0", "2", "3"))
+    assert clustered_accuracy(predictions, ["a", "b"], split("0", "1", "2", "3")) == ""
+    sentence = clustered_accuracy(predictions, ["a", "b"], split("0", "0", "3", "3"))
+    assert sentence.startswith("The 4 test images form 2 groups")
+    assert "accuracy is 0.5000 (95 % interval 0.0945 to 0.9055)" in sentence
+    sentence = clustered_accuracy(predictions, ["a", "b"], split("0", "0", "2", "3"))
     low, high = wilson_interval(2, 3)
-    assert f"accuracy is 0.6667 ({low:.4f} to {high:.4f})" in said
+    assert f"accuracy is 0.6667 (95 % interval {low:.4f} to {high:.4f})" in sentence

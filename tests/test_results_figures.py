@@ -17,12 +17,12 @@ from concrete_study.results.figures import (
     draw_rungs,
     save_figure,
 )
-from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.results.records import Epoch, TrialRecord
 
 
-def curve(*val_losses: float, second_phase: int = 99) -> list[EpochRecord]:
+def curve(*val_losses: float, second_phase: int = 99) -> list[Epoch]:
     return [
-        EpochRecord(
+        Epoch(
             epoch=epoch,
             phase=2 if epoch >= second_phase else 1,
             loss=value / 2,

@@ -1,29 +1,23 @@
-import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from small_records import retraining_record, write_study
 
-from concrete_study.datasets.errors import StudyStateError, UsageError
+from concrete_study.datasets.errors import NotRetrainedError, StudyStateError
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import TrialRecord
-from concrete_study.results.runs import check_name, latest_study, list_studies, open_study
+from concrete_study.results.runs import list_studies
 
 ROOT = Path(__file__).parents[1]
 
 
-def make_study(runs: Path, name: str, minute: int = 0, **more: Any) -> StudyFolder:
-    study = StudyFolder(runs / name)
-    created = datetime(2026, 11, 23, 10, minute, tzinfo=UTC).isoformat()
-    study.write_manifest(
-        {"name": name, "created": created, "state": "finished", "options": {}, **more}
-    )
-    return study
+def make_study(runs: Path, name: str, **more: Any) -> StudyFolder:
+    return write_study(StudyFolder(runs / name), **more)
 
 
 def record(trial: str, **more: Any) -> TrialRecord:
@@ -37,7 +31,7 @@ def record(trial: str, **more: Any) -> TrialRecord:
     )
 
 
-def test_trials_come_back_by_id_whatever_the_order_of_writing(tmp_path: Path) -> None:
+def test_trials_are_read_by_id_whatever_the_order_of_writing(tmp_path: Path) -> None:
     study = StudyFolder(tmp_path / "first")
     assert study.trials() == []
     for trial in ("10000", "0002", "0001"):
@@ -45,28 +39,32 @@ def test_trials_come_back_by_id_whatever_the_order_of_writing(tmp_path: Path) ->
     assert [trial.trial for trial in study.trials()] == ["0001", "0002", "10000"]
 
 
-def test_the_table_of_trials_follows_every_trial_written(tmp_path: Path) -> None:
+def test_the_table_of_trials_has_every_record_by_id(tmp_path: Path) -> None:
     study = StudyFolder(tmp_path / "first")
-    study.write_trial(record("0000", score=0.5))
-    study.write_trial(record("0001", score=0.25, message='said "no", twice'))
+    second = record("0001", score=0.25, message='a "quoted" message, with a comma')
+    study.write_table([second, record("0000", score=0.5)])
     table = pd.read_csv(study.table_path, dtype={"trial": str})
     assert table["trial"].tolist() == ["0000", "0001"]
     assert table["score"].tolist() == [0.5, 0.25]
-    assert table["message"].tolist()[1] == 'said "no", twice'
-    study.write_trial(record("0001", score=0.125))
+    assert table["message"].tolist()[1] == second.message
+    study.write_table([record("0000", score=0.5), record("0001", score=0.125)])
     assert pd.read_csv(study.table_path)["score"].tolist() == [0.5, 0.125]
 
 
-def test_the_table_can_be_written_anew_from_the_records(tmp_path: Path) -> None:
+def test_writing_a_trial_reads_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = StudyFolder(tmp_path / "first")
-    study.write_trial(record("0000", score=0.5))
-    table = study.table_path.read_bytes()
-    study.table_path.write_text("cut of")
-    study.write_table()
-    assert study.table_path.read_bytes() == table
+    written = [record(f"{number:04}", score=0.5) for number in range(3)]
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} is read"))
+    for number, trial in enumerate(written, start=1):
+        study.write_trial(trial)
+        study.write_table(written[:number])
+    monkeypatch.undo()
+    assert study.trials() == written
 
 
-def test_clearing_leaves_the_lock_and_what_a_link_leads_to(tmp_path: Path) -> None:
+def test_clearing_keeps_the_lock_and_the_target_of_a_link(tmp_path: Path) -> None:
     external = tmp_path / "external"
     external.mkdir()
     study = make_study(tmp_path, "first")
@@ -81,7 +79,7 @@ def test_clearing_leaves_the_lock_and_what_a_link_leads_to(tmp_path: Path) -> No
     assert list_studies(tmp_path) == []
 
 
-def test_a_clearing_cut_short_leaves_a_study_that_is_still_seen(
+def test_an_interrupted_clearing_leaves_a_study_that_is_still_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_study(tmp_path, "first")
@@ -90,54 +88,10 @@ def test_a_clearing_cut_short_leaves_a_study_that_is_still_seen(
     def interrupted(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("results.folder.shutil.rmtree", interrupted)
+    monkeypatch.setattr("concrete_study.results.folder.shutil.rmtree", interrupted)
     with pytest.raises(KeyboardInterrupt):
         study.clear()
     assert list_studies(tmp_path) == [study]
-
-
-def test_only_folders_with_a_manifest_are_studies_and_the_oldest_comes_first(
-    tmp_path: Path,
-) -> None:
-    make_study(tmp_path, "a", minute=5)
-    make_study(tmp_path, "b", minute=1)
-    (tmp_path / "notes").mkdir()
-    assert [study.name for study in list_studies(tmp_path)] == ["b", "a"]
-    assert latest_study(tmp_path).name == "a"
-    assert list_studies(tmp_path / "nowhere") == []
-
-
-def test_creation_times_of_different_zones_are_ordered_as_instants(tmp_path: Path) -> None:
-    make_study(tmp_path, "later", created="2026-11-23T10:00:00+00:00")
-    make_study(tmp_path, "earlier", created="2026-11-23T11:00:00+05:00")
-    assert [study.name for study in list_studies(tmp_path)] == ["earlier", "later"]
-
-
-def test_an_unknown_study_is_refused_with_near_names(tmp_path: Path) -> None:
-    make_study(tmp_path, "first")
-    with pytest.raises(StudyStateError) as caught:
-        open_study(tmp_path, "frist")
-    assert "Did you mean first?" in str(caught.value)
-    assert "Try: study list" in str(caught.value)
-
-
-def test_without_any_study_the_hint_is_to_search(tmp_path: Path) -> None:
-    with pytest.raises(StudyStateError, match="Try: study search"):
-        latest_study(tmp_path)
-    with pytest.raises(StudyStateError, match="Try: study search"):
-        open_study(tmp_path, "first")
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"name": "first"}'])
-def test_a_damaged_manifest_is_named_and_does_not_hide_other_studies(
-    tmp_path: Path, content: str
-) -> None:
-    make_study(tmp_path, "good")
-    damaged = make_study(tmp_path, "bad")
-    damaged.manifest_path.write_text(content)
-    assert {study.name for study in list_studies(tmp_path)} == {"good", "bad"}
-    with pytest.raises(StudyStateError, match=r"bad/study\.json is damaged"):
-        open_study(tmp_path, "bad")
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"metrics": 1, "curve": []}', "null"])
@@ -152,25 +106,15 @@ def test_a_damaged_trial_is_named(tmp_path: Path, content: str) -> None:
 def test_metrics_are_none_until_they_are_written(tmp_path: Path) -> None:
     study = make_study(tmp_path, "first")
     assert study.metrics() is None
-    study.best_path.mkdir()
-    study.metrics_path.write_text(json.dumps({"test": {"accuracy": 1.0}}))
-    assert study.metrics() == {"test": {"accuracy": 1.0}}
+    with pytest.raises(NotRetrainedError, match="has no retrained model") as caught:
+        study.required_metrics()
+    assert caught.value.study == "first"
+    metrics = retraining_record("first")
+    study.write_metrics(metrics)
+    assert study.metrics() == study.required_metrics() == metrics
 
 
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", ".hidden", "-x", "a/b", "a\\b", "a b", "é", "a\n", "x" * 101]
-)
-def test_names_that_are_no_plain_folder_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be the name"):
-        open_study(tmp_path, name)
-
-
-@pytest.mark.parametrize("name", ["first", "2026-11-23_vgg16.v2", "_"])
-def test_plain_names_pass(name: str) -> None:
-    assert check_name(name) == name
-
-
-def test_a_study_in_use_by_another_process_is_refused_and_free_when_it_is_killed(
+def test_a_study_is_locked_by_another_process_until_that_is_killed(
     tmp_path: Path,
 ) -> None:
     study = make_study(tmp_path, "first", state="running")
@@ -178,8 +122,12 @@ def test_a_study_in_use_by_another_process_is_refused_and_free_when_it_is_killed
         [
             sys.executable,
             "-c",
-            "import sys, time; from pathlib import Path; from results.folder import StudyFolder\n"
-            "with StudyFolder(Path(sys.argv[1])).lock(): print('held', flush=True); time.sleep(60)",
+            "import sys, time\n"
+            "from pathlib import Path\n"
+            "from concrete_study.results.folder import StudyFolder\n"
+            "with StudyFolder(Path(sys.argv[1])).lock():\n"
+            "    print('locked', flush=True)\n"
+            "    time.sleep(60)",
             str(study.path),
         ],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -188,7 +136,7 @@ def test_a_study_in_use_by_another_process_is_refused_and_free_when_it_is_killed
     )
     try:
         assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+        assert holder.stdout.readline() == "locked\n"
         assert study.state() == "running"
         with pytest.raises(StudyStateError, match="in use by another process"), study.lock():
             pass

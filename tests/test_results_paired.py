@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_records import write_study
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
@@ -14,37 +15,30 @@ from concrete_study.datasets.splits import SplitRow, write_split
 from concrete_study.results.evaluation import prediction_rows
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.paired import paired_table
+from concrete_study.results.records import SearchOptions
 
 CLASSES = ["A", "B"]
 
 
 def study_of(
-    name: str, right: list[bool], *, first: int = 0, prefix: str = "", copies: int = 1
+    name: str, correct: list[bool], *, first: int = 0, prefix: str = "", copies: int = 1
 ) -> StudyFolder:
-    """A study that classifies image n rightly if `right[n]`; truth alternates.
+    """A study that classifies image n correctly if `correct[n]`; classes alternate.
 
-    So many images each make a group.
+    A group has `copies` images.
     """
     study = StudyFolder(Path("runs") / name)
-    files = [f"{prefix}{CLASSES[n % 2]}/{n}.jpg" for n in range(len(right))]
-    truth = [CLASSES[n % 2] for n in range(len(right))]
+    files = [f"{prefix}{CLASSES[n % 2]}/{n}.jpg" for n in range(len(correct))]
+    truth = [CLASSES[n % 2] for n in range(len(correct))]
     rows = [
         SplitRow(file, label, "test", f"{first + n // copies}", f"{first + n:064}")
         for n, (file, label) in enumerate(zip(files, truth, strict=True))
     ]
     write_split(study.split_path, rows)
-    p = np.array([[0.9, 0.1] if (n % 2 == 0) == r else [0.1, 0.9] for n, r in enumerate(right)])
+    p = np.array([[0.9, 0.1] if (n % 2 == 0) == r else [0.1, 0.9] for n, r in enumerate(correct)])
     table = prediction_rows(files, truth, CLASSES, {"before_training": 1 - p, "best": p})
     write_text(study.predictions_path, table.to_csv(index=False))
-    study.write_manifest(
-        {
-            "name": name,
-            "created": "2026-11-23T10:00:00+00:00",
-            "state": "finished",
-            "options": {"objective": "val_loss"},
-        }
-    )
-    return study
+    return write_study(study, options=SearchOptions())
 
 
 @pytest.fixture(autouse=True)
@@ -52,27 +46,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_exact_test_and_the_interval_are_of_the_images_that_one_alone_has_right() -> None:
+def test_the_exact_test_is_of_the_images_that_one_model_alone_classifies_correctly() -> None:
     a = study_of("a", [True] * 40 + [False] * 2 + [True] * 8)
     b = study_of("b", [True] * 40 + [True] * 2 + [False] * 8, prefix="external/")
     (row,) = paired_table([a, b]).to_dict("records")
     assert (row["first"], row["second"], row["images"]) == ("a", "b", 50)
-    assert (row["only_first_right"], row["only_second_right"]) == (8, 2)
+    assert (row["only_first_correct"], row["only_second_correct"]) == (8, 2)
     assert row["difference"] == pytest.approx(6 / 50)
-    # Twice the probability of at most 2 heads in 10 throws: 2 (1 + 10 + 45) / 1024.
+    # Twice the probability of at most 2 heads in 10 tosses: 2 (1 + 10 + 45) / 1024.
     assert row["p_value"] == pytest.approx(112 / 1024)
     assert row["difference_low"] < 6 / 50 < row["difference_high"]
     assert row["difference_high"] - row["difference_low"] == pytest.approx(4 * 0.061, rel=0.15)
     assert paired_table([a, b]).equals(paired_table([a, b]))
 
 
-def test_copies_of_one_picture_are_one_piece_of_evidence() -> None:
-    # Five pictures of two files each; the first model has all, the second misses two pictures.
+def test_the_test_is_clustered_by_group() -> None:
+    # Five groups of two near-duplicates; the second model misclassifies two groups.
     a = study_of("a", [True] * 10, copies=2)
     b = study_of("b", [True] * 6 + [False] * 4, copies=2)
     (row,) = paired_table([a, b]).to_dict("records")
-    assert (row["images"], row["groups"], row["only_first_right"]) == (10, 5, 4)
-    assert row["p_value"] == pytest.approx(2 / 2**2)  # two throws, not four
+    assert (row["images"], row["groups"], row["only_first_correct"]) == (10, 5, 4)
+    assert row["p_value"] == pytest.approx(2 / 2**2)  # two groups, not four images
     alone = paired_table([study_of("a", [True] * 10), study_of("b", [True] * 6 + [False] * 4)])
     assert row["difference"] == alone["difference"].item() == pytest.approx(0.4)
     wider = row["difference_high"] - row["difference_low"]

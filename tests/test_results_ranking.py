@@ -1,4 +1,4 @@
-"""How studies stand to each other: what differs, places, what a score cost."""
+"""Studies ranked against each other: differing options, ranks, the cost to reach a score."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ def studies(tmp_path: Path) -> list[StudyFolder]:
 
 def test_the_options_that_differ_are_those_and_no_others(studies: list[StudyFolder]) -> None:
     changed = changed_options(studies).set_index("study")
-    assert changed.loc["first"].to_dict() == {"algorithm": '"hyperband"', "trials": ""}
+    assert changed.loc["first"].to_dict() == {"algorithm": '"hyperband"', "trials": "null"}
     assert changed.loc["second"].to_dict() == {"algorithm": '"random"', "trials": "1"}
     assert changed_options(studies[:1] * 2).empty
 
@@ -37,7 +37,7 @@ def test_the_cost_is_the_time_until_the_worst_best_was_reached(tmp_path: Path) -
     assert cost["trials"].to_dict() == {"slow": 3, "fast": 3}
 
 
-def test_places_are_shared_and_those_without_a_test_have_none(
+def test_ties_share_a_rank_and_studies_without_a_test_have_none(
     studies: list[StudyFolder], tmp_path: Path
 ) -> None:
     untested = make_study(tmp_path / "runs" / "third", [trial(0, 10, 0.9)])
@@ -48,7 +48,7 @@ def test_places_are_shared_and_those_without_a_test_have_none(
     assert table["by_seconds"].tolist() == [2, 1, 2]
 
 
-def test_scores_that_do_not_compare_have_neither_places_nor_a_cost(
+def test_scores_that_do_not_compare_have_neither_ranks_nor_a_cost(
     studies: list[StudyFolder], tmp_path: Path
 ) -> None:
     lower_rung = make_study(tmp_path / "runs" / "third", [trial(0, 4, 0.9)])

@@ -6,40 +6,28 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from msgspec.structs import replace
+from small_records import retraining_record, write_study
 
 from concrete_study.datasets.errors import StudyStateError, UsageError
-from concrete_study.datasets.files import write_json, write_text
+from concrete_study.datasets.files import write_text
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.formats import FORMATS, duration, markdown_table, readable, render
-from concrete_study.results.records import TrialRecord
+from concrete_study.results.formats import (
+    FORMATS,
+    duration,
+    markdown_table,
+    number,
+    readable,
+    render,
+)
+from concrete_study.results.hyperparameters import by_name
+from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.results.tables import comparison, differences, studies_table
-
-TEST = {
-    "images": 150,
-    "accuracy": 0.98,
-    "accuracy_interval": [0.9428, 0.9932],
-    "loss": 0.0721,
-    "macro_f1": 0.9799,
-}
 
 
 def make_study(runs: Path, name: str, trials: int = 3, **options: Any) -> StudyFolder:
-    study = StudyFolder(runs / name)
-    study.write_manifest(
-        {
-            "name": name,
-            "created": "2026-11-23T10:00:00+00:00",
-            "seconds": 125.0,
-            "state": "finished",
-            "options": {
-                "algorithm": "hyperband",
-                "objective": "val_loss",
-                "data": ["d"],
-                **options,
-            },
-            "planned_trials": 30,
-        }
-    )
+    given = SearchOptions(**{"data": ("d",), **options})
+    study = write_study(StudyFolder(runs / name), options=given)
     for i in range(trials):
         study.write_trial(
             TrialRecord(
@@ -66,12 +54,12 @@ def write_split(study: StudyFolder, **subsets: str) -> None:
     write_text(study.split_path, "\n".join(["file,class,subset,group,sha256", *rows]) + "\n")
 
 
-def test_a_study_is_one_row_with_search_settings_and_test_result(tmp_path: Path) -> None:
+def test_a_study_is_one_row_with_search_hyperparameters_and_test_result(tmp_path: Path) -> None:
     study = make_study(tmp_path, "first")
     study.write_trial(
         TrialRecord(trial="0009", status="failed", hyperparameters={}, epochs=10, seconds=1.0)
     )
-    write_json(study.metrics_path, {"trial": "0002", "test": TEST})
+    study.write_metrics(retraining_record("first", trial="0002"))
     row = comparison([study]).iloc[0]
     assert (row["trials"], row["planned_trials"], row["failed_trials"]) == (4, 30, 1)
     assert (row["epochs"], row["seconds"]) == (2 + 3 + 4, 125.0)
@@ -86,7 +74,7 @@ def test_a_study_is_one_row_with_search_settings_and_test_result(tmp_path: Path)
 
 def test_the_retrained_trial_is_the_one_shown(tmp_path: Path) -> None:
     study = make_study(tmp_path, "first")
-    write_json(study.metrics_path, {"trial": "0001", "test": TEST})
+    study.write_metrics(retraining_record("first", trial="0001"))
     assert comparison([study])["trial"].tolist() == ["0001"]
 
 
@@ -120,7 +108,7 @@ def test_studies_on_the_same_images_compare(tmp_path: Path) -> None:
     assert differences([make_study(tmp_path, "first"), make_study(tmp_path, "second")]) == []
 
 
-def test_different_images_and_objectives_are_told(tmp_path: Path) -> None:
+def test_different_images_and_objectives_are_reported(tmp_path: Path) -> None:
     first = make_study(tmp_path, "first")
     second = make_study(tmp_path, "second", objective="val_accuracy")
     write_split(second, test="abd", validation="vw")
@@ -133,25 +121,23 @@ def test_different_images_and_objectives_are_told(tmp_path: Path) -> None:
     assert "first: val_loss, second: val_accuracy" in objective.sentence
 
 
-def test_different_rungs_and_image_sizes_are_told(tmp_path: Path) -> None:
+def test_different_rungs_and_image_sizes_are_reported(tmp_path: Path) -> None:
     first = make_study(tmp_path, "first", image_size=96)
     second = make_study(tmp_path, "second", trials=2, image_size=224)
     rung, size = differences([first, second])
     assert (rung.scores, size.scores) == ("search", "none")
     assert rung.sentence == (
-        "The scores are from different rungs, that is, after different numbers of epochs "
+        "The scores are from different rungs, that is, different numbers of epochs "
         "(first: 4, second: 3)."
     )
-    assert size.sentence == (
-        "The scores are for different image sizes in pixels (first: 96, second: 224)."
-    )
+    assert size.sentence == "The scores are for different image sizes (first: 96, second: 224)."
 
 
-def test_searches_on_parts_of_the_images_are_told(tmp_path: Path) -> None:
+def test_searches_on_subsamples_of_the_images_are_reported(tmp_path: Path) -> None:
     studies = [make_study(tmp_path, name) for name in ("first", "second", "old")]
     for study, count in zip(studies, (100, 40), strict=False):
         searched = {"train": count, "validation": count // 5}
-        study.write_manifest(study.manifest() | {"searched": searched})
+        study.write_manifest(replace(study.manifest(), searched=searched))
     (part,) = differences(studies)
     assert part == (
         "search",
@@ -173,11 +159,11 @@ def test_a_study_without_its_split_is_not_comparable(tmp_path: Path) -> None:
 @pytest.fixture
 def table(tmp_path: Path) -> pd.DataFrame:
     first = make_study(tmp_path, "first_one", trials=1)
-    write_json(first.metrics_path, {"test": TEST})
+    first.write_metrics(retraining_record("first_one"))
     return comparison([first, make_study(tmp_path, "second", trials=0)])
 
 
-def test_csv_parses_back_to_the_table(table: pd.DataFrame) -> None:
+def test_csv_is_parsed_to_the_same_table(table: pd.DataFrame) -> None:
     back = pd.read_csv(io.StringIO(render(table, "csv")), dtype={"trial": str})
     pd.testing.assert_frame_equal(back, table, check_dtype=False)
 
@@ -200,7 +186,7 @@ def test_json_is_valid_with_null_for_blanks_and_whole_numbers(table: pd.DataFram
     assert list(first) == list(table.columns)
 
 
-def test_a_study_may_be_called_as_a_column_is() -> None:
+def test_a_study_may_have_the_name_of_a_column() -> None:
     table = pd.DataFrame({"study": ["study", "trials"], "trials": [3, 4]})
     turned = readable(table, transposed=True)
     assert turned.columns.tolist() == ["study", "study", "trials"]
@@ -208,7 +194,9 @@ def test_a_study_may_be_called_as_a_column_is() -> None:
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_markdown_parses_back_to_the_rounded_table(table: pd.DataFrame, transposed: bool) -> None:
+def test_markdown_is_parsed_to_the_same_rounded_table(
+    table: pd.DataFrame, transposed: bool
+) -> None:
     lines = render(table, "markdown", transposed=transposed).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     shown = readable(table, transposed=transposed)
@@ -241,7 +229,7 @@ def test_numbers_are_rounded_for_reading() -> None:
         {"head_learning_rate": [0.00123], "seconds": [125.0], "score": [0.00281], "rung": [10]}
     )
     assert readable(frame).iloc[0].tolist() == ["1.2e-3", "2 min 05 s", "0.0028", "10"]
-    assert readable(frame).columns.tolist() == ["head learning rate", "time", "score", "rung"]
+    assert readable(frame).columns.tolist() == ["head LR", "time", "score", "rung"]
 
 
 @pytest.mark.parametrize(
@@ -260,3 +248,26 @@ def test_durations_read_naturally(seconds: float, words: str) -> None:
 
 def test_bars_inside_markdown_cells_are_escaped() -> None:
     assert markdown_table(["a"], [["x|y"]]).splitlines()[2] == r"| x\|y |"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0000"),
+        (-0.0, "0.0000"),
+        (0.00005, "0.0001"),
+        (0.00004, "4.0e-5"),
+        (-0.00004, "-4.0e-5"),
+        (-1.5, "-1.5000"),
+        (1e-12, "1.0e-12"),
+    ],
+)
+def test_a_number_never_prints_as_a_signed_or_false_zero(value: float, text: str) -> None:
+    assert number(value) == text
+    table = readable(pd.DataFrame({"difference": [value], "test_accuracy": [value]}))
+    assert table.iloc[0].tolist() == [text, text]
+
+
+def test_hyperparameters_have_short_headings() -> None:
+    table = readable(pd.DataFrame(columns=list(by_name())))
+    assert list(table) == ["head units", "dropout", "unfreeze depth", "head LR", "FT LR"]

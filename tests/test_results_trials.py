@@ -4,11 +4,12 @@ from typing import Any
 import pytest
 
 from concrete_study.datasets.errors import SearchError, UsageError
-from concrete_study.results.records import HYPERPARAMETERS, TrialRecord
+from concrete_study.results.hyperparameters import HYPERPARAMETERS
+from concrete_study.results.objectives import find_objective
+from concrete_study.results.records import TrialRecord
 from concrete_study.results.trials import (
     best_trial,
     leaderboard,
-    objective_direction,
     rank,
     trials_table,
 )
@@ -62,13 +63,13 @@ def test_a_tie_goes_to_the_lower_id_in_any_order_of_reading() -> None:
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf, None])
 @pytest.mark.parametrize("objective", ["val_loss", "val_accuracy"])
-def test_a_score_that_is_no_number_never_wins(score: float | None, objective: str) -> None:
+def test_a_score_that_is_not_finite_is_never_the_best(score: float | None, objective: str) -> None:
     records = [trial("0000", 10, score), trial("0001", 2, 0.5)]
     assert best_trial(records, objective).trial == "0001"
     assert leaderboard(records, objective=objective)["trial"].tolist() == ["0001"]
 
 
-def test_without_a_completed_trial_there_is_no_best_and_the_last_failure_is_told() -> None:
+def test_without_a_completed_trial_there_is_no_best_and_the_error_has_the_last_failure() -> None:
     with pytest.raises(SearchError, match="No trial is completed") as caught:
         best_trial([failed("0000"), failed("0001")], "val_loss")
     assert "found 2 trials" in str(caught.value)
@@ -79,21 +80,21 @@ def test_without_a_completed_trial_there_is_no_best_and_the_last_failure_is_told
 
 def test_an_unknown_objective_is_refused() -> None:
     with pytest.raises(UsageError, match="'loss'"):
-        objective_direction("loss")
+        find_objective("loss")
 
 
 def test_a_promoted_configuration_is_shown_once_at_its_highest_rung() -> None:
     board = leaderboard(PROMOTED, objective="val_loss")
     assert board["path"].tolist() == ["0001 → 0012 → 0016", "0002 → 0013", "0000"]
     assert board["rung"].tolist() == [10, 4, 2]
-    assert board["place"].tolist() == [1, 1, 1]
+    assert board["rank"].tolist() == [1, 1, 1]
     assert board["seconds"].tolist() == [6.0, 2.0, 2.0]
 
 
-def test_places_count_from_one_on_every_rung() -> None:
+def test_ranks_count_from_one_on_every_rung() -> None:
     records = [trial(f"{i:04d}", epochs, i / 10) for i, epochs in enumerate((2, 2, 2, 4, 4))]
     board = leaderboard(records, objective="val_loss")
-    assert board[["rung", "place"]].to_numpy().tolist() == [[4, 1], [4, 2], [2, 1], [2, 2], [2, 3]]
+    assert board[["rung", "rank"]].to_numpy().tolist() == [[4, 1], [4, 2], [2, 1], [2, 2], [2, 3]]
 
 
 def test_a_configuration_whose_promotion_failed_stays_on_its_lower_rung() -> None:
@@ -110,10 +111,12 @@ def test_empty_and_all_failed_studies_have_an_empty_leaderboard_with_all_columns
     for records in ([], [failed("0000")]):
         board = leaderboard(records, objective="val_loss")
         assert board.empty
-        assert {"rung", "place", "path", *HYPERPARAMETERS, "score"} <= set(board.columns)
+        assert {"rung", "rank", "path", *(h.name for h in HYPERPARAMETERS), "score"} <= set(
+            board.columns
+        )
 
 
-def test_the_table_keeps_failed_trials_settings_and_whole_numbers() -> None:
+def test_the_table_has_failed_trials_and_whole_numbers() -> None:
     table = trials_table([trial("0007", 2, 0.5, bracket=2), failed("0008")])
     assert table["trial"].tolist() == ["0007", "0008"]
     assert table["head_units"].tolist() == [256, 256]
@@ -124,7 +127,7 @@ def test_the_table_keeps_failed_trials_settings_and_whole_numbers() -> None:
     assert str(table["bracket"].dtype) == "Int64"
 
 
-def test_settings_and_metrics_of_ones_own_become_columns() -> None:
+def test_other_hyperparameters_and_metrics_become_columns() -> None:
     table = trials_table(
         [trial("0000", 2, 0.5, hyperparameters={"rotation": 0.1}, metrics={"auc": 1.0})]
     )

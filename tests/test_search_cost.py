@@ -129,7 +129,7 @@ def test_a_search_out_of_time_has_a_best_trial_and_can_be_resumed(
     assert best.trial == "0000"
     manifest = study.manifest()
     assert (manifest.state, manifest.stopped) == ("finished", "time budget")
-    assert f"1 of {TRIALS} trials: the time budget is spent." in recorder.messages
+    assert f"1 of {TRIALS} trials: the time budget is used up." in recorder.messages
     run_search(small_options(slabs), study, Recorder(), resume=True)
     assert without_times(study.trials()) == whole.records
     assert study.manifest().stopped is None

@@ -5,10 +5,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from small_study import (
     SMALL,
     SPACE_TOML,
@@ -35,16 +35,16 @@ def arguments(slabs: Path, folder: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.parametrize("after", [2, 4])
-def test_an_interrupted_search_goes_on_as_if_nothing_had_been(
+def test_a_resumed_search_has_the_same_trials_as_an_uninterrupted_one(
     after: int, whole: Search, slabs: Path, tmp_path: Path
 ) -> None:
-    study, options = StudyFolder(tmp_path / "feature_layer"), small_options(slabs)
+    study, options = StudyFolder(tmp_path / "interrupted"), small_options(slabs)
     with pytest.raises(KeyboardInterrupt):
         run_search(options, study, Recorder(interrupt_after=after))
     assert without_times(study.trials()) == whole.records[:after]
     manifest = study.manifest()
-    assert (manifest["state"], manifest["finished"]) == ("interrupted", None)
-    before, kept = manifest["seconds"], study.trials()
+    assert (manifest.state, manifest.finished) == ("interrupted", None)
+    before, kept = manifest.seconds, study.trials()
     told = Recorder()
     best = run_search(options, study, told, resume=True)
     assert replace(best, seconds=0) == replace(whole.best, seconds=0)
@@ -52,21 +52,21 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_been(
     assert study.trials()[:after] == kept
     assert told.planned == (TRIALS, 12, after)
     assert told.started == [f"{n:04}" for n in range(after, TRIALS)]
-    assert study.manifest()["state"] == "finished"
-    assert study.manifest()["seconds"] > before
+    assert study.manifest().state == "finished"
+    assert study.manifest().seconds > before
 
 
 def test_a_killed_search_is_resumed_with_no_trial_lost_or_repeated(
     whole: Search, slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    study = StudyFolder(Path("runs") / "feature_layer")
+    study = StudyFolder(Path("runs") / "killed")
     process = subprocess.Popen(
         [
             sys.executable,
             "-m",
             "concrete_study",
-            *arguments(slabs, tmp_path, "--name", "feature_layer"),
+            *arguments(slabs, tmp_path, "--name", "killed"),
         ],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -82,7 +82,7 @@ def test_a_killed_search_is_resumed_with_no_trial_lost_or_repeated(
     kept = study.trials()
     assert 1 <= len(kept) < TRIALS
     assert study.state() == "interrupted"
-    assert run(arguments(slabs, tmp_path, "--name", "feature_layer", "--resume")) == ExitCode.OK
+    assert run(arguments(slabs, tmp_path, "--name", "killed", "--resume")) == ExitCode.OK
     assert without_times(study.trials()) == whole.records
     assert study.trials()[: len(kept)] == kept
     assert study.state() == "finished"
@@ -90,7 +90,7 @@ def test_a_killed_search_is_resumed_with_no_trial_lost_or_repeated(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 kB, enough for a trial or two."""
+    """A disk of 64 kB, enough for one or two trials."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
@@ -103,7 +103,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_ends_the_search_and_more_room_lets_it_go_on(
+def test_a_full_disk_ends_the_search_and_it_resumes_with_more_space(
     whole: Search,
     slabs: Path,
     small_disk: Path,

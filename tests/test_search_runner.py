@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
+from small_records import write_study
 from small_study import (
     SPACE,
     TRIALS,
@@ -17,17 +19,16 @@ from small_study import (
 
 from concrete_study.datasets.errors import DataError, SearchError, StudyStateError, UsageError
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.hyperparameters import Dimension
 from concrete_study.results.records import TrialRecord
 from concrete_study.results.trials import best_trial
-from concrete_study.search.options import SearchOptions
 from concrete_study.search.runner import run_search
-from concrete_study.search.space import Dimension
 
 # Depth 13 at an RMSprop rate of 1 overflows float32 in its first step; depth 0 is at ease.
 DIVERGING = SPACE | {
-    "dropout": Dimension((0.0,)),
-    "head_learning_rate": Dimension((1e-3,)),
-    "fine_tune_learning_rate": Dimension((1.0,)),
+    "dropout": Dimension(choices=(0.0,)),
+    "head_learning_rate": Dimension(choices=(1e-3,)),
+    "fine_tune_learning_rate": Dimension(choices=(1.0,)),
 }
 
 
@@ -49,7 +50,7 @@ def test_a_trial_at_depth_0_stays_in_phase_1_and_others_halve_their_epochs(whole
         assert [e.phase for e in record.curve] == ([1, 1, 2] if deep else [1] * record.epochs)
 
 
-def test_the_progress_is_told_everything_once(whole: Search) -> None:
+def test_progress_is_reported_once(whole: Search) -> None:
     told = whole.told
     assert told.planned == (TRIALS, 12, 0)
     assert told.started == [trial.trial for trial, _ in told.done]
@@ -60,19 +61,20 @@ def test_the_progress_is_told_everything_once(whole: Search) -> None:
     assert [note for note in told.messages if "Precision: float32" in note]
 
 
-def test_the_manifest_says_what_was_done_with_what(whole: Search) -> None:
+def test_the_manifest_has_options_data_environment_and_state(whole: Search) -> None:
     manifest = whole.study.manifest()
-    assert SearchOptions.from_json(manifest["options"]) == whole.options
-    assert manifest["state"] == "finished"
-    assert manifest["finished"] > manifest["created"]
-    assert manifest["classes"] == ["Negative", "Positive"]
-    assert manifest["images"] == {"train": 20, "validation": 4, "test": 4}
-    assert manifest["planned_trials"] == TRIALS
-    assert manifest["precision"] == "float32"
-    assert manifest["test_opened"] == []
-    assert len(manifest["fingerprint"]) == 64
-    assert manifest["seconds"] > 0
-    assert {"python", "keras", "keras-tuner", "tensorflow"} <= manifest["versions"].keys()
+    assert manifest.options == whole.options
+    assert manifest.state == "finished"
+    assert manifest.finished is not None
+    assert manifest.finished > manifest.created
+    assert manifest.classes == ["Negative", "Positive"]
+    assert manifest.images == {"train": 20, "validation": 4, "test": 4}
+    assert manifest.planned_trials == TRIALS
+    assert manifest.precision == "float32"
+    assert manifest.test_opened == []
+    assert len(manifest.fingerprint) == 64
+    assert manifest.seconds > 0
+    assert {"python", "keras", "keras-tuner", "tensorflow"} <= manifest.versions.keys()
 
 
 def test_no_network_is_written(whole: Search) -> None:
@@ -89,20 +91,22 @@ def test_the_same_seed_gives_the_same_trials_and_scores(
     assert not any("features" in what for what in again.told.counted)  # they were there
 
 
-def test_a_study_is_running_while_it_runs(slabs: Path, tmp_path: Path) -> None:
+def test_a_study_is_running_while_its_search_runs(slabs: Path, tmp_path: Path) -> None:
     study = StudyFolder(tmp_path / "live")
     states = []
 
     class Watcher(Recorder):
         def trial_started(self, trial: TrialRecord) -> None:
-            states.append((study.manifest()["state"], study.manifest()["finished"]))
+            states.append((study.manifest().state, study.manifest().finished))
 
     run_search(small_options(slabs, max_epochs=1), study, Watcher())
     assert states == [("running", None)]
 
 
 @pytest.mark.parametrize("objective", ["val_accuracy", "val_macro_f1"])
-def test_other_objectives_score_by_themselves(objective: str, slabs: Path, tmp_path: Path) -> None:
+def test_other_objectives_decide_score_and_best_epoch(
+    objective: str, slabs: Path, tmp_path: Path
+) -> None:
     found = searched(slabs, tmp_path / "s", objective=objective, max_epochs=2)
     for record in found.records:
         scores = [getattr(epoch, objective) for epoch in record.curve]
@@ -118,7 +122,7 @@ def test_three_classes_are_searched_as_two_are(slabs: Path, tmp_path: Path) -> N
         target.parent.mkdir(parents=True, exist_ok=True)
         target.with_stem(f"{path.parent.name}-{path.stem}").write_bytes(path.read_bytes())
     found = searched(folder, tmp_path / "s", max_epochs=2)
-    assert found.study.manifest()["classes"] == ["A", "B", "C"]
+    assert found.study.manifest().classes == ["A", "B", "C"]
     assert found.best.score is not None
     assert 0 < found.best.score < 20
 
@@ -126,7 +130,7 @@ def test_three_classes_are_searched_as_two_are(slabs: Path, tmp_path: Path) -> N
 def test_a_diverging_trial_of_a_grid_is_failed_and_the_others_count(
     slabs: Path, tmp_path: Path
 ) -> None:
-    space = DIVERGING | {"unfreeze_depth": Dimension((0, 13))}
+    space = DIVERGING | {"unfreeze_depth": Dimension(choices=(0, 13))}
     found = searched(slabs, tmp_path / "s", algorithm="grid", max_epochs=2, space=space)
     completed, failed = sorted(found.records, key=lambda record: record.status)
     assert (completed.status, failed.status) == ("completed", "failed")
@@ -139,15 +143,15 @@ def test_a_diverging_trial_of_a_grid_is_failed_and_the_others_count(
 
 
 @pytest.mark.parametrize(
-    ("count", "problem"), [(3, "three trials in a row failed"), (2, "No trial is completed")]
+    ("count", "problem"), [(3, "Three trials in a row failed"), (2, "No trial is completed")]
 )
 def test_a_search_in_which_all_diverge_ends_with_an_error_also_on_resume(
     count: int, problem: str, slabs: Path, tmp_path: Path
 ) -> None:
     rates = tuple(1e-3 * (number + 1) for number in range(count))
     space = DIVERGING | {
-        "unfreeze_depth": Dimension((13,)),
-        "head_learning_rate": Dimension(rates),
+        "unfreeze_depth": Dimension(choices=(13,)),
+        "head_learning_rate": Dimension(choices=rates),
     }
     options = small_options(slabs, algorithm="grid", max_epochs=2, space=space)
     study = StudyFolder(tmp_path / "s")
@@ -156,7 +160,7 @@ def test_a_search_in_which_all_diverge_ends_with_an_error_also_on_resume(
             run_search(options, study, Recorder(), resume=resume)
         assert "training diverged in epoch 2" in caught.value.expected
         assert [record.status for record in study.trials()] == ["failed"] * count
-        assert study.manifest()["state"] == "failed"
+        assert study.manifest().state == "failed"
 
 
 def test_a_bug_comes_out_as_itself(slabs: Path, tmp_path: Path) -> None:
@@ -167,7 +171,7 @@ def test_a_bug_comes_out_as_itself(slabs: Path, tmp_path: Path) -> None:
     study = StudyFolder(tmp_path / "s")
     with pytest.raises(ZeroDivisionError, match="a bug"):
         run_search(small_options(slabs, max_epochs=1), study, Faulty())
-    assert study.manifest()["state"] == "failed"
+    assert study.manifest().state == "failed"
     assert study.trials() == []
 
 
@@ -183,7 +187,7 @@ def test_changed_images_are_refused_on_resume(slabs: Path, tmp_path: Path) -> No
     assert found.study.manifest() == before
 
 
-def test_a_study_that_exists_is_not_resumed_unasked_nor_with_other_options(
+def test_an_existing_study_is_not_resumed_by_default_nor_with_other_options(
     whole: Search, slabs: Path
 ) -> None:
     with pytest.raises(StudyStateError, match="exists"):
@@ -196,7 +200,7 @@ def test_a_study_that_exists_is_not_resumed_unasked_nor_with_other_options(
 def test_changed_weights_are_refused_on_resume(slabs: Path, tmp_path: Path) -> None:
     found = searched(slabs, tmp_path / "s", max_epochs=1, weights="none")
     manifest = found.study.manifest()
-    found.study.write_manifest(manifest | {"weights_sha256": "0" * 64})
+    found.study.write_manifest(replace(manifest, weights_sha256="0" * 64))
     with pytest.raises(StudyStateError, match="weights of study s have changed"):
         run_search(found.options, found.study, Recorder(), resume=True)
 
@@ -209,10 +213,10 @@ def test_overwriting_removes_nothing_before_images_and_weights_are_read(
     change: dict[str, Any], error: type[Exception], slabs: Path, tmp_path: Path
 ) -> None:
     study = StudyFolder(tmp_path / "s")
-    study.write_manifest({"created": "", "state": "finished", "options": {}})
+    write_study(study)
     with pytest.raises(error):
         run_search(small_options(slabs, **change), study, Recorder(), overwrite=True)
-    assert study.manifest()["state"] == "finished"
+    assert study.manifest().state == "finished"
     with pytest.raises(error):
         run_search(small_options(slabs, **change), StudyFolder(tmp_path / "new"), Recorder())
     assert not (tmp_path / "new").exists()
@@ -220,10 +224,10 @@ def test_overwriting_removes_nothing_before_images_and_weights_are_read(
 
 def test_overwriting_replaces_the_whole_study(slabs: Path, tmp_path: Path) -> None:
     study = StudyFolder(tmp_path / "s")
-    study.write_manifest({"created": "", "state": "finished", "options": {}})
+    write_study(study)
     study.best_path.mkdir()
     options = small_options(slabs, max_epochs=1)
     run_search(options, study, Recorder(), overwrite=True)
-    assert SearchOptions.from_json(study.manifest()["options"]) == options
+    assert study.manifest().options == options
     assert not study.best_path.exists()
     assert json.loads((study.trials_path / "0000.json").read_text())["status"] == "completed"

@@ -1,13 +1,11 @@
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from concrete_study.results.records import TrialRecord
-from concrete_study.search.options import SearchOptions
+from concrete_study.results.records import Round, SearchOptions, TrialRecord
 from concrete_study.search.schedule import (
-    Round,
     flat_schedule,
     hyperband_schedule,
     total_epochs,
@@ -16,17 +14,17 @@ from concrete_study.search.schedule import (
 from concrete_study.search.tuner import StudyTuner
 
 
-def asked_by_keras_tuner(options: SearchOptions, folder: Path) -> list[TrialRecord]:
-    """Every trial the real oracle asks for, answered with a made-up loss."""
-    asked = []
+def requested_by_keras_tuner(options: SearchOptions, folder: Path) -> list[TrialRecord]:
+    """Every trial that the real oracle requests, with a made-up loss."""
+    requested = []
 
     def run(trial: TrialRecord) -> TrialRecord:
-        asked.append(trial)
-        loss = (len(asked) * 37) % 101 / 101
+        requested.append(trial)
+        loss = (len(requested) * 37) % 101 / 101
         return replace(trial, status="completed", score=loss, metrics={"val_loss": loss})
 
     StudyTuner(options, directory=folder / "tuner", stored={}, run=run).search(verbose=0)
-    return asked
+    return requested
 
 
 @pytest.mark.parametrize(
@@ -50,40 +48,40 @@ def test_the_schedule_is_what_keras_tuners_hyperband_runs(
     max_epochs: int, factor: int, iterations: int, tmp_path: Path
 ) -> None:
     options = SearchOptions(max_epochs=max_epochs, factor=factor, iterations=iterations)
-    asked = asked_by_keras_tuner(options, tmp_path)
+    requested = requested_by_keras_tuner(options, tmp_path)
     schedule = hyperband_schedule(max_epochs, factor=factor, iterations=iterations)
     planned: Counter[tuple[int | None, int | None, int]] = Counter()
     for part in schedule:
         planned[part.bracket, part.round, part.epochs] += part.trials
-    assert Counter((t.bracket, t.round, t.epochs) for t in asked) == planned
-    assert total_trials(schedule) == len(asked)
-    assert total_epochs(schedule) == sum(trial.epochs for trial in asked)
+    assert Counter((t.bracket, t.round, t.epochs) for t in requested) == planned
+    assert total_trials(schedule) == len(requested)
+    assert total_epochs(schedule) == sum(trial.epochs for trial in requested)
     order = [(part.bracket, part.round) for part in schedule for _ in range(part.trials)]
-    assert [(trial.bracket, trial.round) for trial in asked] == order
+    assert [(trial.bracket, trial.round) for trial in requested] == order
 
 
 def test_ten_epochs_are_thirty_trials_of_twenty_two_configurations(tmp_path: Path) -> None:
-    asked = asked_by_keras_tuner(SearchOptions(), tmp_path)
-    assert len(asked) == 30
-    assert len({tuple(trial.hyperparameters.values()) for trial in asked}) == 22
+    requested = requested_by_keras_tuner(SearchOptions(), tmp_path)
+    assert len(requested) == 30
+    assert len({tuple(trial.hyperparameters.values()) for trial in requested}) == 22
     assert hyperband_schedule(10) == [
-        Round(2, 0, 12, 2),
-        Round(2, 1, 4, 4),
-        Round(2, 2, 2, 10),
-        Round(1, 0, 6, 4),
-        Round(1, 1, 2, 10),
-        Round(0, 0, 4, 10),
+        Round(bracket=2, round=0, trials=12, epochs=2),
+        Round(bracket=2, round=1, trials=4, epochs=4),
+        Round(bracket=2, round=2, trials=2, epochs=10),
+        Round(bracket=1, round=0, trials=6, epochs=4),
+        Round(bracket=1, round=1, trials=2, epochs=10),
+        Round(bracket=0, round=0, trials=4, epochs=10),
     ]
     assert total_epochs(hyperband_schedule(10)) == 144
 
 
-def test_a_promoted_trial_has_its_parents_settings_and_the_best_go_on(tmp_path: Path) -> None:
-    asked = {t.trial: t for t in asked_by_keras_tuner(SearchOptions(), tmp_path)}
-    promoted = [trial for trial in asked.values() if trial.parent]
+def test_a_promoted_trial_has_its_parents_hyperparameters(tmp_path: Path) -> None:
+    requested = {t.trial: t for t in requested_by_keras_tuner(SearchOptions(), tmp_path)}
+    promoted = [trial for trial in requested.values() if trial.parent]
     assert len(promoted) == 8
     for trial in promoted:
         assert trial.parent is not None
-        parent = asked[trial.parent]
+        parent = requested[trial.parent]
         assert trial.hyperparameters == parent.hyperparameters
         assert trial.round is not None
         assert parent.round == trial.round - 1

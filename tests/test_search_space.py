@@ -5,20 +5,10 @@ import pytest
 
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.configuration import Configuration
-from concrete_study.search.options import SearchOptions
-from concrete_study.search.space import (
-    BOUNDS,
-    DEFAULT_SPACE,
-    FINE_TUNE_LEARNING_RATE,
-    Dimension,
-    Space,
-    configuration_of,
-    declare,
-    hyperparameters_of,
-    read_space,
-    size_of,
-)
-from concrete_study.search.tuner import make_oracle
+from concrete_study.results.hyperparameters import HYPERPARAMETERS, Dimension, Space, default_space
+from concrete_study.results.records import SearchOptions
+from concrete_study.search.space import configuration_of, read_space, size_of
+from concrete_study.search.tuner import declare, hyperparameters_of, make_oracle
 
 
 def written(folder: Path, text: str) -> Path:
@@ -28,7 +18,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def drawn(space: Space, count: int = 100) -> list[dict[str, float | int]]:
-    """Settings of the first trials that Keras Tuner's own random oracle hands out."""
+    """Hyperparameters of the first trials of Keras Tuner's own random oracle."""
     options = SearchOptions(algorithm="random", trials=count, space=space)
     oracle = make_oracle(options)
     found = []
@@ -40,16 +30,16 @@ def drawn(space: Space, count: int = 100) -> list[dict[str, float | int]]:
 
 
 def test_the_default_space_is_the_table_of_the_documentation() -> None:
-    assert read_space(None) == DEFAULT_SPACE
+    assert read_space(None) == default_space()
     expected = {
-        "head_units": Dimension((0, 64, 128, 256, 512)),
+        "head_units": Dimension(choices=(0, 64, 128, 256, 512)),
         "dropout": Dimension(low=0.0, high=0.6),
-        "unfreeze_depth": Dimension((0, 1, 2, 3)),
+        "unfreeze_depth": Dimension(choices=(0, 1, 2, 3)),
         "head_learning_rate": Dimension(low=1e-5, high=1e-2, log=True),
         "fine_tune_learning_rate": Dimension(low=1e-6, high=1e-4, log=True),
     }
-    assert expected == DEFAULT_SPACE
-    assert list(DEFAULT_SPACE) == list(BOUNDS)
+    assert expected == default_space()
+    assert list(default_space()) == [h.name for h in HYPERPARAMETERS]
 
 
 def test_reading_a_file_does_not_change_the_defaults(tmp_path: Path) -> None:
@@ -61,24 +51,24 @@ def test_reading_a_file_does_not_change_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("head_units = [0, 256]", Dimension((0, 256))),
-        ("head_units = 64", Dimension((64,))),
-        ("head_units = { min = 7, max = 9 }", Dimension((7, 8, 9))),
+        ("head_units = [0, 256]", Dimension(choices=(0, 256))),
+        ("head_units = 64", Dimension(choices=(64,))),
+        ("head_units = { min = 7, max = 9 }", Dimension(choices=(7, 8, 9))),
         ("dropout = { min = 0, max = 0.95 }", Dimension(low=0.0, high=0.95)),
-        ("dropout = { min = 0.1, max = 0.5, log = true }", Dimension((), 0.1, 0.5, True)),
-        ("dropout = 0", Dimension((0.0,))),
-        ("unfreeze_depth = { min = 0, max = 13 }", Dimension(tuple(range(14)))),
-        ("unfreeze_depth = 13", Dimension((13,))),
-        ("head_learning_rate = { min = 1e-4, max = 1 }", Dimension((), 1e-4, 1.0, True)),
+        ("dropout = { min = 0.1, max = 0.5, log = true }", Dimension(low=0.1, high=0.5, log=True)),
+        ("dropout = 0", Dimension(choices=(0.0,))),
+        ("unfreeze_depth = { min = 0, max = 13 }", Dimension(choices=tuple(range(14)))),
+        ("unfreeze_depth = 13", Dimension(choices=(13,))),
+        ("head_learning_rate = { min = 1e-4, max = 1 }", Dimension(low=1e-4, high=1.0, log=True)),
         (
             "fine_tune_learning_rate = { min = 1e-6, max = 1e-5, log = false }",
-            Dimension((), 1e-6, 1e-5, False),
+            Dimension(low=1e-6, high=1e-5),
         ),
     ],
 )
 def test_a_file_narrows_widens_or_fixes(line: str, expected: Dimension, tmp_path: Path) -> None:
     name = line.split(" ")[0]
-    assert read_space(written(tmp_path, line)) == DEFAULT_SPACE | {name: expected}
+    assert read_space(written(tmp_path, line)) == default_space() | {name: expected}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +103,7 @@ def test_a_file_narrows_widens_or_fixes(line: str, expected: Dimension, tmp_path
 def test_a_wrong_key_or_value_is_named(line: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read_space(written(tmp_path, line))
+    assert caught.value.parameter == "space"
     assert caught.value.expected.startswith(f"{line.split(' ')[0]}: ")
     assert "expected" in caught.value.expected
     assert caught.value.hint
@@ -128,9 +119,7 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"head_units = ", b"\xff\xfe", b"a = 1\na = 2", None])
-def test_a_file_that_is_no_toml_or_not_there_is_named(
-    content: bytes | None, tmp_path: Path
-) -> None:
+def test_a_file_that_is_invalid_or_missing_is_named(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "space.toml"
     if content is not None:
         path.write_bytes(content)
@@ -138,10 +127,10 @@ def test_a_file_that_is_no_toml_or_not_there_is_named(
         read_space(path)
 
 
-def test_the_fine_tune_rate_is_there_exactly_where_something_is_unfrozen() -> None:
-    trials = drawn(DEFAULT_SPACE)
+def test_the_fine_tuning_learning_rate_is_active_exactly_above_unfreeze_depth_0() -> None:
+    trials = drawn(default_space())
     for hyperparameters in trials:
-        assert (FINE_TUNE_LEARNING_RATE in hyperparameters) == (
+        assert ("fine_tune_learning_rate" in hyperparameters) == (
             hyperparameters["unfreeze_depth"] > 0
         )
         configuration_of(hyperparameters)
@@ -150,17 +139,19 @@ def test_the_fine_tune_rate_is_there_exactly_where_something_is_unfrozen() -> No
 
 
 @pytest.mark.parametrize("depth", [0, 2])
-def test_a_fixed_depth_decides_about_the_fine_tune_rate(depth: int) -> None:
-    trials = drawn(DEFAULT_SPACE | {"unfreeze_depth": Dimension((depth,))}, 20)
+def test_a_fixed_unfreeze_depth_decides_whether_the_fine_tuning_learning_rate_is_active(
+    depth: int,
+) -> None:
+    trials = drawn(default_space() | {"unfreeze_depth": Dimension(choices=(depth,))}, 20)
     assert all(
-        (FINE_TUNE_LEARNING_RATE in hyperparameters) == (depth > 0) for hyperparameters in trials
+        ("fine_tune_learning_rate" in hyperparameters) == (depth > 0) for hyperparameters in trials
     )
     assert {hyperparameters["unfreeze_depth"] for hyperparameters in trials} == {depth}
 
 
 def test_every_draw_is_within_its_range_and_whole_where_it_must_be() -> None:
-    trials = drawn(DEFAULT_SPACE)
-    for name, dimension in DEFAULT_SPACE.items():
+    trials = drawn(default_space())
+    for name, dimension in default_space().items():
         values = [hyperparameters[name] for hyperparameters in trials if name in hyperparameters]
         if dimension.choices:
             assert set(values) <= set(dimension.choices)
@@ -171,19 +162,25 @@ def test_every_draw_is_within_its_range_and_whole_where_it_must_be() -> None:
     assert 1e-4 < rates[50] < 1e-3  # the middle of 1e-5 to 1e-2 on a log scale is 3e-4
 
 
-def test_settings_come_in_the_order_of_the_space_without_the_tuners_own() -> None:
-    hyperparameters = drawn(DEFAULT_SPACE, 5)[0]
-    assert [name for name in DEFAULT_SPACE if name in hyperparameters] == list(hyperparameters)
-    given = {"tuner/epochs": 4, "dropout": 0.1, "unfreeze_depth": 0, FINE_TUNE_LEARNING_RATE: 1e-5}
-    assert hyperparameters_of(DEFAULT_SPACE, given) == {"dropout": 0.1, "unfreeze_depth": 0}
+def test_hyperparameters_are_in_the_order_of_the_space_without_the_tuners_own() -> None:
+    hyperparameters = drawn(default_space(), 5)[0]
+    assert [name for name in default_space() if name in hyperparameters] == list(hyperparameters)
+    given = {
+        "tuner/epochs": 4,
+        "dropout": 0.1,
+        "unfreeze_depth": 0,
+        "fine_tune_learning_rate": 1e-5,
+    }
+    assert hyperparameters_of(default_space(), given) == {"dropout": 0.1, "unfreeze_depth": 0}
 
 
-def test_a_configuration_is_made_of_settings() -> None:
+def test_a_configuration_takes_the_hyperparameters_that_it_has() -> None:
     hyperparameters = {
         "head_units": 8,
         "dropout": 0.1,
         "unfreeze_depth": 0,
         "head_learning_rate": 1e-3,
+        "label_smoothing": 0.1,
     }
     assert configuration_of(hyperparameters) == Configuration(
         head_units=8, dropout=0.1, unfreeze_depth=0, head_learning_rate=1e-3
@@ -199,18 +196,18 @@ def test_a_configuration_is_made_of_settings() -> None:
         ((1, 2), (1e-5,), 12),
     ],
 )
-def test_the_size_counts_the_fine_tune_rate_only_where_it_matters(
+def test_the_size_counts_the_fine_tuning_learning_rate_only_where_it_is_active(
     depths: tuple[int, ...], rates: tuple[float, ...], size: float
 ) -> None:
     space: Space = {
-        "head_units": Dimension((0, 8, 16)),
-        "dropout": Dimension((0.0, 0.5)),
-        "unfreeze_depth": Dimension(depths),
-        "head_learning_rate": Dimension((1e-3,)),
-        FINE_TUNE_LEARNING_RATE: Dimension(rates)
+        "head_units": Dimension(choices=(0, 8, 16)),
+        "dropout": Dimension(choices=(0.0, 0.5)),
+        "unfreeze_depth": Dimension(choices=depths),
+        "head_learning_rate": Dimension(choices=(1e-3,)),
+        "fine_tune_learning_rate": Dimension(choices=rates)
         if rates
-        else DEFAULT_SPACE[FINE_TUNE_LEARNING_RATE],
+        else default_space()["fine_tune_learning_rate"],
     }
     assert size_of(space) == size
-    assert size_of(DEFAULT_SPACE) == math.inf
+    assert size_of(default_space()) == math.inf
     assert len(declare(space).space) == (4 if depths == (0,) else 5)

@@ -1,4 +1,4 @@
-"""What TensorBoard is given, read back by TensorBoard's own reader."""
+"""Event files, read by TensorBoard's own reader."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.hyperparameters import by_name
 from concrete_study.search.runner import run_search
 from concrete_study.search.tensorboard import TrialBoard, write_best
 
@@ -32,7 +33,7 @@ def hyperparameters(run: Path) -> dict[str, float]:
     return {name: value.number_value for name, value in given.items()}
 
 
-def test_every_trial_has_its_settings_score_and_curves_by_phase(
+def test_every_trial_has_its_hyperparameters_score_and_curves_by_phase(
     whole: Search, tmp_path: Path
 ) -> None:
     board = TrialBoard(tmp_path, whole.options.space, "val_loss")
@@ -40,8 +41,9 @@ def test_every_trial_has_its_settings_score_and_curves_by_phase(
         board.write(record)
     for record in whole.records:
         run = tmp_path / f"trial-{record.trial}-at-{record.epochs}-epochs"
-        said = {name.replace("_", " "): value for name, value in record.hyperparameters.items()}
-        assert hyperparameters(run) == pytest.approx(said)
+        known = by_name()
+        labels = {known[name].label: value for name, value in record.hyperparameters.items()}
+        assert hyperparameters(run) == pytest.approx(labels)
         assert curve(run, "score") == {record.best_epoch: pytest.approx(record.score)}
         for phase in {epoch.phase for epoch in record.curve}:
             expected = {
@@ -64,7 +66,7 @@ def test_training_and_validation_of_the_best_share_their_charts(tmp_path: Path) 
             assert written == pytest.approx(expected)
 
 
-def test_a_search_writes_them_where_it_is_asked_to(slabs: Path, tmp_path: Path) -> None:
+def test_a_search_writes_event_files_on_request(slabs: Path, tmp_path: Path) -> None:
     study = StudyFolder(tmp_path / "s")
     run_search(small_options(slabs, max_epochs=1), study, Recorder(), tensorboard=True)
     runs = {path.name for path in study.tensorboard_path.iterdir() if path.is_dir()}

@@ -1,23 +1,24 @@
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from concrete_study.datasets.errors import StudyStateError
-from concrete_study.results.records import TrialRecord
-from concrete_study.search.options import SearchOptions
-from concrete_study.search.space import DEFAULT_SPACE, Dimension
+from concrete_study.results.hyperparameters import Dimension, default_space
+from concrete_study.results.records import SearchOptions, TrialRecord
+from concrete_study.search.options import schedule_of
 from concrete_study.search.tuner import StudyTuner
 
-GRID = DEFAULT_SPACE | {
-    "head_units": Dimension((0, 64)),
-    "dropout": Dimension((0.0, 0.5)),
-    "unfreeze_depth": Dimension((0, 1, 2)),
-    "head_learning_rate": Dimension((1e-3,)),
-    "fine_tune_learning_rate": Dimension((1e-5, 1e-4)),
+GRID = default_space() | {
+    "head_units": Dimension(choices=(0, 64)),
+    "dropout": Dimension(choices=(0.0, 0.5)),
+    "unfreeze_depth": Dimension(choices=(0, 1, 2)),
+    "head_learning_rate": Dimension(choices=(1e-3,)),
+    "fine_tune_learning_rate": Dimension(choices=(1e-5, 1e-4)),
 }
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "hyperband": {},
@@ -44,7 +45,7 @@ def searched(
     stored: list[TrialRecord] | None = None,
     run: Callable[[TrialRecord], TrialRecord] = completed,
 ) -> list[TrialRecord]:
-    """The trials that were run, not those answered from `stored`."""
+    """The trials that were run, without those taken from `stored`."""
     ran = []
 
     def noted(trial: TrialRecord) -> TrialRecord:
@@ -57,19 +58,22 @@ def searched(
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_search_resumed_from_its_records_asks_for_the_same_trials(
+def test_a_search_resumed_from_its_records_requests_the_same_trials(
     algorithm: str, tmp_path: Path
 ) -> None:
     options = SearchOptions(algorithm=algorithm, **ALGORITHMS[algorithm])
     whole = searched(options, tmp_path)
-    assert len(whole) == sum(part.trials for part in options.schedule())
+    assert len(whole) == sum(part.trials for part in schedule_of(options))
     for kept in (0, 1, len(whole) // 2, len(whole)):
         # As they come back from their files.
-        stored = [TrialRecord.from_json(record.to_json()) for record in whole[:kept]]
+        stored = [
+            msgspec.json.decode(msgspec.json.encode(record), type=TrialRecord)
+            for record in whole[:kept]
+        ]
         assert searched(options, tmp_path, stored=stored) == whole[kept:]
 
 
-def test_another_seed_asks_for_other_trials(tmp_path: Path) -> None:
+def test_another_seed_requests_other_trials(tmp_path: Path) -> None:
     first, second = (searched(SearchOptions(seed=seed), tmp_path) for seed in (1, 2))
     assert not {str(t.hyperparameters) for t in first} & {str(t.hyperparameters) for t in second}
 
@@ -85,7 +89,7 @@ def test_a_grid_has_every_configuration_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"hyperparameters": {"dropout": 0.123}}, {"epochs": 11}])
-def test_a_stored_trial_that_is_not_the_one_asked_for_is_refused(
+def test_a_stored_trial_that_differs_from_the_requested_one_is_refused(
     change: dict[str, Any], tmp_path: Path
 ) -> None:
     options = SearchOptions(algorithm="random", trials=4)
@@ -94,10 +98,10 @@ def test_a_stored_trial_that_is_not_the_one_asked_for_is_refused(
     with pytest.raises(keras_tuner.errors.FatalError) as caught:
         searched(options, tmp_path, stored=stored)
     assert isinstance(caught.value.__cause__, StudyStateError)
-    assert f"stored trial {whole[1].trial} is not the one" in str(caught.value.__cause__)
+    assert f"stored trial {whole[1].trial} differs" in str(caught.value.__cause__)
 
 
-def test_a_failed_trial_is_told_as_failed_and_the_search_goes_on_quietly(
+def test_after_a_failed_trial_the_search_continues_without_output(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def run(trial: TrialRecord) -> TrialRecord:
@@ -105,7 +109,7 @@ def test_a_failed_trial_is_told_as_failed_and_the_search_goes_on_quietly(
         return replace(trial, message="diverged") if failed else completed(trial)
 
     ran = searched(SearchOptions(), tmp_path, run=run)
-    # One place of the next round is lost with each.
+    # Each leaves one trial out of the next round.
     assert [t.trial for t in ran if t.status == "failed"] == ["0003", "0014"]
     assert 20 < len(ran) < 30
     assert not {t.parent for t in ran} & {"0003", "0014"}

@@ -1,4 +1,4 @@
-"""`study evaluate`: another folder, other names of classes, and nothing that was trained on."""
+"""Evaluation on an external test set: other class names, without the study's own images."""
 
 import json
 import shutil
@@ -11,7 +11,12 @@ from small_study import Recorder, Search, draw_images
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
-from concrete_study.datasets.errors import DataError, StudyStateError, UsageError
+from concrete_study.datasets.errors import (
+    DataError,
+    NotRetrainedError,
+    StudyStateError,
+    UsageError,
+)
 from concrete_study.datasets.splits import read_split
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
@@ -38,7 +43,7 @@ def other(tmp_path: Path) -> Path:
 MAPPED = {"Sound": "Negative", "Cracked": "Positive"}
 
 
-def test_another_folder_gets_the_tables_of_best_and_a_row_in_compare(
+def test_an_external_test_set_has_test_scores_and_columns_in_the_comparison(
     study: StudyFolder, other: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mapped = [f"--map={old}={new}" for old, new in MAPPED.items()]
@@ -47,72 +52,78 @@ def test_another_folder_gets_the_tables_of_best_and_a_row_in_compare(
     assert "Test accuracy" in out
     assert "true Positive" in out
     (metrics,) = study.evaluations()
-    assert metrics["test"]["images"] == 28
-    assert metrics["left_out"] == 0
+    assert metrics.test.images == 28
+    assert metrics.excluded == 0
     (predictions,) = study.evaluations_path.glob("other-slabs-*/predictions.csv")
     stored = read_predictions(predictions)
-    assert metrics["test"] == evaluate(stored, ["Negative", "Positive"])
+    assert metrics.test == evaluate(stored, ["Negative", "Positive"])
     assert stored["file"].iloc[0].startswith("Cracked/")
     row = comparison([study]).iloc[0]
-    column = f"on_other slabs_{metrics['fingerprint'][:4]}"
-    assert row[column] == metrics["test"]["accuracy"]
+    column = f"on_other slabs_{metrics.fingerprint[:4]}"
+    assert row[column] == metrics.test.accuracy
     assert row[f"{column}_low"] <= row[column] <= row[f"{column}_high"]
     assert run(["compare", "small", "--format", "json"]) == ExitCode.OK
     assert json.loads(capsys.readouterr().out)[0][column] == row[column]
 
 
-def test_the_study_s_own_images_are_left_out_and_the_test_stays_closed(
-    study: StudyFolder, other: Path
-) -> None:
-    images = Path(study.manifest()["data"][""])
-    with pytest.raises(DataError, match=r"nothing in .* is new to study small"):
+def test_the_study_s_own_images_are_left_out(study: StudyFolder, other: Path) -> None:
+    images = Path(study.manifest().data[""])
+    with pytest.raises(DataError, match=r"No image in .* is new to study small"):
         evaluate_external(study, images, {}, Recorder())
     tested = next(row for row in read_split(study.split_path) if row.subset == "test")
     shutil.copy(images / tested.file, other / "Sound" / "tested.jpg")
     told = Recorder()
     metrics = evaluate_external(study, other, MAPPED, told)
-    assert (metrics["left_out"], metrics["test"]["images"]) == (1, 28)
-    assert "1 of 29 images are left out: the study has the same pictures." in told.messages
+    assert (metrics.excluded, metrics.test.images) == (1, 28)
+    assert "1 of 29 images are left out: near-duplicates of the study's images." in told.messages
 
 
-def test_a_turned_copy_of_a_training_image_is_not_tested(study: StudyFolder, other: Path) -> None:
+def test_a_rotated_training_image_is_left_out(study: StudyFolder, other: Path) -> None:
     trained = next(row for row in read_split(study.split_path) if row.subset == "train")
-    image = Image.open(Path(study.manifest()["data"][""]) / trained.file)
-    image.transpose(Image.Transpose.ROTATE_90).save(other / "Sound" / "turned.png")
+    image = Image.open(Path(study.manifest().data[""]) / trained.file)
+    image.transpose(Image.Transpose.ROTATE_90).save(other / "Sound" / "rotated.png")
     metrics = evaluate_external(study, other, MAPPED, Recorder())
-    assert metrics["left_out"] == 1
-    assert metrics["test"]["images"] == 28
+    assert metrics.excluded == 1
+    assert metrics.test.images == 28
     (predictions,) = study.evaluations_path.glob("*/predictions.csv")
-    assert "Sound/turned.png" not in pd.read_csv(predictions)["file"].tolist()
+    assert "Sound/rotated.png" not in pd.read_csv(predictions)["file"].tolist()
 
 
 def test_a_folder_with_nothing_new_is_refused(study: StudyFolder, tmp_path: Path) -> None:
     for row in read_split(study.split_path):
         if row.subset == "train":
             (tmp_path / "old" / row.label).mkdir(parents=True, exist_ok=True)
-            shutil.copy(Path(study.manifest()["data"][""]) / row.file, tmp_path / "old" / row.file)
-    with pytest.raises(DataError, match=r"nothing in .* is new to study small"):
+            shutil.copy(Path(study.manifest().data[""]) / row.file, tmp_path / "old" / row.file)
+    with pytest.raises(DataError, match=r"No image in .* is new to study small"):
         evaluate_external(study, tmp_path / "old", {}, Recorder())
     assert study.evaluations() == []
 
 
 @pytest.mark.parametrize("names", [{}, {"Sound": "Negative"}, MAPPED | {"Rusty": "Positive"}])
-def test_classes_that_the_study_does_not_know_are_refused(
+def test_classes_that_are_not_the_study_s_are_refused(
     names: dict[str, str], study: StudyFolder, other: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"does not fit\.\nExpected the study's classes Negative"):
+    with pytest.raises(
+        UsageError, match=r"not (valid|mapped)\.\nExpected the study's classes Negative"
+    ):
         evaluate_external(study, other, names, Recorder())
 
 
-def test_a_study_without_a_retrained_model_names_the_command(
+def test_a_study_without_a_retrained_model_is_refused(
     whole: Search, other: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(StudyStateError, match="study best whole"):
+    with pytest.raises(NotRetrainedError, match="study whole has no retrained model"):
         evaluate_external(whole.study, other, MAPPED, Recorder())
 
 
+def test_a_study_in_use_is_not_evaluated(study: StudyFolder, other: Path) -> None:
+    with study.lock(), pytest.raises(StudyStateError, match="in use by another process"):
+        evaluate_external(study, other, MAPPED, Recorder())
+    assert study.evaluations() == []
+
+
 @pytest.mark.parametrize("typed", [["Cracked"], ["A=B", "A=C"]])
-def test_a_map_that_is_none_is_refused(
+def test_an_invalid_map_is_refused(
     typed: list[str], study: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [part for one in typed for part in ("--map", one)]

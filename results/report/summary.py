@@ -1,6 +1,6 @@
 """The answer in one paragraph: what was found, how good it is, what to beware of."""
 
-from concrete_study.results.evaluation import dependence
+from concrete_study.results.evaluation import clustered_accuracy
 from concrete_study.results.formats import counted, describe, duration
 from concrete_study.results.report.data import Facts
 from concrete_study.results.report.elements import Paragraph, Section
@@ -96,7 +96,7 @@ def _cautions(facts: Facts) -> list[str]:
     if facts.rows and manifest.get("groups") is None:
         cautions.append("Copies of a picture may have been both trained on and tested on.")
     if facts.predictions is not None:
-        cautions.append(dependence(facts.predictions, facts.classes, facts.rows))
+        cautions.append(clustered_accuracy(facts.predictions, facts.classes, facts.rows))
     if facts.metrics is not None:
         others = others_table(facts.metrics, facts.evaluations)
         cautions += [

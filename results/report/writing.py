@@ -38,7 +38,7 @@ from concrete_study.results.report.record_sections import (
 from concrete_study.results.report.result_sections import model_sections, result_sections
 from concrete_study.results.report.search_sections import search_sections
 from concrete_study.results.report.summary import answer
-from concrete_study.results.state import ensure_writable
+from concrete_study.results.stored import ensure_writable
 from concrete_study.results.templating import templates
 from concrete_study.results.thumbnails import data_uri
 

@@ -1,0 +1,118 @@
+"""Made-up stored records: every field has a value, a test changes those it is about."""
+
+from typing import Any
+
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import (
+    ClassScores,
+    EvaluationRecord,
+    Features,
+    Precisions,
+    RetrainingRecord,
+    Scores,
+    SearchOptions,
+    Seeds,
+    StudyRecord,
+    TestReport,
+)
+
+CLASSES = ("Negative", "Positive")
+CREATED = "2026-11-23T10:00:00+00:00"
+
+
+def study_record(name: str, **changes: Any) -> StudyRecord:
+    """A finished study of 30 planned trials."""
+    given: dict[str, Any] = {
+        "created": CREATED,
+        "finished": "2026-11-23T10:02:05+00:00",
+        "seconds": 125.0,
+        "state": "finished",
+        "stopped": None,
+        "options": SearchOptions(data=("d",)),
+        "schedule": [],
+        "planned_trials": 30,
+        "data": {"": "d"},
+        "classes": list(CLASSES),
+        "images": {"train": 20, "validation": 10, "test": 10},
+        "faults": [],
+        "groups": 40,
+        "conflicts": [],
+        "searched": {},
+        "precision": "float32",
+        "fingerprint": "f" * 64,
+        "weights_sha256": "0" * 64,
+        "seeds": Seeds(study=1, oracle=1001),
+        "versions": {"python": "3.11"},
+        "commit": None,
+        "sessions": [],
+        "test_opened": [],
+        "devices": "CPU",
+        "features": Features(
+            feature_layers=("pooled",), views=5, bytes=1000, reason="", augmentation="1"
+        ),
+    }
+    return StudyRecord(name=name, **given | changes)
+
+
+def write_study(study: StudyFolder, **changes: Any) -> StudyFolder:
+    """Writes study.json alone."""
+    study.write_manifest(study_record(study.name, **changes))
+    return study
+
+
+def made_up_report(**changes: Any) -> TestReport:
+    """The scores on 150 test images."""
+    scores = ClassScores(precision=0.98, recall=0.98, f1=0.98, support=75)
+    given: dict[str, Any] = {
+        "images": 150,
+        "classes": list(CLASSES),
+        "checkpoints": {"best": Scores(loss=0.0721, accuracy=0.98)},
+        "accuracy": 0.98,
+        "accuracy_interval": (0.9428, 0.9932),
+        "interval": "Wilson 95 %",
+        "loss": 0.0721,
+        "macro_f1": 0.9799,
+        "by_class": dict.fromkeys(CLASSES, scores),
+        "macro_avg": scores,
+        "weighted_avg": scores,
+        "confusion_matrix": [[74, 1], [2, 73]],
+    }
+    return TestReport(**given | changes)
+
+
+def retraining_record(study: str, **changes: Any) -> RetrainingRecord:
+    """A best trial retrained for 10 epochs."""
+    given: dict[str, Any] = {
+        "trial": "0002",
+        "hyperparameters": {"head_units": 64, "dropout": 0.25},
+        "epochs": 10,
+        "views": "fresh",
+        "precision": Precisions(training="float32", test="float32"),
+        "best_epoch": 8,
+        "curve": [],
+        "parameters": {},
+        "backbone_parameters": 14_714_688,
+        "test": made_up_report(),
+        "test_opened": ["2026-11-23T11:00:00+00:00"],
+        "commit": None,
+        "versions": {},
+        "seconds": 60.0,
+    }
+    return RetrainingRecord(study=study, **given | changes)
+
+
+def evaluation_record(study: str, **changes: Any) -> EvaluationRecord:
+    """An evaluation on an external test set."""
+    given: dict[str, Any] = {
+        "folder": "bridges-ffffffff",
+        "data": "/photographs/bridges",
+        "fingerprint": "f" * 64,
+        "class_map": {},
+        "excluded": 0,
+        "faults": [],
+        "test": made_up_report(),
+        "evaluated": "2026-11-24T10:00:00+00:00",
+        "commit": None,
+        "versions": {},
+    }
+    return EvaluationRecord(study=study, **given | changes)
