@@ -127,17 +127,13 @@ def _explained(
     rows: Iterable["Prediction"], classifier: "Classifier", classes: list[str], folder: Path
 ) -> Iterator["Prediction"]:
     """Writes an overlay for each image as it passes, for the class that was predicted."""
-    from concrete_study.datasets.decoding import decode_image
-    from concrete_study.datasets.files import replacing
-    from concrete_study.results.overlays import overlay
+    from concrete_study.study.explanation import explain_image
 
     for number, row in enumerate(rows):
         if not row.error:
-            image = decode_image(Path(row.file), classifier.size)
-            heat = classifier.grad_cam(image, classes.index(row.predicted))
             # Numbered, as files of several folders may share a name.
-            with replacing(folder / f"{number:06}-{Path(row.file).stem}.png") as temporary:
-                overlay(image, heat).save(temporary, "PNG")
+            to = folder / f"{number:06}-{Path(row.file).stem}.png"
+            explain_image(classifier, Path(row.file), to, target=classes.index(row.predicted))
         yield row
 
 

@@ -16,7 +16,6 @@ from concrete_study.models.classifier import Classifier
 from concrete_study.models.export import KERAS_FILE, summary_text
 from concrete_study.results.evaluation import read_predictions
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.overlays import overlay
 from concrete_study.results.report.images import (
     MOST,
     SIZE,
@@ -26,6 +25,7 @@ from concrete_study.results.report.images import (
 )
 from concrete_study.results.report.scores import answers
 from concrete_study.search.data import StudyData
+from concrete_study.study.explanation import explain_image
 
 
 def illustrate(study: StudyFolder, data: StudyData, views: int) -> None:
@@ -58,12 +58,9 @@ def _write_attention(
     all_answers = answers(predictions, classes)
     for shown in (most_confident_errors(all_answers).head(MOST), least_confident(all_answers)):
         for file, predicted in zip(shown["file"], shown["predicted"], strict=True):
-            image = decode_image(locate(data.folder.roots, file), classifier.size)
-            heat = classifier.grad_cam(image, classes.index(predicted))
-            both = Image.new("RGB", (2 * SIZE, SIZE))
-            for place, picture in enumerate((Image.fromarray(image), overlay(image, heat))):
-                both.paste(picture.resize((SIZE, SIZE)), (place * SIZE, 0))
-            _save(both, folder / "grad_cam" / f"{rows[file].sha256}.jpg")
+            image, target = locate(data.folder.roots, file), classes.index(predicted)
+            to = folder / "grad_cam" / f"{rows[file].sha256}.jpg"
+            explain_image(classifier, image, to, target=target, side=SIZE)
 
 
 def _write_views(
