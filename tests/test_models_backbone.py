@@ -81,15 +81,15 @@ def test_images_under_32_pixels_are_refused(weights: backbone.BackboneWeights) -
         build_backbone(weights, size=31)
 
 
-@pytest.mark.parametrize("answer", [404, 200], ids=["refused", "another file"])
+@pytest.mark.parametrize("status", [404, 200], ids=["refused", "another file"])
 def test_a_failed_download_of_keras_weights_is_one_clear_error(
-    answer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keras' own download, from a local server that has no such file, or a wrong one."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(answer)
+            self.send_response(status)
             self.end_headers()
             self.wfile.write(b"not the weights")
 

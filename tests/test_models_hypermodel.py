@@ -1,4 +1,4 @@
-"""The plain hypermodel: it trains as a trial on features does, and stock tuners accept it."""
+"""The plain hypermodel: it trains as a trial on features does, and any tuner accepts it."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -71,10 +71,10 @@ def test_a_time_budget_holds_the_trials_that_fit_in_their_order() -> None:
 
 
 def test_a_simulated_schedule_has_the_trials_of_the_search(whole: Search) -> None:
-    asked = simulate_schedule(whole.options, [])
-    assert [trial.epochs for trial in asked] == [record.epochs for record in whole.records]
+    simulated = simulate_schedule(whole.options, [])
+    assert [trial.epochs for trial in simulated] == [record.epochs for record in whole.records]
     first = [n for n, record in enumerate(whole.records) if record.parent is None]
-    assert [asked[n].depth for n in first] == [
+    assert [simulated[n].depth for n in first] == [
         whole.records[n].hyperparameters["unfreeze_depth"] for n in first
     ]
 
@@ -91,9 +91,9 @@ def test_a_simulated_schedule_leaves_out_completed_trials(whole: Search) -> None
 def test_other_algorithms_are_simulated_too(
     algorithm: str, depths: set[int | None], slabs: Path
 ) -> None:
-    asked = simulate_schedule(small_options(slabs, algorithm=algorithm, trials=9), [])
-    assert {trial.depth for trial in asked} == depths
-    assert [trial.epochs for trial in asked] == [3] * 9
+    simulated = simulate_schedule(small_options(slabs, algorithm=algorithm, trials=9), [])
+    assert {trial.depth for trial in simulated} == depths
+    assert [trial.epochs for trial in simulated] == [3] * 9
 
 
 def test_a_plan_counts_the_work_of_the_search(

@@ -1,6 +1,6 @@
 """Trials on stored features and the same trials on images, at full size.
 
-    python benchmarks/same_answer.py --data METU --images 60
+    python benchmarks/same_losses.py --data METU --images 60
 
 Trains each unfreeze depth from 0 to 3 in float32 twice, from float16 features and from images of
 the same views through the whole network, and prints the validation losses as JSON lines.
