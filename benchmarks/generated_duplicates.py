@@ -20,14 +20,12 @@ def recall_of_duplicates(files: Sequence[Path], folder: Path) -> Iterator[tuple[
         folder: For the photographs and their near-duplicates.
     """
     for kind, (crop, shift) in KINDS.items():
-        generator = random.Random(kind)
+        rng = random.Random(kind)
         pairs = {}
         for number, file in enumerate(files):
-            for role, image in zip(
-                "ab", _pair(Image.open(file), crop, shift, generator), strict=True
-            ):
+            for role, image in zip("ab", _pair(Image.open(file), crop, shift, rng), strict=True):
                 path = folder / f"{kind}-{number}{role}.jpg"
-                image.save(path, quality=generator.randint(60, 95))
+                image.save(path, quality=rng.randint(60, 95))
                 pairs[f"{kind}-{number}{role}"] = path
         found = {(p.first[:-1], p.second[:-1]) for p in find_pairs(pairs)}
         own = sum(one == other for one, other in found)
@@ -35,21 +33,19 @@ def recall_of_duplicates(files: Sequence[Path], folder: Path) -> Iterator[tuple[
 
 
 def _pair(
-    image: Image.Image, crop: float, shift: float, generator: random.Random
+    image: Image.Image, crop: float, shift: float, rng: random.Random
 ) -> tuple[Image.Image, Image.Image]:
     """An image and its near-duplicate; of a shifted pair each has an edge that the other lacks."""
     side = image.width
     window = round(side * crop / (1 + shift))
     away = side - window
-    x, y = (generator.randint(0, away) for _ in "xy")
+    x, y = (rng.randint(0, away) for _ in "xy")
     if shift:
-        x, y = generator.choice([(away, y), (x, away)])
+        x, y = rng.choice([(away, y), (x, away)])
     first = image.crop((0, 0, window, window)) if shift else image
-    copy = image.crop((x, y, x + window, y + window)).transpose(
-        generator.choice([*Image.Transpose])
-    )
-    copy = ImageEnhance.Brightness(copy.convert("RGB")).enhance(generator.uniform(0.85, 1.15))
-    copy = ImageEnhance.Contrast(copy).enhance(generator.uniform(0.85, 1.15))
+    copy = image.crop((x, y, x + window, y + window)).transpose(rng.choice([*Image.Transpose]))
+    copy = ImageEnhance.Brightness(copy.convert("RGB")).enhance(rng.uniform(0.85, 1.15))
+    copy = ImageEnhance.Contrast(copy).enhance(rng.uniform(0.85, 1.15))
     return tuple(  # type: ignore[return-value]
         part.convert("RGB").resize((side, side), Image.Resampling.BICUBIC) for part in (first, copy)
     )
