@@ -1,4 +1,4 @@
-"""The contenders, each in a process of its own on the same images, and whether they were equal."""
+"""The contenders, each in a process of its own on the same images, and a check of their trials."""
 
 import argparse
 import hashlib
@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 from child import megabytes, run_child
+from extrapolation import choose_trials, flops_of, predict_seconds
 from table import Row
-from work import choose_trials, predict_seconds, work_of
 
 from concrete_study.datasets.splits import read_split
 from concrete_study.results.environment import git_commit
@@ -28,8 +28,13 @@ OPTIONS = ("images", "precision", "size", "batch_size", "max_epochs", "factor", 
 def compare(args: argparse.Namespace) -> Iterator[Row]:
     """Runs the chosen contenders on one subset at one precision."""
     shared = {name: getattr(args, name) for name in OPTIONS}
-    shared |= {"command": shlex.join(sys.argv), "commit": git_commit(), "processor": processor()}
-    run = {"ours": run_ours, "ours-again": run_again, "lower-bound": run_bound, "stock": run_stock}
+    shared |= {"command": shlex.join(sys.argv), "commit": git_commit(), "cpu": cpu_name()}
+    run = {
+        "ours": run_ours,
+        "ours-again": run_again,
+        "lower-bound": run_bound,
+        "baseline": run_baseline,
+    }
     with TemporaryDirectory(prefix="search-speed-") as name:
         folder = Path(name)
         link_images(args.data, folder / "images", args.images, args.seed)
@@ -37,8 +42,8 @@ def compare(args: argparse.Namespace) -> Iterator[Row]:
             yield shared | run[contender](args, folder)
 
 
-def processor() -> str:
-    """The processor's name and how many of it this process may use."""
+def cpu_name() -> str:
+    """The CPU's name and the number of cores that this process may use."""
     names = Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].splitlines()
     return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
@@ -46,8 +51,8 @@ def processor() -> str:
 def link_images(source: Path, folder: Path, count: int, seed: int) -> None:
     """Links a seeded subset of `count` images, equally many of each class."""
     classes = sorted(path for path in source.iterdir() if path.is_dir())
-    for place, label in enumerate(classes):
-        part = count // len(classes) + (place < count % len(classes))
+    for index, label in enumerate(classes):
+        part = count // len(classes) + (index < count % len(classes))
         (folder / label.name).mkdir(parents=True)
         for file in random.Random(seed).sample(sorted(label.iterdir()), part):
             (folder / label.name / file.name).symlink_to(file.resolve())
@@ -76,13 +81,13 @@ def run_ours(args: argparse.Namespace, folder: Path, name: str = "ours") -> Row:
     manifest, trials = study.manifest(), trials_of(study)
     images, features = manifest.images, manifest.features
     features_mb = megabytes(folder / "cache") - before
-    passes = (images["train"] * features.views + images["validation"]) * (features_mb > 0)
+    forward_passes = (images["train"] * features.views + images["validation"]) * (features_mb > 0)
     return row | {
         "computed_in": manifest.precision,
         "study_mb": megabytes(study.path),
         "features_mb": features_mb,
-        "passes": passes,
-        "work": passes + work_of(trials, images, features.feature_layers),
+        "forward_passes": forward_passes,
+        "flops": forward_passes + flops_of(trials, images, features.feature_layers),
         "first_trial_seconds": first_trial(study) - row["began"],
         **summary(trials, [trial["score"] for trial in trials], row["seconds"]),
     }
@@ -95,7 +100,7 @@ def first_trial(study: StudyFolder) -> float:
 
 
 def run_again(args: argparse.Namespace, folder: Path) -> Row:
-    """`run_ours` once more, on the features of the first."""
+    """`run_ours` again, on the features of the first."""
     row = run_ours(args, folder, "ours-again")
     check_equal(trials_of(study_in(folder)), trials_of(study_in(folder, "ours-again")))
     return row
@@ -109,8 +114,8 @@ def run_bound(args: argparse.Namespace, folder: Path) -> Row:
     return row | bound
 
 
-def run_stock(args: argparse.Namespace, folder: Path) -> Row:
-    """`stock.py` on the images and the split of our first study, and what it would all take."""
+def run_baseline(args: argparse.Namespace, folder: Path) -> Row:
+    """`baseline.py` on the images and the split of our first study."""
     study = study_in(folder)
     manifest, trials = study.manifest(), trials_of(study)
     for image in read_split(study.split_path):
@@ -121,24 +126,26 @@ def run_stock(args: argparse.Namespace, folder: Path) -> Row:
         "classes": len(manifest.classes),
         "options": msgspec.to_builtins(manifest.options),
         "precision": "float32" if args.precision == "default" else args.precision,
-        "resume": args.stock_resume,
+        "resume": args.baseline_resume,
         "trials": {trial["trial"]: trial for trial in trials},
-        "chosen": choose_trials(trials, args.stock_trials or len(trials), args.seed),
+        "chosen": choose_trials(trials, args.baseline_trials or len(trials), args.seed),
     }
     (folder / "spec.json").write_text(json.dumps(spec))
-    row = run_child([sys.executable, str(HERE / "stock.py"), str(folder)], folder, "stock")
+    row = run_child([sys.executable, str(HERE / "baseline.py"), str(folder)], folder, "baseline")
     results = json.loads((folder / "result.json").read_text())
-    check_equal(trials, results, resumed=args.stock_resume)
-    figures = stock_figures(row, results, manifest.images, megabytes(folder / "tuner"))
+    check_equal(trials, results, resumed=args.baseline_resume)
+    figures = baseline_figures(row, results, manifest.images, megabytes(folder / "tuner"))
     return row | figures | {"computed_in": spec["precision"]}
 
 
-def stock_figures(row: Row, trials: Sequence[Row], images: dict[str, int], tuner_mb: float) -> Row:
-    """Stock's figures; those of trials that were not trained are worked out from the others."""
+def baseline_figures(
+    row: Row, trials: Sequence[Row], images: dict[str, int], tuner_mb: float
+) -> Row:
+    """The baseline's figures; those of trials that were not trained are extrapolated."""
     trained = [trial for trial in trials if trial["trained"]]
     rest = [trial for trial in trials if not trial["trained"]]
     scale = 1 + predict_seconds(trained, rest, images) / row["seconds"]
-    spared = sum(
+    skipped = sum(
         seconds
         for t in trained
         for _, seconds in t["epoch_seconds"][: t["skippable"] - t["skipped"]]
@@ -150,14 +157,14 @@ def stock_figures(row: Row, trials: Sequence[Row], images: dict[str, int], tuner
         "study_mb": tuner_mb * len(trials) / len(trained),
         "disk_write_mb": row["disk_write_mb"] * len(trials) / len(trained),
         "features_mb": 0.0,
-        "passes": epochs * (images["train"] + images["validation"]),
-        "work": work_of(trials, images),
+        "forward_passes": epochs * (images["train"] + images["validation"]),
+        "flops": flops_of(trials, images),
         **summary(trials, [trial.get("val_loss") for trial in trials], row["seconds"]),
         "trained_trials": len(trained),
         "extrapolated": bool(rest),
         "measured_seconds": row["seconds"],
         # Without the epochs Keras Tuner would skip; unknown if some trials were not trained.
-        "resumed_seconds": None if rest else row["seconds"] - spared,
+        "resumed_seconds": None if rest else row["seconds"] - skipped,
     }
 
 
@@ -168,23 +175,23 @@ def summary(trials: Sequence[Row], losses: Sequence[float | None], seconds: floa
     return {
         "trials": len(trials),
         # Equal where hyperparameters and epochs of all trials are.
-        "trials_sha256": hashlib.sha256("".join(work_items(trials)).encode()).hexdigest(),
+        "trials_sha256": hashlib.sha256("".join(trial_keys(trials)).encode()).hexdigest(),
         "epochs": sum(trial["epochs"] - trial.get("skipped", 0) for trial in trials),
         "best_val_loss": min(finals, default=None),
         "outside_trials_seconds": seconds - sum(trial.get("seconds", 0) for trial in trials),
     }
 
 
-def work_items(trials: Sequence[Row]) -> list[str]:
-    """Settings and epochs of each trial, sorted, to compare two searches by."""
+def trial_keys(trials: Sequence[Row]) -> list[str]:
+    """Hyperparameters and epochs of each trial, sorted, to compare two searches."""
     return sorted(json.dumps([t["hyperparameters"], t["epochs"]], sort_keys=True) for t in trials)
 
 
-def check_equal(ours: Sequence[Row], stock: Sequence[Row], *, resumed: bool = False) -> None:
+def check_equal(ours: Sequence[Row], baseline: Sequence[Row], *, resumed: bool = False) -> None:
     """Ends the program unless both ran the same trials; of resumed ones, the first rounds."""
     expected, received = (
-        work_items([row for row in rows if not (resumed and row["round"])])
-        for rows in (ours, stock)
+        trial_keys([row for row in rows if not (resumed and row["round"])])
+        for rows in (ours, baseline)
     )
-    if expected != received or len(ours) != len(stock):
+    if expected != received or len(ours) != len(baseline):
         raise SystemExit(f"Expected the trials {expected}. Received: {received}")

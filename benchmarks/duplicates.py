@@ -1,9 +1,9 @@
-"""Near-duplicates of METU: how many known ones are found, and what more images cost.
+"""Near-duplicates of METU: recall of known ones, and cost by number of images.
 
     python benchmarks/duplicates.py --data METU --truth GROUPS.csv --sizes 1000 2000 4000 40000
 
-Beyond the images there are, sizes are made up of variations that are no copies: each takes a
-quarter of a picture, mixed with a quarter of another. One core: run it under `taskset -c 0`.
+Larger sizes are filled up with generated images that are no near-duplicates: each mixes a quarter
+of one image with a quarter of another. One core: run it under `taskset -c 0`.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from os import environ
 from pathlib import Path
 
 import numpy as np
-from copies import found_copies
+from generated_duplicates import recall_of_duplicates
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -30,63 +30,59 @@ from concrete_study.datasets.groups import group_images
 
 
 def main() -> None:
-    """Prints one JSON line for the truth and one for each size."""
+    """Prints one JSON line for the truth, for each kind of generated duplicate, for each size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--truth", type=Path)
-    parser.add_argument("--copies", type=int, default=0, help="photographs to make copies of")
-    parser.add_argument("--sheet", type=Path, help="picture of the pairs that TRUTH lacks")
+    parser.add_argument("--generated", type=int, default=0, help="number of generated duplicates")
+    parser.add_argument("--sheet", type=Path, help="image file for the pairs that TRUTH lacks")
     parser.add_argument("--sizes", type=int, nargs="*", default=[])
     arguments = parser.parse_args()
     folder = read_folder(arguments.data)
-    images = folder.images
+    images, paths = folder.images, folder.files()
     with tempfile.TemporaryDirectory() as scratch:
         environ["STUDY_CACHE_DIR"] = scratch
         if arguments.truth:
             known, found, least = compare_with_truth(arguments.data, images, arguments.truth)
-            print(
-                json.dumps(
-                    {
-                        "known_pairs": len(known),
-                        "found_of_them": len(known & found),
-                        "found_besides": len(found - known),
-                        "least_correlation": least,
-                    }
-                ),
-                flush=True,
+            print_line(
+                known_pairs=len(known),
+                found_of_them=len(known & found),
+                found_additionally=len(found - known),
+                least_correlation=least,
             )
             if arguments.sheet:
-                paths = {image.sha256: arguments.data / image.file for image in images}
-                draw_sheet(
-                    [(paths[a], paths[b]) for a, b in sorted(found - known)], arguments.sheet
-                )
-        if arguments.copies:
-            different = group_images(images, [p[:2] for p in find_pairs(folder.files())])
-            first = {different[image.sha256]: image for image in images}
-            photographs = [arguments.data / image.file for image in first.values()]
-            chosen = random.Random(1).sample(photographs, arguments.copies)
-            for kind, part, wrong in found_copies(chosen, Path(scratch)):
-                print(json.dumps({"copies": kind, "found": part, "wrong": wrong}), flush=True)
+                pairs = [(paths[a], paths[b]) for a, b in sorted(found - known)]
+                draw_sheet(pairs, arguments.sheet)
+        if arguments.generated:
+            groups = group_images(images, [pair[:2] for pair in find_pairs(paths)])
+            unique = {groups[image.sha256]: paths[image.sha256] for image in images}
+            chosen = random.Random(1).sample(list(unique.values()), arguments.generated)
+            for kind, recall, wrong in recall_of_duplicates(chosen, Path(scratch)):
+                print_line(kind=kind, recall=recall, false_positives=wrong)
         for size in arguments.sizes:
-            files = {
-                i.sha256: arguments.data / i.file for i in images[:: max(1, len(images) // size)]
-            }
-            if size > len(files):
-                files |= make_variations(list(files.values()), size - len(files), Path(scratch))
-            start, cpu = time.monotonic(), time.process_time()
-            pairs = find_pairs(dict(list(files.items())[:size]))
-            print(
-                json.dumps(
-                    {
-                        "images": min(size, len(files)),
-                        "pairs": len(pairs),
-                        "seconds": round(time.monotonic() - start, 1),
-                        "cpu_seconds": round(time.process_time() - cpu, 1),
-                        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-                    }
-                ),
-                flush=True,
-            )
+            print_cost(paths, size, Path(scratch))
+
+
+def print_line(**figures: object) -> None:
+    """Prints figures as a JSON line."""
+    print(json.dumps(figures), flush=True)
+
+
+def print_cost(paths: dict[str, Path], size: int, scratch: Path) -> None:
+    """Finds the pairs among `size` images, the missing ones generated, and prints the cost."""
+    files = dict(list(paths.items())[:: max(1, len(paths) // size)])
+    if size > len(files):
+        files |= make_variations(list(files.values()), size - len(files), scratch)
+    files = dict(list(files.items())[:size])
+    start, cpu = time.monotonic(), time.process_time()
+    pairs = find_pairs(files)
+    print_line(
+        images=len(files),
+        pairs=len(pairs),
+        seconds=round(time.monotonic() - start, 1),
+        cpu_seconds=round(time.process_time() - cpu, 1),
+        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    )
 
 
 def compare_with_truth(
@@ -103,14 +99,14 @@ def compare_with_truth(
 def draw_sheet(
     pairs: list[tuple[Path, Path]], path: Path, *, side: int = 72, columns: int = 8
 ) -> None:
-    """Draws pairs side by side, for a person to judge."""
+    """Draws pairs side by side, for visual inspection."""
     rows = -(-len(pairs) // columns)
     sheet = Image.new("RGB", (columns * (2 * side + 8), rows * (side + 8)), "white")
     for number, pair in enumerate(pairs):
         row, column = divmod(number, columns)
-        for place, file in enumerate(pair):
+        for index, file in enumerate(pair):
             picture = Image.fromarray(decode_image(file, side))
-            sheet.paste(picture, (column * (2 * side + 8) + place * side, row * (side + 8)))
+            sheet.paste(picture, (column * (2 * side + 8) + index * side, row * (side + 8)))
     sheet.save(path, quality=85)
 
 
@@ -124,12 +120,12 @@ def _pairs(groups: Mapping[str, str]) -> set[tuple[str, str]]:
 def make_variations(
     files: list[Path], count: int, folder: Path, *, side: int | None = None
 ) -> dict[str, Path]:
-    """Pictures that look like concrete and are no copies of each other; of `side` pixels."""
-    dice = np.random.default_rng(1)
+    """Images that look like concrete and are no near-duplicates; of `side` pixels."""
+    rng = np.random.default_rng(1)
     made = {}
     for number in range(count):
-        parts = [_quarter(files[k], dice) for k in dice.choice(len(files), 2, replace=False)]
-        share = dice.uniform(0.35, 0.65)
+        parts = [_quarter(files[k], rng) for k in rng.choice(len(files), 2, replace=False)]
+        share = rng.uniform(0.35, 0.65)
         mixed = (share * parts[0] + (1 - share) * parts[1]).round().astype(np.uint8)
         path, image = folder / f"{number:06}.jpg", Image.fromarray(mixed)
         (image.resize((side, side)) if side else image).save(path, quality=90)
@@ -137,13 +133,13 @@ def make_variations(
     return made
 
 
-def _quarter(path: Path, dice: np.random.Generator) -> NDArray[np.float64]:
+def _quarter(path: Path, rng: np.random.Generator) -> NDArray[np.float64]:
     pixels = decode_image(path).astype(np.float64)
     side = len(pixels) // 2
-    row, column = dice.integers(0, len(pixels) - side, 2)
+    row, column = rng.integers(0, len(pixels) - side, 2)
     part: NDArray[np.float64] = pixels[row : row + side, column : column + side]
-    turned = np.rot90(part, int(dice.integers(4)))
-    return np.fliplr(turned) if dice.random() < 0.5 else turned
+    rotated = np.rot90(part, int(rng.integers(4)))
+    return np.fliplr(rotated) if rng.random() < 0.5 else rotated
 
 
 if __name__ == "__main__":

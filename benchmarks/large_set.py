@@ -1,10 +1,10 @@
-"""A search on ten times the images: memory, time per image, and disk against the plan. Linux only.
+"""A search on ten times the images: memory, time per image, and planned disk space. Linux only.
 
     python benchmarks/large_set.py --data METU --counts 4000 40000
 
-The images, 227 pixels wide, are made up of quarters of the photographs in METU, mixed two by two.
-They are searched at 32 pixels, so that it ends: four trials of two epochs, two views, everything
-else as `study search` has it. One JSON line for each count. Expected: memory and seconds per image
+The images, 227 pixels wide, are quarters of the photographs in METU, mixed two by two.
+They are searched at 32 pixels, which keeps it short: four trials of two epochs, two views, and the
+defaults of `study search`. One JSON line for each count. Expected: memory and seconds per image
 alike, disk as planned.
 """
 
@@ -39,15 +39,15 @@ def main() -> None:
 
 
 def measure(data: Path, count: int, size: int, folder: Path) -> Row:
-    """Searches `count` made-up images of two classes and compares with what was planned."""
+    """Searches `count` generated images of two classes and compares with the plan."""
     for label in sorted(path for path in data.iterdir() if path.is_dir()):
         target = folder / "images" / label.name
         target.mkdir(parents=True)
         make_variations(sorted(label.iterdir()), count // 2, target, side=227)
     options = ["--data", "images", "--name", "large", "--image-size", str(size), *OPTIONS]
     row = run_child([sys.executable, "-m", "concrete_study", "search", *options], folder, "large")
-    said = (folder / "large.log").read_text()
-    speeds = re.findall(r"^([a-z ]+): \d+ images in .*\(([\d.]+) a second\)", said, re.MULTILINE)
+    output = (folder / "large.log").read_text()
+    speeds = re.findall(r"^([a-z ]+): \d+ images in .*\(([\d.]+) a second\)", output, re.MULTILINE)
     study = StudyFolder(folder / "runs" / "large")
     trained = sum(r.epochs * study.manifest().images["train"] for r in study.trials())
     return {

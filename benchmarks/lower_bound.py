@@ -1,7 +1,7 @@
-"""The least our search could take: bare passes and bare steps, on arrays in memory, warmed up.
+"""A lower bound of our search's time: forward passes and steps alone, on arrays in memory.
 
-Passes of all views, then the training and validation steps of all trials of our first study:
-no decoding, disk, tracing or start-up. `search_speed.py` runs it in a process of its own:
+Forward passes of all views, then the training and validation steps of all trials of our first
+study: no decoding, disk, tracing or start-up. `search_speed.py` runs it in a process of its own:
 `lower_bound.py FOLDER`, which holds `runs/ours`; the seconds go to `bound.json` there.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from concrete_study.datasets.batches import Subset, image_batches
 from concrete_study.models.backbone import load_weights
 from concrete_study.models.precision import choose_precision
-from concrete_study.models.recipe import plan_phases
+from concrete_study.models.recipe import initialize, plan_phases
 from concrete_study.models.trainable import Network, TrainablePart
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import TrialRecord
@@ -26,14 +26,14 @@ from concrete_study.search.space import configuration_of
 
 
 class Arrays(NamedTuple):
-    """A subset's features by feature_layer, and its labels."""
+    """A subset's features by feature layer, and its labels."""
 
     features: dict[str, NDArray[np.float16]]
     labels: NDArray[np.int32]
 
 
 def time_bare_loops(study: StudyFolder) -> dict[str, float]:
-    """Seconds of all passes and of all steps that the study's trials cannot do without."""
+    """Seconds of all forward passes and of all steps of the study's trials."""
     manifest = study.manifest()
     options = manifest.options
     data = reopen_data(study, manifest)
@@ -56,18 +56,18 @@ def time_bare_loops(study: StudyFolder) -> dict[str, float]:
 
 
 def bare_passes(
-    network: Network, subset: Subset, feature_layers: tuple[str, ...], views: int
+    network: Network, subset: Subset, layers: tuple[str, ...], views: int
 ) -> tuple[Arrays, float]:
     """Features of decoded images at each feature layer, and the seconds of all forward passes."""
     batches = [images for images, _ in image_batches(subset, size=network.size, batch_size=32)]
-    lower = network.frozen_part(feature_layers)
-    lower(batches[0])
+    frozen = network.frozen_backbone(layers)
+    frozen(batches[0])
     start = time.perf_counter()
     for _ in range(views):
-        outputs = [lower(images) for images in batches]
+        outputs = [frozen(images) for images in batches]
     seconds = time.perf_counter() - start
     arrays = [np.concatenate(column).astype(np.float16) for column in zip(*outputs, strict=True)]
-    return Arrays(dict(zip(feature_layers, arrays, strict=True)), subset.labels), seconds
+    return Arrays(dict(zip(layers, arrays, strict=True)), subset.labels), seconds
 
 
 def bare_trial(
@@ -75,14 +75,13 @@ def bare_trial(
 ) -> float:
     """Seconds of a trial's training and validation steps, nothing else."""
     configuration, seconds = configuration_of(trial.hyperparameters), 0.0
-    network.restore()
-    network.trainable(configuration.head_units, 0).head.start(1)
+    initialize(network, configuration, seed=1)
     for phase in plan_phases(configuration, trial.epochs):
         trainable = network.trainable(configuration.head_units, phase.unfreeze_depth)
         trainable.start(phase.learning_rate)
         features, labels = train.features[trainable.feature_layer], train.labels
         unseen = validation.features[trainable.feature_layer]
-        # Untimed, as the first batch of a architecture traces.
+        # Not timed: the first batch of an architecture traces.
         bare_epoch(trainable, features[:size], labels[:size], unseen[:size], size)
         start = time.perf_counter()
         for _ in range(phase.epochs):

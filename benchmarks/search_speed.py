@@ -1,20 +1,20 @@
-"""A whole Hyperband study, ours beside stock Keras Tuner's, on real images. Linux only.
+"""A whole Hyperband study, ours and plain Keras Tuner's (the baseline), on real images. Linux only.
 
     python benchmarks/search_speed.py --images 100 --precision float32 bfloat16
-    python benchmarks/search_speed.py --images 400 --stock-trials 6 --output rows.jsonl
+    python benchmarks/search_speed.py --images 400 --baseline-trials 6 --output rows.jsonl
     python benchmarks/search_speed.py --images 400 --contenders ours lower-bound
     python benchmarks/search_speed.py --smoke  # 24 images of 32 pixels, a minute
 
 A JSON line per contender as it ends, then tables, ratios first. Expected at 400 images on two
-cores: stock / ours at least 20 each in its default and 10 both at float32, ours / lower bound
+cores: baseline / ours at least 20 each in its default and 10 both at float32, ours / lower bound
 at most 1.3.
 
 Equal, and checked: images, split, batch size, hyperparameters and epochs of all trials. For that,
-stock's promoted trials start afresh as ours do (144 epochs, not 120) and its oracle is told our
-scores; `--stock-resume` leaves Keras Tuner as it is, with equal first rounds only. Not equal:
-ours cycles through 5 stored float16 views where stock augments afresh; weights, order and dropout
-are drawn otherwise; in its default stock computes in float32, ours in what suits the processor.
-With `--stock-trials` the rest of stock is extrapolated, and said to be. More: README.md here.
+promoted trials of the baseline start from initial weights as ours do (144 epochs, not 120) and its
+oracle receives our scores; with `--baseline-resume` Keras Tuner is unchanged and only the first
+rounds are equal. Not equal: ours cycles through 5 stored float16 views, the baseline has new ones;
+weights, order and dropout have other random numbers; by default the baseline computes in float32,
+ours in the precision that suits the CPU. `--baseline-trials` extrapolates the rest. See README.md.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from table import COLUMNS, ratios, remark, table
 from concrete_study.cli.quiet import import_tensorflow
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[2] / "shared/data/metu-4000"
-CONTENDERS = ("ours", "ours-again", "lower-bound", "stock")  # in the order in which they run
+CONTENDERS = ("ours", "ours-again", "lower-bound", "baseline")  # in the order in which they run
 DEFAULTS = {"size": 224, "batch_size": 32, "max_epochs": 10, "factor": 3, "views": 5, "seed": 1}
 
 
@@ -50,15 +50,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--space", type=Path, help="TOML file, as study search takes it")
     for name, default in DEFAULTS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
-    parser.add_argument("--stock-trials", type=int, help="train so many; extrapolate the rest")
-    parser.add_argument("--stock-resume", action="store_true", help="Keras Tuner unchanged")
+    parser.add_argument("--baseline-trials", type=int, help="train so many; extrapolate the rest")
+    parser.add_argument("--baseline-resume", action="store_true", help="Keras Tuner unchanged")
     parser.add_argument("--smoke", action="store_true", help="24 images, 32 pixels, 4 epochs")
     parser.add_argument("--output", type=Path, help="append the JSON lines here, not to stdout")
     args = parser.parse_args()
     if "ours" not in args.contenders:
         parser.error("--contenders needs ours: the others take its images, trials and features")
-    if args.stock_resume and args.stock_trials:
-        parser.error("--stock-resume needs every parent trained: leave out --stock-trials")
+    if args.baseline_resume and args.baseline_trials:
+        parser.error("--baseline-resume needs every parent trained: leave out --baseline-trials")
     if args.smoke:
         args.images, args.size, args.max_epochs, args.views = [24], 32, 4, 2
     args.contenders = [name for name in CONTENDERS if name in args.contenders]

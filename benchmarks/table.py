@@ -1,4 +1,4 @@
-"""Rows of figures: the ratios between contenders, and Markdown tables."""
+"""Rows of figures: ratios between contenders, and Markdown tables."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ Row = dict[str, Any]
 
 COLUMNS = (
     *("images", "precision", "contender", "computed_in", "seconds", "cpu_seconds", "peak_mb"),
-    *("study_mb", "features_mb", "disk_write_mb", "passes", "work", "trials", "epochs"),
+    *("study_mb", "features_mb", "disk_write_mb", "forward_passes", "flops", "trials", "epochs"),
     *("best_val_loss", "first_trial_seconds", "outside_trials_seconds", "note"),
 )
 
@@ -16,7 +16,7 @@ def ratios(rows: Sequence[Row]) -> Row:
     """One comparison's ratios; None where a contender did not run."""
     by_name = {row["contender"]: row for row in rows}
     ours, again = by_name["ours"], by_name.get("ours-again", {})
-    stock, bound = by_name.get("stock", {}), by_name.get("lower-bound", {})
+    baseline, bound = by_name.get("baseline", {}), by_name.get("lower-bound", {})
 
     def ratio(upper: float | None, lower: float | None) -> float | None:
         return upper / lower if upper and lower else None
@@ -24,22 +24,22 @@ def ratios(rows: Sequence[Row]) -> Row:
     return {
         "images": ours["images"],
         "precision": ours["precision"],
-        "stock / ours": ratio(stock.get("seconds"), ours["seconds"]),
-        "stock / ours-again": ratio(stock.get("seconds"), again.get("seconds")),
-        "stock, resumed / ours": ratio(stock.get("resumed_seconds"), ours["seconds"]),
+        "baseline / ours": ratio(baseline.get("seconds"), ours["seconds"]),
+        "baseline / ours-again": ratio(baseline.get("seconds"), again.get("seconds")),
+        "baseline, resumed / ours": ratio(baseline.get("resumed_seconds"), ours["seconds"]),
         "ours / lower-bound": ratio(ours["seconds"], bound.get("seconds")),
-        "stock / ours, CPU": ratio(stock.get("cpu_seconds"), ours["cpu_seconds"]),
-        "stock / ours, work": ratio(stock.get("work"), ours["work"]),
-        "stock / ours, study MB": ratio(stock.get("study_mb"), ours["study_mb"]),
-        "note": remark(stock),
+        "baseline / ours, CPU": ratio(baseline.get("cpu_seconds"), ours["cpu_seconds"]),
+        "baseline / ours, FLOPs": ratio(baseline.get("flops"), ours["flops"]),
+        "baseline / ours, study MB": ratio(baseline.get("study_mb"), ours["study_mb"]),
+        "note": remark(baseline),
     }
 
 
 def remark(row: Row) -> str:
-    """Says what is not measured."""
+    """Names what is extrapolated."""
     if not row.get("extrapolated"):
         return ""
-    return f"stock extrapolated from {row['trained_trials']} of {row['trials']} trials"
+    return f"baseline extrapolated from {row['trained_trials']} of {row['trials']} trials"
 
 
 def table(rows: Sequence[Row], columns: Sequence[str]) -> str:

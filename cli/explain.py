@@ -21,9 +21,7 @@ def explain_command(
     Example: study explain wall.jpg --layer block4_conv3
     """
     from concrete_study.cli.model import open_model
-    from concrete_study.datasets.decoding import UnreadableImageError, decode_image
     from concrete_study.datasets.errors import DataError, UsageError
-    from concrete_study.datasets.files import replacing
 
     if output is not None and (output.suffix.lower() != ".png" or output.exists()):
         raise UsageError(
@@ -36,20 +34,13 @@ def explain_command(
 
     from concrete_study.models.classifier import Classifier
     from concrete_study.models.export import KERAS_FILE
-    from concrete_study.results.overlays import overlay
+    from concrete_study.study.explanation import explain_image
+    from concrete_study.study.prediction import predict_files
 
     classifier = Classifier(found.best_path / KERAS_FILE)
-    try:
-        pixels = decode_image(image, classifier.size)
-    except (UnreadableImageError, FileNotFoundError) as error:
-        raise DataError(f"Cannot read {image}: {error}.") from error
-    probabilities = classifier.probabilities(pixels[None])[0]
-    chosen = int(probabilities.argmax())
-    try:
-        heat = classifier.grad_cam(pixels, chosen, layer)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    [row] = predict_files(classifier, [str(image)], classes)
+    if row.error:
+        raise DataError(f"Cannot read {image}: {row.error}.")
     target = output or Path(f"{image.stem}-{layer}.png")
-    with replacing(target) as temporary:
-        overlay(pixels, heat).save(temporary, "PNG")
-    typer.echo(f"{classes[chosen]} ({probabilities[chosen]:.4f}); overlay: {target}")
+    explain_image(classifier, image, target, target=classes.index(row.predicted), layer=layer)
+    typer.echo(f"{row.predicted} ({max(row.probabilities):.4f}); overlay: {target}")

@@ -131,17 +131,13 @@ def _with_overlays(
     rows: Iterable["Prediction"], classifier: "Classifier", classes: list[str], folder: Path
 ) -> Iterator["Prediction"]:
     """Passes rows on and writes an overlay of the predicted class for each image."""
-    from concrete_study.datasets.decoding import decode_image
-    from concrete_study.datasets.files import replacing
-    from concrete_study.results.overlays import overlay
+    from concrete_study.study.explanation import explain_image
 
     for number, row in enumerate(rows):
         if not row.error:
-            image = decode_image(Path(row.file), classifier.size)
-            heat = classifier.grad_cam(image, classes.index(row.predicted))
             # Row numbers: files in different folders may have the same name.
-            with replacing(folder / f"{number:06}-{Path(row.file).stem}.png") as temporary:
-                overlay(image, heat).save(temporary, "PNG")
+            to = folder / f"{number:06}-{Path(row.file).stem}.png"
+            explain_image(classifier, Path(row.file), to, target=classes.index(row.predicted))
         yield row
 
 

@@ -1,6 +1,6 @@
 """VGG16 without its top, and its weights.
 
-BatchSource: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
 Recognition" (2014), configuration D, as `keras.applications.VGG16` has it. Unlike there,
 the network takes RGB in 0..255: the mean is subtracted by a `Rescaling` layer and the BGR
 order is folded into the first kernel, so an exported model needs no preprocessing.
@@ -28,7 +28,7 @@ CONVOLUTIONS = tuple(
 )
 # The mean ImageNet pixel in RGB, as keras.applications.imagenet_utils subtracts it.
 MEAN_RGB = (123.68, 116.779, 103.939)
-SMALLEST_SIZE = 32  # five poolings halve it to one pixel
+SMALLEST_SIZE = 32  # five pooling layers halve it to one pixel
 
 NAMED_WEIGHTS = ("bundled", "keras", "none")
 
@@ -44,17 +44,17 @@ class BackboneWeights(NamedTuple):
 
 
 def load_weights(source: str, *, seed: int = 0) -> BackboneWeights:
-    """Loads the base's weights.
+    """Loads the backbone's weights.
 
     Args:
-        source: `bundled` (ImageNet, travels with the project), `keras` (ImageNet, Keras'
+        source: `bundled` (ImageNet, comes with the project), `keras` (ImageNet, Keras'
             own download), `none` (random, He-uniform), or a path to a `.weights.h5` file
             for `keras.applications.VGG16(include_top=False)`.
-        seed: Of random weights.
+        seed: Used for random weights.
 
     Raises:
         ResourceError: If the weights are damaged or cannot be downloaded.
-        UsageError: If the file does not exist or is not of this network.
+        UsageError: If the file does not exist or has the weights of another network.
     """
     if source == "none":
         return _random_weights(seed)
@@ -62,12 +62,13 @@ def load_weights(source: str, *, seed: int = 0) -> BackboneWeights:
         return _in_rgb("keras", _downloaded())
     path = BUNDLED if source == "bundled" else Path(source)
     if source == "bundled":
-        _require_intact(path)
+        _ensure_intact(path)
     elif not path.is_file():
         raise UsageError(
             f"no weights file {source}.",
             "Expected bundled, keras, none, or a .weights.h5 file of VGG16 without its top.",
-            "leave out --weights to use the bundled ImageNet weights.",
+            "bundled, the ImageNet weights that come with the project.",
+            parameter="weights",
         )
     reference = keras.applications.VGG16(include_top=False, weights=None)
     try:
@@ -76,12 +77,13 @@ def load_weights(source: str, *, seed: int = 0) -> BackboneWeights:
         raise UsageError(
             f"{source} does not fit VGG16 without its top.",
             f"Expected 13 convolutions saved by Keras; received: {str(error).splitlines()[0]}",
-            "leave out --weights to use the bundled ImageNet weights.",
+            "bundled, the ImageNet weights that come with the project.",
+            parameter="weights",
         ) from error
     return _in_rgb(source, reference)
 
 
-def _require_intact(path: Path) -> None:
+def _ensure_intact(path: Path) -> None:
     digest = file_sha256(path) if path.is_file() else "no file"
     if digest != BUNDLED_SHA256:
         raise ResourceError(
@@ -98,7 +100,8 @@ def _downloaded() -> keras.Model:
         raise ResourceError(
             "Keras could not download its VGG16 weights.",
             f"Expected an internet connection; received: {error}",
-            "leave out --weights to use the bundled ImageNet weights.",
+            "bundled, the ImageNet weights that come with the project.",
+            parameter="weights",
         ) from error
 
 
@@ -123,7 +126,7 @@ def _digest(layers: dict[str, LayerWeights]) -> str:
 
 
 def _random_weights(seed: int) -> BackboneWeights:
-    """He-uniform kernels: Glorot's, Keras' default, fade to nothing over 13 rectified layers."""
+    """He-uniform kernels: with Glorot's, Keras' default, activations vanish over 13 ReLU layers."""
     layers: dict[str, LayerWeights] = {}
     channels = 3
     widths = [filters for count, filters in BLOCKS for _ in range(count)]
@@ -136,7 +139,7 @@ def _random_weights(seed: int) -> BackboneWeights:
 
 
 def build_backbone(weights: BackboneWeights, *, size: int, policy: str = "float32") -> keras.Model:
-    """Builds the convolutional base from built-in layers.
+    """Builds the convolutional backbone from built-in layers.
 
     Args:
         weights: From `load_weights`.
@@ -151,9 +154,10 @@ def build_backbone(weights: BackboneWeights, *, size: int, policy: str = "float3
     """
     if size < SMALLEST_SIZE:
         raise UsageError(
-            f"--image-size {size} is too small for VGG16.",
+            f"images of {size} pixels are too small for VGG16.",
             f"Expected at least {SMALLEST_SIZE} pixels.",
-            "--image-size 224, the size VGG16 was trained at.",
+            "224, the size that VGG16 was trained at.",
+            parameter="image_size",
         )
     image = keras.Input((size, size, 3), name="image")
     x = keras.layers.Rescaling(1.0, offset=[-m for m in MEAN_RGB], name="mean", dtype="float32")(
@@ -166,7 +170,7 @@ def build_backbone(weights: BackboneWeights, *, size: int, policy: str = "float3
                 filters, 3, padding="same", activation="relu", name=name, dtype=policy
             )(x)
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool", dtype=policy)(x)
-    base = keras.Model(image, x, name="vgg16")
+    backbone = keras.Model(image, x, name="vgg16")
     for name in CONVOLUTIONS:
-        base.get_layer(name).set_weights(weights.layers[name])
-    return base
+        backbone.get_layer(name).set_weights(weights.layers[name])
+    return backbone

@@ -1,7 +1,7 @@
-"""Where the recipe's batches come from: stored features, or images through the frozen part.
+"""Where the recipe's batches come from: stored features, or images through the frozen backbone.
 
-Both answer the same question, so the code that trains a trial on features is the code that
-retrains the best one on images.
+Both give the same features, so the code that trains a trial on stored features is the code that
+retrains the best trial on images.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,28 +16,36 @@ from concrete_study.models.network import nearest_feature_layer
 from concrete_study.models.trainable import Features, Network
 
 Batch = tuple[Features, NDArray[np.int32]]
-PLAIN = 0  # the epoch whose view is the plain image: validation and test
+UNAUGMENTED = 0  # the epoch number that stands for unaugmented images: validation and test
 
 
 class BatchSource(Protocol):
-    """Labelled features of one subset at any feature_layer."""
+    """Labelled features of one subset at any feature layer."""
 
     subset: Subset
 
     def batches(
-        self, feature_layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
-        """Yields one pass in the given order; `epoch` counts from 1, 0 is the plain image."""
+        """Yields every image once.
+
+        Args:
+            layer: The feature layer.
+            epoch: Decides the augmented view; counts from 1, 0 is unaugmented.
+            order: Indices into the subset.
+            batch_size: At least 1; the last batch may be smaller.
+        """
         ...
 
 
 class ImageSource:
-    """Decodes, augments and runs the frozen part for every batch.
+    """Decodes and augments images and runs the frozen backbone for every batch.
 
     Args:
-        network: Whose frozen part is run.
+        network: Its frozen backbone is used.
         subset: The images.
-        views: After so many epochs the views repeat; None makes a fresh one every epoch.
+        views: The number of augmented views that epochs cycle through; None makes a new view in
+            every epoch.
     """
 
     def __init__(self, network: Network, subset: Subset, *, views: int | None = None) -> None:
@@ -46,49 +54,44 @@ class ImageSource:
         self.views = views
 
     def batches(
-        self, feature_layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
         """See `BatchSource`; never holds more than a few batches."""
-        lower = self.network.frozen_part((feature_layer,))
+        frozen = self.network.frozen_backbone((layer,))
         view = view_of(epoch, self.views)
         for images, labels in image_batches(
             self.subset, size=self.network.size, batch_size=batch_size, view=view, order=order
         ):
-            yield lower(images)[0], labels
+            yield frozen(images)[0], labels
 
 
 class FeatureSource:
-    """Reads stored features; feature_layers that are not stored are computed live, batch by batch.
+    """Reads stored features; at other layers features are computed batch by batch.
 
-    They are computed from the nearest stored feature_layer below, or else from the same views.
+    They are computed from the nearest stored feature layer below, or else from the images.
 
     Args:
-        store: Whose views 0 to `views` - 1 have been computed.
-        views: How many views there are.
+        store: Has the features of views 0 to `views` - 1.
+        views: The number of views.
     """
 
     def __init__(self, store: FeatureStore, *, views: int) -> None:
         self.store = store
         self.subset = store.subset
         self.views = views
-        self._live = ImageSource(store.network, store.subset, views=views)
+        self._images = ImageSource(store.network, store.subset, views=views)
 
     def batches(
-        self, feature_layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
-        """See `BatchSource`; only the batch is in memory."""
-        stored = nearest_feature_layer(feature_layer, self.store.feature_layers)
+        """See `BatchSource`; only one batch is in memory."""
+        network = self.store.network
+        stored = nearest_feature_layer(layer, self.store.feature_layers)
         if stored == "image":
-            yield from self._live.batches(
-                feature_layer, epoch=epoch, order=order, batch_size=batch_size
-            )
+            yield from self._images.batches(layer, epoch=epoch, order=order, batch_size=batch_size)
             return
         view = view_of(epoch, self.views)
-        between = (
-            None
-            if stored == feature_layer
-            else self.store.network.frozen_part((feature_layer,), stored)
-        )
+        between = None if stored == layer else network.frozen_backbone((layer,), stored)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             features: Features = self.store.rows(view, stored, rows)
@@ -96,7 +99,7 @@ class FeatureSource:
 
 
 class CountedSource:
-    """Another source, telling how many images it has given.
+    """Another source that reports its number of images to a callback.
 
     Args:
         source: Where the batches come from.
@@ -108,19 +111,18 @@ class CountedSource:
         self.subset = source.subset
 
     def batches(
-        self, feature_layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
         """See `BatchSource`."""
-        batches = self._source.batches(
-            feature_layer, epoch=epoch, order=order, batch_size=batch_size
-        )
-        for features, labels in batches:
+        for features, labels in self._source.batches(
+            layer, epoch=epoch, order=order, batch_size=batch_size
+        ):
             yield features, labels
             self._on_images(len(labels))
 
 
 def view_of(epoch: int, views: int | None) -> int:
-    """The view an epoch sees: 0 is plain; epochs cycle through `views`, or never repeat."""
-    if epoch == PLAIN:
+    """The augmented view of an epoch: 0 is unaugmented; epochs cycle through `views`."""
+    if epoch == UNAUGMENTED:
         return 0
     return epoch if views is None else (epoch - 1) % views

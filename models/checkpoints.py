@@ -1,4 +1,4 @@
-"""What the network answered before training and after each phase, on the same images."""
+"""Predictions of a network before training, after each phase and at its best epoch."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concrete_study.datasets.batches import Subset
-from concrete_study.models.batch_sources import PLAIN, ImageSource
+from concrete_study.models.batch_sources import UNAUGMENTED, ImageSource
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.network import unfrozen
 from concrete_study.models.trainable import Network, Weights
@@ -21,13 +21,13 @@ def predict_checkpoints(
     batch_size: int,
     on_images: Callable[[int], None] = lambda count: None,
 ) -> dict[str, NDArray[np.float32]]:
-    """Class probabilities of every checkpoint, in one pass through the frozen part.
+    """Class probabilities of every checkpoint, with one forward pass of the frozen backbone.
 
     Args:
-        network: In the precision to predict in; float32 is that of the exported model.
+        network: Computes in its precision; float32 is that of the exported model.
         configuration: What was trained.
-        checkpoints: Weights by checkpoint, from `recipe.Outcome`.
-        subset: The images, taken plain.
+        checkpoints: Weights by checkpoint.
+        subset: The images, which are not augmented.
         batch_size: At least 1.
         on_images: Called with the number of images after each batch.
 
@@ -36,18 +36,18 @@ def predict_checkpoints(
     """
     trainable = network.trainable(configuration.head_units, configuration.unfreeze_depth)
     network.restore()
-    # A checkpoint from before phase 2 has the base's own weights where later ones have trained.
+    # A checkpoint from before phase 2 has no convolutions: they have the backbone's own weights.
     untrained: Weights = {
         name: list(network.weights.layers[name]) for name in unfrozen(configuration.unfreeze_depth)
     }
-    answers: dict[str, list[NDArray[np.float32]]] = {checkpoint: [] for checkpoint in checkpoints}
+    predictions: dict[str, list[NDArray[np.float32]]] = {name: [] for name in checkpoints}
     source = ImageSource(network, subset)
     order = np.arange(len(subset))
     for features, labels in source.batches(
-        trainable.feature_layer, epoch=PLAIN, order=order, batch_size=batch_size
+        trainable.feature_layer, epoch=UNAUGMENTED, order=order, batch_size=batch_size
     ):
-        for checkpoint, weights in checkpoints.items():
+        for name, weights in checkpoints.items():
             trainable.load(untrained | weights)
-            answers[checkpoint].append(trainable.predict(features))
+            predictions[name].append(trainable.predict(features))
         on_images(len(labels))
-    return {checkpoint: np.concatenate(batches) for checkpoint, batches in answers.items()}
+    return {name: np.concatenate(batches) for name, batches in predictions.items()}

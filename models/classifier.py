@@ -1,4 +1,4 @@
-"""A trained network from its `.keras` file: what it answers, and where it looked."""
+"""A trained network from its `.keras` file: predictions and Grad-CAM heat maps."""
 
 from collections.abc import Callable
 from functools import cache
@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from concrete_study.datasets.batches import Subset, image_batches
+from concrete_study.datasets.errors import UsageError
 from concrete_study.models.backbone import CONVOLUTIONS
 from concrete_study.models.trainable import compiled
 
@@ -18,64 +19,68 @@ LAST_CONVOLUTION = CONVOLUTIONS[-1]
 
 
 class Classifier:
-    """Answers in float32, as the exported model does.
+    """Predicts in float32, as the exported model does.
 
     Args:
-        keras_file: Written by `study best`.
+        keras_file: A model of this project.
     """
 
     def __init__(self, keras_file: Path) -> None:
         self._model = keras.models.load_model(keras_file, compile=False)
         self.size = int(self._model.input_shape[1])
         images = tf.TensorSpec((None, self.size, self.size, 3), tf.float32)
-        self._answer = compiled(lambda batch: self._model(batch, training=False), [images])
-        self._looked = cache(self._build_looked)
+        self._predict = compiled(lambda batch: self._model(batch, training=False), [images])
+        self._heat_map = cache(self._build_heat_map)
 
     def probabilities(self, images: NDArray[Any] | tf.Tensor) -> NDArray[np.float32]:
         """Class probabilities (images, classes) of RGB images (images, size, size, 3), 0..255."""
-        answer: NDArray[np.float32] = self._answer(tf.cast(images, tf.float32)).numpy()
-        return answer
+        predicted: NDArray[np.float32] = self._predict(tf.cast(images, tf.float32)).numpy()
+        return predicted
 
     def grad_cam(
         self, image: NDArray[np.uint8], target: int, layer: str = LAST_CONVOLUTION
     ) -> NDArray[np.float32]:
-        """Where on an image the evidence for a class lies, by Grad-CAM.
+        """The Grad-CAM heat map of a class: which image regions raise its score.
 
-        BatchSource: Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via
+        Source: Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via
         gradient-based localization", ICCV 2017.
 
         Args:
             image: RGB, shape (size, size, 3), 0..255.
-            target: The class's place.
-            layer: A convolution of the base.
+            target: The index of the class.
+            layer: A convolution of the backbone.
 
         Returns:
-            Shape (height, width) of the layer's output, in 0..1; all 0 where nothing speaks
-            for the class.
+            Shape (height, width) of the layer's output, in 0..1; all 0 if no region raises the
+            score.
 
         Raises:
-            ValueError: If there is no such convolution.
+            UsageError: If there is no such convolution.
         """
         if layer not in CONVOLUTIONS:
-            raise ValueError(f"No layer {layer}; expected one of {', '.join(CONVOLUTIONS)}.")
+            raise UsageError(
+                f"{layer} is not a convolution of VGG16.",
+                f"Expected one of {', '.join(CONVOLUTIONS)}.",
+                parameter="layer",
+            )
         batch = tf.cast(image[None], tf.float32)
-        heat: NDArray[np.float32] = self._looked(layer)(batch, tf.constant(target)).numpy()
+        heat: NDArray[np.float32] = self._heat_map(layer)(batch, tf.constant(target)).numpy()
         return heat / heat.max() if heat.max() > 0 else heat
 
-    def _build_looked(self, layer: str) -> Callable[..., tf.Tensor]:
+    def _build_heat_map(self, layer: str) -> Callable[..., tf.Tensor]:
         last = self._model.layers[-1]
         inner = keras.Model(self._model.input, [self._model.get_layer(layer).output, last.input])
 
-        def looked(batch: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        def heat_map(batch: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 maps, x = inner(batch, training=False)
-                # The score before softmax, which would fade where the network is sure.
+                # The score before softmax: the softmax's gradient vanishes at high confidence.
                 score = tf.gather(tf.matmul(x, last.kernel) + last.bias, target, axis=1)
             weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
             return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))[0]
 
         signature = [tf.TensorSpec((1, self.size, self.size, 3)), tf.TensorSpec((), tf.int32)]
-        return compiled(looked, signature)
+        return compiled(heat_map, signature)
 
 
 def predict_images(
@@ -86,8 +91,8 @@ def predict_images(
     on_images: Callable[[int], None] = lambda count: None,
 ) -> NDArray[np.float32]:
     """Class probabilities (images, classes) of a subset, batch by batch, in its own order."""
-    answers = []
+    predictions = []
     for images, labels in image_batches(subset, size=classifier.size, batch_size=batch_size):
-        answers.append(classifier.probabilities(images))
+        predictions.append(classifier.probabilities(images))
         on_images(len(labels))
-    return np.concatenate(answers)
+    return np.concatenate(predictions)

@@ -1,4 +1,4 @@
-"""What a trial may vary: the hyperparameters of the head and of the recipe."""
+"""The hyperparameters of one trial."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ class Configuration:
 
     Attributes:
         head_units: Width of the dense layer between pooling and dropout; 0 leaves it out.
-        dropout: Rate in [0, 1).
-        unfreeze_depth: How many of VGG16's 13 convolutions, from the top, phase 2 trains;
-            0 leaves phase 2 out.
-        head_learning_rate: Adam's rate in phase 1.
-        fine_tune_learning_rate: RMSprop's rate in phase 2; unused at unfreeze depth 0.
+        dropout: In [0, 1).
+        unfreeze_depth: How many of VGG16's 13 convolutions, counted from the top, phase 2
+            trains; 0 leaves phase 2 out.
+        head_learning_rate: Adam's learning rate in phase 1.
+        fine_tune_learning_rate: RMSprop's learning rate in phase 2; unused at unfreeze depth 0.
     """
 
     head_units: int

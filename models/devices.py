@@ -1,4 +1,4 @@
-"""What the network computes on, set up so that the same seed gives the same answer."""
+"""CPU or GPU, set up so that the same seed gives the same result."""
 
 import os
 from collections.abc import Iterator
@@ -10,44 +10,44 @@ from concrete_study.datasets.errors import ResourceError
 
 
 def prepare_devices() -> str:
-    """Makes GPUs, where there are any, exact, repeatable and shareable; returns their names.
+    """Makes GPUs, if there are any, exact, deterministic and shareable; returns their names.
 
-    Call it before anything is computed. On processors nothing is to be done: TensorFlow's
-    kernels there give the same sums every time.
+    Call it before anything is computed. A CPU needs no set-up: TensorFlow's CPU kernels are
+    deterministic.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return "processor"
-    # float32 means float32: TF32 would round products to 10 bits.
+        return "CPU"
+    # TF32 would round products to 10 bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.experimental.enable_op_determinism()
     for gpu in gpus:
-        # Otherwise this process holds the whole device and no second one can check an export.
+        # Otherwise this process takes all GPU memory and no second one can check an export.
         tf.config.experimental.set_memory_growth(gpu, True)
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     return ", ".join(detail.get("device_name", "GPU") for detail in details)
 
 
 def device_kind() -> str:
-    """`GPU` or `processor`: their sums differ in the last digits."""
-    return "GPU" if tf.config.list_physical_devices("GPU") else "processor"
+    """`GPU` or `CPU`: their sums differ in the last digits."""
+    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turns a device's lack of memory into an error that a user can act on."""
+    """Turns TensorFlow's out-of-memory error into one that a user can act on."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise ResourceError(
-            "no memory left on the device.",
-            f"Expected room for a batch; received: {str(error.message).splitlines()[0]}",
-            "a smaller --batch-size or --image-size, in a new study.",
+            "the device is out of memory.",
+            f"Expected memory for a batch; received: {str(error.message).splitlines()[0]}",
+            "a smaller batch size or image size, in a new study.",
         ) from error
 
 
 def require_memory(size: int, batch_size: int) -> None:
-    """Refuses batches that the processor's memory cannot hold, where TensorFlow would crash.
+    """Refuses batches that do not fit into the main memory, where TensorFlow would crash.
 
     Args:
         size: Height and width of the images in pixels.
@@ -55,7 +55,7 @@ def require_memory(size: int, batch_size: int) -> None:
 
     Raises:
         ResourceError: If the first block's two float32 outputs of one batch, 64 channels each,
-            are more than all memory there is.
+            need more than all memory.
     """
     if device_kind() == "GPU" or not hasattr(os, "sysconf"):
         return
@@ -66,5 +66,6 @@ def require_memory(size: int, batch_size: int) -> None:
             f"images of {size} pixels are too large for this machine.",
             f"Expected at least {needed / 1e9:.0f} GB of memory for a batch of {batch_size}; "
             f"received {memory / 1e9:.0f} GB.",
-            "--image-size 224, the size VGG16 was trained at.",
+            "224 pixels, the size that VGG16 was trained at.",
+            parameter="image_size",
         )

@@ -1,4 +1,4 @@
-"""The trained network as files that load without this project, and the proof that they do."""
+"""Exports of the trained network, which load without this project, and their check."""
 
 import json
 import os
@@ -23,37 +23,37 @@ from concrete_study.models.network import build_model, set_trainable
 from concrete_study.models.trainable import Weights
 
 KERAS_FILE = "model.keras"
-# What --format calls an export, and its name beside the others.
+# Export formats, and the file or folder of each.
 EXPORTS = {
     "keras": KERAS_FILE,
     "saved-model": "saved_model",
     "litert": "model.tflite",
     "onnx": "model.onnx",
 }
-# Packages that write an export, and that answer by it.
+# Packages that write an export and that run it.
 _PACKAGES = {"litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
-SUMMARY_COLUMNS = 112  # fewer feature_layer off the heading of the last column
-# float32 sums in another order; a probability that moves by more is another network's.
+SUMMARY_COLUMNS = 112  # with fewer the heading of the last column is truncated
+# Sums in another order change float32 probabilities by less than this.
 TOLERANCE = 1e-4
 
 
 def trained_model(
     configuration: Configuration,
-    base: BackboneWeights,
+    weights: BackboneWeights,
     trained: Weights,
     *,
     size: int,
     classes: int,
 ) -> keras.Model:
-    """The float32 network with the weights that training left, base and head."""
-    model = build_model(configuration, base, size=size, classes=classes)
+    """The float32 network with the weights after training."""
+    model = build_model(configuration, weights, size=size, classes=classes)
     for name, arrays in trained.items():
         model.get_layer(name).set_weights(arrays)
     return model
 
 
 def parameter_counts(model: keras.Model, unfreeze_depth: int) -> dict[str, dict[str, int]]:
-    """Trainable and non-trainable parameters of each phase; leaves the model as in the last."""
+    """Trainable and non-trainable parameters of each phase; leaves the model as in the last one."""
     counts = {}
     for phase, depth in enumerate([0, unfreeze_depth] if unfreeze_depth else [0], start=1):
         set_trainable(model, depth)
@@ -69,9 +69,7 @@ def summary_text(model: keras.Model) -> str:
     """Keras' own table of layers, shapes and parameters."""
     lines: list[str] = []
     before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(
-        SUMMARY_COLUMNS
-    )  # else Keras feature_layers it off at the terminal's edge
+    os.environ["COLUMNS"] = str(SUMMARY_COLUMNS)  # else Keras truncates it to the terminal's width
     try:
         model.summary(
             line_length=SUMMARY_COLUMNS,
@@ -86,7 +84,7 @@ def summary_text(model: keras.Model) -> str:
 
 
 def require_exporters(formats: Sequence[str]) -> None:
-    """Makes sure, before anything is trained, that all formats can be written and loaded.
+    """Ensures, before anything is trained, that all formats can be written and loaded.
 
     Raises:
         UsageError: If a format is unknown, or a package that it needs is not installed.
@@ -94,14 +92,17 @@ def require_exporters(formats: Sequence[str]) -> None:
     for name in formats:
         if name not in EXPORTS:
             raise UsageError(
-                f"--format {name} is unknown.", f"Expected some of {', '.join(EXPORTS)}."
+                f"{name!r} is not an export format.",
+                f"Expected some of {', '.join(EXPORTS)}.",
+                parameter="format",
             )
         missing = [p for p in _PACKAGES.get(name, ()) if find_spec(p) is None]
         if missing:
             raise UsageError(
-                f"--format {name} needs {' and '.join(missing)}.",
+                f"format {name} requires {' and '.join(missing)}.",
                 "Expected the packages of the extra `exports`; they are not installed.",
                 'pip install "concrete-study[exports]"',
+                parameter="format",
             )
 
 
@@ -111,7 +112,7 @@ def export_model(keras_file: Path, folder: Path, formats: Sequence[str]) -> None
     kinds = {"saved-model": "tf_saved_model", "litert": "litert", "onnx": "onnx"}
     for name in formats:
         if name != "keras":
-            # Keras' and the converters' own remarks are about them, not about this model.
+            # Messages of Keras and the converters do not concern this model.
             with warnings.catch_warnings(), redirect_stdout(StringIO()):
                 warnings.simplefilter("ignore")
                 model.export(folder / EXPORTS[name], format=kinds[name], verbose=False)
@@ -134,31 +135,31 @@ def check_exports(
         ResourceError: If an export does not load or differs by more than `TOLERANCE`.
     """
     with TemporaryDirectory() as scratch:
-        given = Path(scratch) / "images.npy"
-        np.save(given, images)
-        # -I: nothing of this project or this folder can be imported by mistake.
+        images_file = Path(scratch) / "images.npy"
+        np.save(images_file, images)
+        # -I: neither this project nor the current folder can be imported by mistake.
         command = [sys.executable, "-I", str(Path(__file__).parent / "fresh_process.py")]
         result = subprocess.run(
-            [*command, str(given), *map(str, exports)],
+            [*command, str(images_file), *map(str, exports)],
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},  # this process may fill the GPU
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},  # this process may use all of the GPU
         )
     if result.returncode:
-        said = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
+        lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
         raise ResourceError(
             "an export does not load in a fresh process.",
-            f"Expected predictions; received: {said[-1]}",
+            f"Expected predictions; received: {lines[-1]}",
         )
-    answers = json.loads(result.stdout.splitlines()[-1])
+    predictions = json.loads(result.stdout.splitlines()[-1])
     differences = {
-        export.name: float(np.abs(np.array(answer) - expected).max())
-        for export, answer in zip(exports, answers, strict=True)
+        export.name: float(np.abs(np.array(predicted) - expected).max())
+        for export, predicted in zip(exports, predictions, strict=True)
     }
     if not all(difference <= TOLERANCE for difference in differences.values()):
         raise ResourceError(
-            "an export predicts something else than the trained model.",
+            "an export and the trained model predict different probabilities.",
             f"Expected differences up to {TOLERANCE}; received {differences}.",
         )
     return differences

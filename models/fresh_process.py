@@ -2,8 +2,7 @@
 
 Usage: python -I fresh_process.py IMAGES.npy EXPORT...
 
-Each export is answered by its own runtime, and only that is imported: a `.tflite` and an `.onnx`
-file must do without TensorFlow.
+Only the runtime of an export is imported: a `.tflite` and an `.onnx` file run without TensorFlow.
 """
 
 import json
@@ -24,7 +23,7 @@ def by_tensorflow(export: str, images: np.ndarray) -> np.ndarray:
     """A SavedModel folder."""
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(export)  # its variables live as long as this name
+    loaded = tf.saved_model.load(export)  # keeps its variables alive
     return np.asarray(loaded.serve(images))
 
 
@@ -33,10 +32,10 @@ def by_litert(export: str, images: np.ndarray) -> np.ndarray:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=export)
-    given = interpreter.get_input_details()[0]["index"]
-    interpreter.resize_tensor_input(given, images.shape)
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, images.shape)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(given, images)
+    interpreter.set_tensor(index, images)
     interpreter.invoke()
     return np.asarray(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
 
@@ -53,5 +52,5 @@ RUNTIMES = {".keras": by_keras, "": by_tensorflow, ".tflite": by_litert, ".onnx"
 
 if __name__ == "__main__":
     pixels = np.load(sys.argv[1])
-    answers = [RUNTIMES[Path(export).suffix](export, pixels).tolist() for export in sys.argv[2:]]
-    print(json.dumps(answers))
+    predicted = [RUNTIMES[Path(export).suffix](export, pixels).tolist() for export in sys.argv[2:]]
+    print(json.dumps(predicted))

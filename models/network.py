@@ -1,4 +1,4 @@
-"""The whole network: base, head, and where it can be feature_layer in two."""
+"""The whole network: backbone, head, and the feature layers between frozen and trainable part."""
 
 from collections.abc import Collection
 
@@ -7,11 +7,11 @@ import keras
 from concrete_study.models.backbone import CONVOLUTIONS, BackboneWeights, build_backbone
 from concrete_study.models.configuration import Configuration
 
-# Within block 5 features are taken at every convolution: they are as large as block4_pool's,
-# where those within the blocks below are two to four times as large as the pooling under them.
+# Within block 5 features are taken at every convolution: they are as large as block4_pool's.
+# Within the other blocks they would be two to four times as large as those of the pooling below.
 BLOCK5_FEATURE_LAYERS = ("block5_conv2", "block5_conv1", "block4_pool")
 # Where frozen features are taken, from the top down. `pooled` is the head's input, block5_pool
-# averaged over space; `image` is the network's own input, below which nothing is frozen.
+# averaged over height and width; `image` is the input, at which no layer is frozen.
 FEATURE_LAYERS = (
     "pooled",
     *BLOCK5_FEATURE_LAYERS,
@@ -30,10 +30,10 @@ def feature_layer_below(unfreeze_depth: int) -> str:
     return f"block{block - 1}_pool" if block > 1 else "image"
 
 
-def nearest_feature_layer(feature_layer: str, stored: Collection[str]) -> str:
-    """The stored feature layer that costs least: the layer itself, or the nearest one below it."""
-    below = FEATURE_LAYERS[FEATURE_LAYERS.index(feature_layer) :]
-    return next(c for c in (*below, "image") if c in stored or c == "image")
+def nearest_feature_layer(layer: str, stored: Collection[str]) -> str:
+    """The nearest stored feature layer, the layer itself or one below it; else `image`."""
+    candidates = FEATURE_LAYERS[FEATURE_LAYERS.index(layer) :]
+    return next(name for name in candidates if name in stored or name == "image")
 
 
 def unfrozen(unfreeze_depth: int) -> tuple[str, ...]:
@@ -41,26 +41,26 @@ def unfrozen(unfreeze_depth: int) -> tuple[str, ...]:
     return CONVOLUTIONS[len(CONVOLUTIONS) - unfreeze_depth :]
 
 
-def feature_shape(feature_layer: str, size: int) -> tuple[int, ...]:
-    """Shape of one image's features at a feature_layer, for images of `size` pixels."""
-    if feature_layer == "pooled":
+def feature_shape(layer: str, size: int) -> tuple[int, ...]:
+    """Shape of one image's features at a feature layer, for images of `size` pixels."""
+    if layer == "pooled":
         return (512,)
-    if feature_layer == "image":
+    if layer == "image":
         return (size, size, 3)
-    block = 4 if feature_layer in BLOCK5_FEATURE_LAYERS else int(feature_layer[len("block")])
+    block = 4 if layer in BLOCK5_FEATURE_LAYERS else int(layer[len("block")])
     side = size // 2**block
     return (side, side, (64, 128, 256, 512, 512)[block - 1])
 
 
 def dense_layers(units: int, classes: int, *, activation: str | None) -> list[keras.layers.Dense]:
-    """The head's layers that train: an optional dense one, and one output per class.
+    """The head's layers with weights: an optional dense layer, and the output layer.
 
-    They compute in float32, as rounding shows here.
+    They compute in float32: rounding has its largest effect here.
 
     Args:
-        units: Width of the dense layer; 0 for none.
+        units: Width of the dense layer; 0 leaves it out.
         classes: At least 2.
-        activation: Of the outputs: softmax, or None for scores before it.
+        activation: Of the output layer: softmax, or None for logits.
     """
     last = keras.layers.Dense(classes, activation, name="probabilities", dtype="float32")
     if not units:
@@ -79,11 +79,11 @@ def head_layers(configuration: Configuration, classes: int) -> list[keras.Layer]
 def build_model(
     configuration: Configuration, weights: BackboneWeights, *, size: int, classes: int
 ) -> keras.Model:
-    """The hypermodel builder: the network of one configuration, in float32, ready for export.
+    """Builds the network of one configuration, in float32, ready for export.
 
     Args:
-        configuration: Head width, dropout and unfreeze depth; the rates play no part here.
-        weights: The base's.
+        configuration: Head units, dropout and unfreeze depth; learning rates have no effect.
+        weights: The backbone's.
         size: Height and width of the images, at least 32 pixels.
         classes: At least 2.
 
@@ -91,16 +91,16 @@ def build_model(
         A model from RGB images (batch, size, size, 3) in 0..255 to class probabilities
         (batch, classes); its trainable layers are those of the recipe's last phase.
     """
-    base = build_backbone(weights, size=size)
-    x = base.output
+    backbone = build_backbone(weights, size=size)
+    x = backbone.output
     for layer in head_layers(configuration, classes):
         x = layer(x)
-    model = keras.Model(base.input, x, name="crack_classifier")
+    model = keras.Model(backbone.input, x, name="crack_classifier")
     set_trainable(model, configuration.unfreeze_depth)
     return model
 
 
 def set_trainable(model: keras.Model, unfreeze_depth: int) -> None:
-    """Freezes every convolution but the top `unfreeze_depth`; the head always trains."""
+    """Freezes every convolution but the top `unfreeze_depth`; the head is always trainable."""
     for name in CONVOLUTIONS:
         model.get_layer(name).trainable = name in unfrozen(unfreeze_depth)

@@ -1,4 +1,4 @@
-"""Which number format the network computes in, and why."""
+"""The number format that the network computes in."""
 
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -22,28 +22,28 @@ class Precision(NamedTuple):
 
 
 def choose_precision(wanted: str) -> Precision:
-    """Takes bfloat16 where the hardware multiplies it natively, else float32.
+    """Chooses bfloat16 if the hardware multiplies it natively, else float32.
 
     Args:
-        wanted: One of `PRECISIONS`; `auto` asks the hardware.
+        wanted: One of `PRECISIONS`; `auto` depends on the hardware.
     """
     for name in get_args(PrecisionName):
         if wanted == name:
-            return Precision(name, "as asked")
+            return Precision(name, "as requested")
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
         if capability and capability >= (8, 0):  # Ampere is the first with bfloat16 cores
             return Precision("bfloat16", "the GPU has bfloat16 cores")
         return Precision("float32", "the GPU has no bfloat16 cores")
-    found = {"avx512_bf16", "amx_bf16"} & _processor_flags()
+    found = {"avx512_bf16", "amx_bf16"} & _cpu_flags()
     if found:
-        return Precision("bfloat16", f"the processor has {', '.join(sorted(found))}")
-    return Precision("float32", "the processor has no bfloat16 instructions")
+        return Precision("bfloat16", f"the CPU has {', '.join(sorted(found))}")
+    return Precision("float32", "the CPU has no bfloat16 instructions")
 
 
-def _processor_flags() -> set[str]:
-    """Instruction sets as Linux lists them; external none are known and float32 is safe."""
+def _cpu_flags() -> set[str]:
+    """Instruction sets as Linux lists them; empty on other systems."""
     listing = Path("/proc/cpuinfo")
     if not listing.exists():
         return set()

@@ -11,7 +11,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from concrete_study.datasets.splits import SplitRow
 from concrete_study.results.records import ClassScores, Scores, TestReport
-from concrete_study.results.statistics import wilson_interval
+from concrete_study.results.statistics import log_loss, wilson_interval
 from concrete_study.results.stored import damaged
 
 # The checkpoints that are evaluated, in order, with their labels. The best epoch is the one with
@@ -23,8 +23,6 @@ CHECKPOINT_NAMES = {
     "best": "best epoch",
 }
 CHECKPOINTS = tuple(CHECKPOINT_NAMES)
-# Keras' epsilon: its cross-entropy clips probabilities here, so a confident error costs 16.1 nats.
-_EPSILON = 1e-7
 _TEXT = ("file", "class", "checkpoint")
 
 
@@ -186,9 +184,8 @@ def readable_report(test: TestReport) -> str:
 
 def _scores(rows: pd.DataFrame, classes: Sequence[str]) -> Scores:
     truth, probabilities = truth_and_probabilities(rows, classes)
-    right = probabilities[np.arange(len(truth)), truth]
     return Scores(
-        loss=float(-np.log(np.clip(right, _EPSILON, 1.0)).mean()),
+        loss=log_loss(probabilities, truth),
         accuracy=float((probabilities.argmax(axis=1) == truth).mean()),
     )
 

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, sem, t
+
+# Keras' epsilon: its cross-entropy clips probabilities here, so a certain error costs 16.1 nats.
+EPSILON = 1e-7
 
 
 class Interval(NamedTuple):
@@ -13,6 +16,17 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+def log_loss(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """Mean of -log p(true class) in nats, with p clipped to [1e-7, 1].
+
+    Args:
+        probabilities: Shape (images, classes).
+        labels: The index of each image's class, shape (images,).
+    """
+    true_class = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(true_class, EPSILON, 1.0), dtype=np.float64).mean())
 
 
 def wilson_interval(correct: int, total: int, *, level: float = 0.95) -> Interval:

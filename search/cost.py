@@ -1,139 +1,142 @@
-"""What a search is going to cost, told before it starts: passes, disk and time."""
+"""The estimated cost of a search before it starts: trials, forward passes, disk space and time."""
 
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.features import GIGABYTE, FeaturePlan, feature_folder
-from concrete_study.models.recipe import Phase, plan_phases
+from concrete_study.models.recipe import plan_phases
 from concrete_study.results.formats import counted, duration
 from concrete_study.results.records import SearchOptions
 from concrete_study.search.simulation import SimulatedTrial
-from concrete_study.search.throughput import Rates
+from concrete_study.search.throughput import StepTimes
 
 
 class SearchPlan(NamedTuple):
-    """What is still to be done, and how fast this machine does it."""
+    """What a search still has to do, and how fast this machine is. Times are in seconds."""
 
-    left: list[SimulatedTrial]  # trials that are still to be run, in their order
-    done: int  # trials of an earlier run
+    remaining: Sequence[SimulatedTrial]  # in the order in which they run
+    completed: int  # trials of an earlier run
     depths: tuple[int, ...]  # unfreeze depths of the space
-    architectures: int  # different compiled steps of the space
+    architectures: int  # of the space; each is compiled once
     train: int  # images
     validation: int
     features: FeaturePlan
-    passes: int  # images to be taken through the frozen part
-    rates: Rates
-    spent: float  # seconds that reading the images and looking for copies have taken
+    forward_passes: int  # images whose features are not stored yet
+    times: StepTimes
+    elapsed: float  # for reading the images and finding near-duplicates
 
     @property
     def feature_seconds(self) -> float:
-        """About how long the passes take."""
-        return self.passes * self.rates.passing
+        """Estimated time of the forward passes."""
+        return self.forward_passes * self.times.forward_pass
+
+    @property
+    def search_seconds(self) -> float:
+        """Estimated time of all trials."""
+        return sum(self._seconds_by_trial())
+
+    @property
+    def seconds(self) -> float:
+        """Estimated time of forward passes and trials."""
+        return self.feature_seconds + self.search_seconds
 
     def trial_seconds(self, epochs: int, depth: int | None = None) -> float:
-        """About how long a trial takes, compiled; without a depth the mean of the space's."""
+        """Estimated time of a compiled trial; without a depth the mean over those of the space."""
         depths = self.depths if depth is None else (depth,)
         return sum(self._seconds(epochs, depth) for depth in depths) / len(depths)
 
     def _seconds(self, epochs: int, depth: int) -> float:
+        configuration = Configuration(
+            head_units=0, dropout=0.0, unfreeze_depth=depth, head_learning_rate=0.0
+        )
         return sum(
             phase.epochs
             * (
-                self.train * self.rates.training[phase.unfreeze_depth]
-                + self.validation * self.rates.validating[phase.unfreeze_depth]
+                self.train * self.times.training[phase.unfreeze_depth]
+                + self.validation * self.times.validation[phase.unfreeze_depth]
             )
-            for phase in _phases(epochs, depth)
+            for phase in plan_phases(configuration, epochs)
         )
 
-    @property
-    def seconds(self) -> float:
-        """About how long all of it takes."""
-        return self.feature_seconds + self.search_seconds
+    def _seconds_by_trial(self) -> list[float]:
+        """Each trial's time, with its share of the compilation."""
+        once = sum(self.times.compilation.values()) / len(self.times.compilation)
+        compilation = once * min(self.architectures / max(len(self.remaining), 1), 1)
+        return [compilation + self.trial_seconds(*trial) for trial in self.remaining]
 
-    @property
-    def search_seconds(self) -> float:
-        """About how long all trials take."""
-        return sum(self._shares())
-
-    def _shares(self) -> list[float]:
-        """Each trial's seconds, with its part of what all of them compile."""
-        once = sum(self.rates.compiling.values()) / len(self.rates.compiling)
-        compiling = once * min(self.architectures / max(len(self.left), 1), 1)
-        return [compiling + self.trial_seconds(*trial) for trial in self.left]
-
-    def require_features_within(self, seconds: float) -> None:
-        """Refuses a time budget in which no trial would begin.
+    def ensure_features_within(self, budget: float) -> None:
+        """Refuses a time budget in which no trial would start.
 
         Raises:
-            UsageError: If the passes alone take longer than what is left of it.
+            UsageError: If the forward passes alone take longer than what is left of it.
         """
-        if self.passes and self.spent + self.feature_seconds > seconds:
+        if self.forward_passes and self.elapsed + self.feature_seconds > budget:
             raise UsageError(
-                f"{duration(seconds)} is too short.",
-                f"Expected more than {duration(self.spent)} of reading and "
-                f"{duration(self.feature_seconds)} of {self.passes:,} passes through VGG16, before "
-                "which no trial begins.",
-                "search on fewer images, with fewer views, or for a longer time.",
+                f"a time budget of {duration(budget)} is too short.",
+                f"Expected more than {duration(self.elapsed)} for reading the images and "
+                f"{duration(self.feature_seconds)} for {self.forward_passes:,} forward passes "
+                "through VGG16, after which the first trial starts.",
+                "a longer time budget, fewer augmented views, or a subsample of the images.",
                 parameter="time_budget",
             )
 
-    def trials_within(self, seconds: float) -> list[SimulatedTrial]:
-        """The trials that a time holds, in their order; the first is always finished."""
-        left = seconds - self.spent - self.feature_seconds
-        ends = accumulate(self._shares())
-        within = [trial for trial, end in zip(self.left, ends, strict=True) if end <= left]
-        return within or self.left[:1]
+    def trials_within(self, budget: float) -> Sequence[SimulatedTrial]:
+        """The trials that fit into a time budget, in their order; the first always does."""
+        left = budget - self.elapsed - self.feature_seconds
+        ends = accumulate(self._seconds_by_trial())
+        within = [trial for trial, end in zip(self.remaining, ends, strict=True) if end <= left]
+        return within or self.remaining[:1]
 
 
-def architectures_of(options: SearchOptions) -> int:
-    """How many compiled steps the space needs: one per head width, in phase 1 and at each depth."""
+def count_architectures(options: SearchOptions) -> int:
+    """The number of architectures of a space: head widths, in phase 1 and at each depth."""
     depths = {0, *options.space["unfreeze_depth"].choices}
     return len(depths) * len(options.space["head_units"].choices)
 
 
 def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
-    """The plan in a few lines: what, on what, how long; what a time budget (seconds) leaves."""
-    earlier = f"; {plan.done} trials are done" if plan.done else ""
-    trials, epochs = len(plan.left), sum(trial.epochs for trial in plan.left)
+    """The plan in a few lines.
+
+    Args:
+        plan: From `Preparation.plan`.
+        budget: A time budget in seconds; if it is too short, a line has the trials that fit.
+    """
+    completed = f" {counted(plan.completed, 'trial')} completed before." if plan.completed else ""
+    trials, epochs = len(plan.remaining), sum(trial.epochs for trial in plan.remaining)
     lines = [
-        f"Plan: {counted(trials, 'trial')}, {counted(epochs, 'epoch')} on {plan.train} training "
-        f"and {plan.validation} validation images{earlier}.",
+        f"Plan: {counted(trials, 'trial')}, {counted(epochs, 'epoch')}, {plan.train} training and "
+        f"{plan.validation} validation images.{completed}",
         describe_features(plan.features),
-        f"Time: {_parts(plan)}.",
+        f"Estimated time: {_describe_time(plan)}.",
     ]
-    if plan.left and budget is not None and plan.spent + plan.seconds > budget:
+    if plan.remaining and budget is not None and plan.elapsed + plan.seconds > budget:
         within = plan.trials_within(budget)
         lines.append(
-            f"--time-budget {duration(budget)} holds about {len(within)} of {trials} trials, "
-            f"up to {max(trial.epochs for trial in within)} epochs."
+            f"About {len(within)} of {trials} trials, up to {max(t.epochs for t in within)} "
+            f"epochs, fit into the time budget of {duration(budget)}."
         )
     return lines
 
 
-def _parts(plan: SearchPlan) -> str:
-    trials = f"about {duration(plan.search_seconds)} for the trials"
+def _describe_time(plan: SearchPlan) -> str:
+    trials = f"{duration(plan.search_seconds)} for the trials"
     if not plan.features.feature_layers:
         return trials
-    if not plan.passes:
+    if not plan.forward_passes:
         return f"{trials}; all features are stored"
-    passes = f"{plan.passes:,} passes through VGG16 at {1 / plan.rates.passing:.1f} a second"
-    return f"about {duration(plan.feature_seconds)} for {passes}, {trials}"
+    speed = f"{1 / plan.times.forward_pass:.1f} images/s"
+    passes = f"{plan.forward_passes:,} forward passes through VGG16 ({speed})"
+    return f"{duration(plan.feature_seconds)} for {passes}, {trials}"
 
 
 def describe_features(plan: FeaturePlan) -> str:
-    """Says which features are kept, how large they are, and what did not fit."""
+    """Which features are stored, their size, and what does not fit."""
     if not plan.feature_layers:
-        return f"Features: computed live in every epoch of every trial; {plan.reason}."
-    kept = f"{plan.views} views at {', '.join(plan.feature_layers)}, {plan.bytes / GIGABYTE:.2f} GB"
+        return f"Features: none stored, computed in every epoch of every trial; {plan.reason}."
+    views = counted(plan.views, "augmented view")
     reason = f"; {plan.reason}" if plan.reason else ""
-    return f"Features: {kept} in {feature_folder()}{reason}."
-
-
-def _phases(epochs: int, depth: int) -> list[Phase]:
-    rate = 1.0  # any: it plays no part in the time
-    return plan_phases(
-        Configuration(head_units=0, dropout=0.0, unfreeze_depth=depth, head_learning_rate=rate),
-        epochs,
-    )
+    size = f"{plan.bytes / GIGABYTE:.2f} GB in {feature_folder()}"
+    return f"Features: {views} at {', '.join(plan.feature_layers)}; {size}{reason}."

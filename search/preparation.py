@@ -12,11 +12,11 @@ from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import SearchOptions, TrialRecord
-from concrete_study.search.cost import SearchPlan, architectures_of, describe_plan
+from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
 from concrete_study.search.data import StudyData, load_data
 from concrete_study.search.progress import Progress
 from concrete_study.search.simulation import simulate_schedule
-from concrete_study.search.throughput import time_rates
+from concrete_study.search.throughput import measure_step_times
 
 
 class Preparation:
@@ -70,34 +70,34 @@ class Preparation:
         self.views = (self.features.views, 1)  # validation has the plain image alone
 
     def plan(self) -> SearchPlan:
-        """Times a few batches, and estimates the cost of the trials that are left."""
-        spent = time.monotonic() - self.began
-        passes = sum(
+        """Times a few batches and estimates the cost of the remaining trials."""
+        elapsed = time.monotonic() - self.began
+        forward_passes = sum(
             len(store.subset)
             for store, views in zip(self.stores, self.views, strict=True)
             for view in range(views)
             if store.missing(view)
         )
-        rates = time_rates(
+        times = measure_step_times(
             self.network,
             self.images[0],
             stored=self.features.feature_layers,
-            complete=not passes,
+            complete=not forward_passes,
             depths=self.depths,
             units=int(max(self.options.space["head_units"].choices)),
             batch_size=self.options.batch_size,
         )
         return SearchPlan(
-            left=simulate_schedule(self.options, self.records),
-            done=len(self.records),
+            remaining=simulate_schedule(self.options, self.records),
+            completed=len(self.records),
             depths=self.depths,
-            architectures=architectures_of(self.options),
+            architectures=count_architectures(self.options),
             train=len(self.images[0]),
             validation=len(self.images[1]),
             features=self.features,
-            passes=passes,
-            rates=rates,
-            spent=spent,
+            forward_passes=forward_passes,
+            times=times,
+            elapsed=elapsed,
         )
 
     def compute_features(self, progress: Progress) -> tuple[FeatureSource, FeatureSource]:

@@ -14,13 +14,12 @@ from sklearn.exceptions import ConvergenceWarning
 from concrete_study.datasets.errors import SearchError
 from concrete_study.models.batch_sources import FeatureSource
 from concrete_study.models.devices import memory_errors
-from concrete_study.models.recipe import DivergedError, Epoch, train
 from concrete_study.models.trainable import Network
 from concrete_study.results.figures import save_figure
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.learning_curves import draw_rungs, trial_curves
 from concrete_study.results.objectives import find_objective
-from concrete_study.results.records import SearchOptions, TrialRecord
+from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
 from concrete_study.results.runs import require_free
 from concrete_study.results.trials import best_trial
 from concrete_study.search.cost import SearchPlan
@@ -29,10 +28,10 @@ from concrete_study.search.manifest import Manifest, kept_manifest
 from concrete_study.search.options import check, schedule_of
 from concrete_study.search.preparation import prepare, report_plan
 from concrete_study.search.progress import Progress
-from concrete_study.search.recording import completed, epoch_records, record_epoch
 from concrete_study.search.schedule import total_epochs, total_trials
 from concrete_study.search.space import configuration_of
 from concrete_study.search.tensorboard import TrialBoard
+from concrete_study.search.training import DivergedError, Outcome, train
 from concrete_study.search.tuner import StudyTuner
 
 
@@ -79,7 +78,7 @@ def run_search(
             require_split(like, prepared.data)
         plan = report_plan(prepared, progress, time_budget)
         if time_budget is not None:
-            plan.require_features_within(time_budget)
+            plan.ensure_features_within(time_budget)
         if overwrite:
             study.clear()
         store_split(study, prepared.data)
@@ -215,7 +214,7 @@ class _Run:
         start = time.monotonic()
 
         def on_epoch(epoch: Epoch) -> None:
-            self.progress.epoch_done(record_epoch(epoch))
+            self.progress.epoch_done(epoch)
             if epoch.epoch < requested.epochs:
                 self._require_time()
 
@@ -227,13 +226,13 @@ class _Run:
                 training=train_source,
                 validation=validation,
                 seed=self.options.seed,
-                objective=self.options.objective,  # type: ignore[arg-type]
+                objective=self.options.objective,
                 batch_size=self.options.batch_size,
                 on_epoch=on_epoch,
             )
-            record = completed(requested, outcome.curve, self.options.objective)
+            record = _completed(requested, outcome, self.options.objective)
         except DivergedError as error:
-            record = replace(requested, message=str(error), curve=epoch_records(error.curve))
+            record = replace(requested, message=str(error), curve=error.curve)
         record = replace(record, seconds=round(time.monotonic() - start, 3))
         self.records[record.trial] = record
         self.study.write_trial(record)
@@ -243,3 +242,16 @@ class _Run:
             self.board.write(record)
         self.progress.trial_done(record, self._best())
         return record
+
+
+def _completed(requested: TrialRecord, outcome: Outcome, objective: str) -> TrialRecord:
+    """The record of a completed trial, with the metrics of its best epoch."""
+    metrics = outcome.curve[outcome.best_epoch - 1].metrics()
+    return replace(
+        requested,
+        status="completed",
+        score=metrics[objective],
+        best_epoch=outcome.best_epoch,
+        metrics=metrics,
+        curve=outcome.curve,
+    )

@@ -1,4 +1,4 @@
-"""Which trials a search is going to ask for, found out without training any."""
+"""The schedule of a search, simulated without any training."""
 
 import random
 from collections.abc import Sequence
@@ -17,40 +17,42 @@ from concrete_study.search.tuner import StudyTuner
 
 
 class SimulatedTrial(NamedTuple):
-    """A trial that is still to be run."""
+    """A trial that has not run yet."""
 
     epochs: int
-    depth: int | None  # None where only scores will tell
+    depth: int | None  # unfreeze depth; None if it depends on scores
 
 
 def simulate_schedule(
     options: SearchOptions, records: Sequence[TrialRecord]
 ) -> list[SimulatedTrial]:
-    """Lets the oracle run through, with scores drawn by chance.
+    """Runs the oracle with random scores and returns the trials that it proposes.
 
-    What the first rounds draw depends on the seed alone, so it is what the search will draw;
-    which of them are promoted is a guess. Bayesian search draws by its scores, and its models
-    take long to fit: of its trials only the number is told.
+    The configurations of the first rounds depend on the seed alone, so they are those of the
+    search; which of them are promoted is random. Bayesian search proposes trials by their scores,
+    and its models take long to fit: only the number of its trials is known.
 
     Args:
         options: The search's.
-        records: Trials that have been run; they keep their scores and are left out.
+        records: Trials that have run; they keep their scores and are left out of the result.
     """
     if options.algorithm == "bayesian":
         left = total_trials(schedule_of(options)) - len(records)
         return [SimulatedTrial(options.max_epochs, None)] * left
-    asked_for: list[SimulatedTrial] = []
-    chance = random.Random(options.seed)
+    proposed: list[SimulatedTrial] = []
+    generator = random.Random(options.seed)
 
-    def run(asked: TrialRecord) -> TrialRecord:
-        asked_for.append(SimulatedTrial(asked.epochs, int(asked.hyperparameters["unfreeze_depth"])))
-        score: dict[str, float] = {options.objective: chance.random()}
-        return replace(asked, status="completed", metrics=score)
+    def run(requested: TrialRecord) -> TrialRecord:
+        proposed.append(
+            SimulatedTrial(requested.epochs, int(requested.hyperparameters["unfreeze_depth"]))
+        )
+        score: dict[str, float] = {options.objective: generator.random()}
+        return replace(requested, status="completed", metrics=score)
 
     with TemporaryDirectory() as folder:
         stored = {record.trial: record for record in records}
         tuner = StudyTuner(options, directory=Path(folder) / "tuner", stored=stored, run=run)
-        # Trials that failed, or are another search's, end it: the search itself will say so.
+        # Failed trials, or those of another search, end it; the search then reports the error.
         with suppress(keras_tuner.errors.FatalError, RuntimeError):
             tuner.search(verbose=0)
-    return asked_for
+    return proposed

@@ -1,4 +1,4 @@
-"""How fast this machine trains: seconds per image, from a few timed batches."""
+"""How fast this machine trains: seconds per image, from FLOPs and a few timed batches."""
 
 import math
 import time
@@ -9,25 +9,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concrete_study.datasets.batches import Subset, image_batches
+from concrete_study.models.backbone import BLOCKS, CONVOLUTIONS
 from concrete_study.models.network import feature_layer_below, feature_shape, nearest_feature_layer
-from concrete_study.models.trainable import Features, FrozenPart, Network, TrainablePart
-from concrete_study.search.flops import epoch_forward_passes
+from concrete_study.models.trainable import Features, FrozenBackbone, Network, TrainablePart
 
 TIMED_IMAGES = 8  # a step on 8 images takes 15 % longer an image than on 32 (decision 012)
 # Epochs of one image.
-STEP, PREDICTION = {"train": 1, "validation": 0}, {"train": 0, "validation": 1}
+TRAINING, VALIDATION = {"train": 1, "validation": 0}, {"train": 0, "validation": 1}
 
 
-class Rates(NamedTuple):
+class StepTimes(NamedTuple):
     """Seconds per image; by unfreeze depth, 0 being phase 1, where they depend on it."""
 
-    passing: float  # decoding and one pass through the frozen part; 0 where none is needed
-    training: dict[int, float]  # one epoch's step, with what is computed live for it
-    validating: dict[int, float]
-    compiling: dict[int, float]  # seconds per architecture, once
+    forward_pass: float  # decoding and the frozen backbone; 0 if all features are stored
+    training: dict[int, float]  # of one epoch, with features that are not stored
+    validation: dict[int, float]
+    compilation: dict[int, float]  # seconds per architecture, once
 
 
-def time_rates(
+def flops_shares() -> list[float]:
+    """Each convolution's share of the FLOPs of one forward pass, from the bottom up."""
+    costs, channels = [], 3
+    for block, (count, filters) in enumerate(BLOCKS):
+        for _ in range(count):
+            costs.append(channels * filters / 4**block)
+            channels = filters
+    return [cost / sum(costs) for cost in costs]
+
+
+def epoch_forward_passes(
+    depth: int, images: Mapping[str, int], stored: Sequence[str] = ()
+) -> float:
+    """FLOPs of an epoch, gradients included, in forward passes of one image.
+
+    Args:
+        depth: Unfreeze depth in phase 2; 0 for phase 1.
+        images: Number of train and validation images.
+        stored: The feature layers at which features are stored; none for plain Keras Tuner.
+    """
+    shares, lowest = flops_shares(), len(CONVOLUTIONS) - depth
+    frozen = _convolutions_up_to(nearest_feature_layer(feature_layer_below(depth), stored))
+    # Of every unfrozen kernel, and of the input of each but the lowest.
+    gradients = sum(shares[lowest:]) + sum(shares[lowest + 1 :])
+    forward = sum(shares[frozen:])
+    return forward * (images["train"] + images["validation"]) + gradients * images["train"]
+
+
+def _convolutions_up_to(layer: str) -> int:
+    """The number of convolutions up to a feature layer, from the bottom."""
+    if layer in ("image", "pooled"):
+        return 0 if layer == "image" else len(CONVOLUTIONS)
+    if layer in CONVOLUTIONS:
+        return CONVOLUTIONS.index(layer) + 1
+    return sum(count for count, _ in BLOCKS[: int(layer[len("block")])])
+
+
+def measure_step_times(
     network: Network,
     images: Subset,
     *,
@@ -36,68 +73,69 @@ def time_rates(
     depths: Sequence[int],
     units: int,
     batch_size: int,
-) -> Rates:
-    """Times a small batch of the cheapest and of the dearest step that a search will make.
+) -> StepTimes:
+    """Times a small batch of the cheapest and of the most expensive step of a search.
 
-    Those between are worked out: a step costs what its convolutions multiply (to within a tenth
-    in float32, a fifth in bfloat16; decision 011's table). What is compiled here the search uses
-    again; what is trained here is set anew at every trial's start.
+    The times of the others follow from their FLOPs (to within a tenth in float32, a fifth in
+    bfloat16; decision 011's table). The search reuses what is compiled here, and every trial
+    resets what is trained here.
 
     Args:
         network: Shared by all trials.
         images: At least one; a few of them are decoded.
-        stored: The feature_layers at which features are stored.
-        complete: Whether all of them have been computed.
+        stored: The feature layers at which features are stored.
+        complete: Whether all of these features have been computed.
         depths: Unfreeze depths of the space.
-        units: A head width of the space.
+        units: Head units of the space.
         batch_size: Of a training step.
     """
-    live = any(
-        nearest_feature_layer(feature_layer_below(depth), stored) == "image"
-        for depth in (0, *depths)
-    )
-    passing = 0.0
-    if live or not complete:
-        passing = _pass_seconds(network, images, tuple(stored) or ("pooled",))
-    rates, deepest = Rates(passing, {}, {}, {}), max(depths, default=0)
+    deepest = max(depths, default=0)
+    unstored = {
+        depth: nearest_feature_layer(feature_layer_below(depth), stored) == "image"
+        for depth in sorted({0, *depths})
+    }
+    forward_pass = 0.0
+    if any(unstored.values()) or not complete:
+        forward_pass = _forward_pass_seconds(network, images, tuple(stored) or ("pooled",))
     timed = {}
     for depth in {0, deepest}:
-        # A step of the head alone takes what calling it takes, whatever the batch.
+        # A step of the head alone takes the time of a call, whatever the batch size.
         count = min(TIMED_IMAGES, batch_size) if depth else batch_size
-        feature_layer, start = feature_layer_below(depth), _start(depth, stored)
+        layer, start = feature_layer_below(depth), _start(depth, stored)
         features = np.zeros((count, *feature_shape(start, network.size)), np.float16)
-        between = None if start == feature_layer else network.frozen_part((feature_layer,), start)
+        between = None if start == layer else network.frozen_backbone((layer,), start)
         step, predict, once = _step_seconds(network.trainable(units, depth), features, between)
         timed[depth] = (step / count, predict / count, once)
-    for depth in sorted({0, *depths}):
+    times = StepTimes(forward_pass, {}, {}, {})
+    for depth, is_unstored in unstored.items():
         step, predict, once = timed[deepest if depth else 0]
         if depth:
-            step *= _share(depth, deepest, stored, STEP)
-            predict *= _share(depth, deepest, stored, PREDICTION)
-        extra = (
-            passing if nearest_feature_layer(feature_layer_below(depth), stored) == "image" else 0.0
-        )
-        rates.training[depth] = step + extra
-        rates.validating[depth] = predict + extra
-        rates.compiling[depth] = once
-    return rates
+            step *= _flops_ratio(depth, deepest, stored, TRAINING)
+            predict *= _flops_ratio(depth, deepest, stored, VALIDATION)
+        extra = forward_pass if is_unstored else 0.0
+        times.training[depth] = step + extra
+        times.validation[depth] = predict + extra
+        times.compilation[depth] = once
+    return times
 
 
 def _start(depth: int, stored: Sequence[str]) -> str:
-    """Where a step's own work begins; what lies below is stored, or told as `passing`."""
-    feature_layer = feature_layer_below(depth)
-    start = nearest_feature_layer(feature_layer, stored)
-    return feature_layer if start == "image" else start
+    """The layer where a step starts; `forward_pass` has the layers below it."""
+    layer = feature_layer_below(depth)
+    start = nearest_feature_layer(layer, stored)
+    return layer if start == "image" else start
 
 
-def _share(depth: int, deepest: int, stored: Sequence[str], images: Mapping[str, int]) -> float:
-    """What an epoch of these images costs at a depth, as part of what it costs at the deepest."""
+def _flops_ratio(
+    depth: int, deepest: int, stored: Sequence[str], images: Mapping[str, int]
+) -> float:
+    """The FLOPs of an epoch of these images at a depth, relative to those at the deepest."""
     shallow, deep = (epoch_forward_passes(d, images, [_start(d, stored)]) for d in (depth, deepest))
     return shallow / deep
 
 
 def _step_seconds(
-    trainable: TrainablePart, stored: NDArray[np.float16], between: FrozenPart | None
+    trainable: TrainablePart, stored: NDArray[np.float16], between: FrozenBackbone | None
 ) -> tuple[float, float, float]:
     """Seconds of a training step, of a prediction, and of compiling both."""
     labels = np.zeros(len(stored), np.int32)
@@ -115,17 +153,17 @@ def _step_seconds(
     return next_step, next_predict, once
 
 
-def _pass_seconds(network: Network, images: Subset, feature_layers: tuple[str, ...]) -> float:
-    """Seconds to decode and augment an image and to take it to the feature_layers.
+def _forward_pass_seconds(network: Network, images: Subset, layers: tuple[str, ...]) -> float:
+    """Seconds per image to decode, augment and compute features at the layers.
 
     The first of three batches, which compiles, is not counted; the others are prepared while the
-    one before them is computed, as all but the first are in a real pass.
+    previous one is computed, as in the search.
     """
-    part, lower = images.take(3 * TIMED_IMAGES), network.frozen_part(feature_layers)
+    part, frozen = images.take(3 * TIMED_IMAGES), network.frozen_backbone(layers)
     batches = image_batches(part, size=network.size, batch_size=math.ceil(len(part) / 3), view=1)
     ends, counts = [time.perf_counter()], []
     for batch, _ in batches:
-        lower(batch)[0].numpy()
+        frozen(batch)[0].numpy()
         ends.append(time.perf_counter())
         counts.append(len(batch))
     if len(counts) > 1:

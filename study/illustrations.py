@@ -16,7 +16,6 @@ from concrete_study.models.classifier import Classifier
 from concrete_study.models.export import KERAS_FILE, summary_text
 from concrete_study.results.evaluation import read_predictions
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.overlays import overlay
 from concrete_study.results.report.images import MOST, SIZE, training_samples
 from concrete_study.results.report.scores import (
     image_predictions,
@@ -24,6 +23,7 @@ from concrete_study.results.report.scores import (
     misclassified,
 )
 from concrete_study.search.data import StudyData
+from concrete_study.study.explanation import explain_image
 
 
 def illustrate(study: StudyFolder, data: StudyData, views: int) -> None:
@@ -56,12 +56,9 @@ def _write_grad_cam(
     images = image_predictions(predictions, classes)
     for shown in (misclassified(images).head(MOST), least_confident(images, MOST)):
         for file, predicted in zip(shown["file"], shown["predicted"], strict=True):
-            image = decode_image(locate(data.folder.roots, file), classifier.size)
-            heat = classifier.grad_cam(image, classes.index(predicted))
-            pair = Image.new("RGB", (2 * SIZE, SIZE))
-            for column, part in enumerate((Image.fromarray(image), overlay(image, heat))):
-                pair.paste(part.resize((SIZE, SIZE)), (column * SIZE, 0))
-            _save(pair, folder / "grad_cam" / f"{rows[file].sha256}.jpg")
+            image, target = locate(data.folder.roots, file), classes.index(predicted)
+            to = folder / "grad_cam" / f"{rows[file].sha256}.jpg"
+            explain_image(classifier, image, to, target=target, side=SIZE)
 
 
 def _write_views(

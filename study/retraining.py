@@ -23,7 +23,6 @@ from concrete_study.models.export import KERAS_FILE, parameter_counts, summary_t
 from concrete_study.models.features import FeatureStore
 from concrete_study.models.network import feature_layer_below, nearest_feature_layer
 from concrete_study.models.precision import Precision, choose_precision
-from concrete_study.models.recipe import DivergedError, Outcome, train
 from concrete_study.models.trainable import Network, Weights
 from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.evaluation import evaluate, read_predictions
@@ -40,8 +39,8 @@ from concrete_study.results.trials import best_trial
 from concrete_study.search.data import reopen_data
 from concrete_study.search.manifest import require_same_weights
 from concrete_study.search.progress import Progress
-from concrete_study.search.recording import epoch_records, record_epoch
 from concrete_study.search.space import configuration_of
+from concrete_study.search.training import DivergedError, Outcome, train
 from concrete_study.study.evaluation import predict_subset, scores_by_dataset
 from concrete_study.study.saved_training import load_outcome, save_outcome
 
@@ -158,10 +157,10 @@ class Retraining:
                     training=CountedSource(source, done),
                     validation=validation,
                     seed=self.options.seed,
-                    objective=self.options.objective,  # type: ignore[arg-type]
+                    objective=self.options.objective,
                     batch_size=self.options.batch_size,
-                    keep_weights=True,
-                    on_epoch=lambda epoch: self.progress.epoch_done(record_epoch(epoch)),
+                    keep_checkpoints=True,
+                    on_epoch=self.progress.epoch_done,
                 )
         except DivergedError as error:
             raise SearchError(
@@ -201,7 +200,7 @@ class Retraining:
             views=self.views,
             precision=Precisions(training=self.network.precision.name, test="float32"),
             best_epoch=outcome.best_epoch,
-            curve=epoch_records(outcome.curve),
+            curve=outcome.curve,
             parameters=parameters,
             backbone_parameters=self.network.backbone.count_params(),
             test=evaluate(read_predictions(predictions), self.classes),

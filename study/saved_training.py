@@ -1,22 +1,15 @@
-"""A finished training on disk, so that a failure after it does not repeat it."""
+"""A finished training on disk, so that a later failure does not make it necessary again."""
 
+import json
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from concrete_study.datasets.files import replacing
-from concrete_study.models.recipe import Epoch as RecipeEpoch
-from concrete_study.models.recipe import Outcome
-from concrete_study.results.records import Epoch, Record
-from concrete_study.search.recording import epoch_records
-
-
-class _SavedTraining(Record, frozen=True, kw_only=True):
-    key: str
-    best_epoch: int
-    curve: list[Epoch]
+from concrete_study.models.trainable import Weights
+from concrete_study.results.records import Epoch
+from concrete_study.search.training import Outcome
 
 
 def save_outcome(path: Path, outcome: Outcome, key: str) -> None:
@@ -24,21 +17,18 @@ def save_outcome(path: Path, outcome: Outcome, key: str) -> None:
 
     Args:
         path: The file.
-        outcome: From `train` with `keep_weights`.
+        outcome: From `search.training.train` with `keep_checkpoints`.
         key: Identifies everything that the training depends on.
     """
-    saved = _SavedTraining(
-        key=key, best_epoch=outcome.best_epoch, curve=epoch_records(outcome.curve)
-    )
-    arrays: dict[str, Any] = {
+    arrays = {
         f"{checkpoint}/{layer}/{number}": array
         for checkpoint, weights in outcome.checkpoints.items()
         for layer, pair in weights.items()
         for number, array in enumerate(pair)
     }
-    record = np.array(msgspec.json.encode(saved).decode())
+    head = msgspec.json.encode([key, outcome.curve, outcome.best_epoch]).decode()
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, record=record, **arrays)
+        np.savez(file, head=np.array(head), **arrays)  # type: ignore[arg-type]
 
 
 def load_outcome(path: Path, key: str) -> Outcome | None:
@@ -46,18 +36,12 @@ def load_outcome(path: Path, key: str) -> Outcome | None:
     if not path.exists():
         return None
     with np.load(path) as stored:
-        try:
-            saved = msgspec.json.decode(str(stored["record"]), type=_SavedTraining)
-        except msgspec.ValidationError:  # of an earlier version
+        stored_key, curve, best_epoch = json.loads(str(stored["head"]))
+        if stored_key != key:
             return None
-        if saved.key != key:
-            return None
-        curve = [RecipeEpoch(**msgspec.structs.asdict(epoch)) for epoch in saved.curve]
-        outcome = Outcome(curve, saved.best_epoch, {})
+        checkpoints: dict[str, Weights] = {}
         for name in stored.files:
-            if name != "record":
+            if name != "head":
                 checkpoint, layer, _ = name.split("/")
-                outcome.checkpoints.setdefault(checkpoint, {}).setdefault(layer, []).append(
-                    stored[name]
-                )
-    return outcome
+                checkpoints.setdefault(checkpoint, {}).setdefault(layer, []).append(stored[name])
+    return Outcome(msgspec.convert(curve, list[Epoch]), best_epoch, checkpoints)

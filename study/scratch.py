@@ -11,7 +11,6 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import ScratchRecord
 from concrete_study.results.stored import write_record
 from concrete_study.search.progress import Progress
-from concrete_study.search.recording import epoch_records
 from concrete_study.study.retraining import Retraining
 
 RANDOM_WEIGHTS = "none"
@@ -48,7 +47,7 @@ def train_from_scratch(study: StudyFolder, progress: Progress) -> None:
             epochs=job.epochs,
             views=metrics.views,
             best_epoch=outcome.best_epoch,
-            curve=epoch_records(outcome.curve),
+            curve=outcome.curve,
             commit=git_commit(),
             seconds=round(time.monotonic() - start, 1),
         )

@@ -9,7 +9,7 @@ import pytest
 from concrete_study.search.schedule import hyperband_schedule, total_epochs, total_trials
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-ONE_STRUCTURE = "head_units = 0\nunfreeze_depth = 1\n"
+ONE_ARCHITECTURE = "head_units = 0\nunfreeze_depth = 1\n"
 IMAGES = {"train": 70, "validation": 15}
 
 
@@ -24,8 +24,8 @@ def contenders() -> Any:
 
 
 @pytest.fixture
-def work() -> Any:
-    return importlib.import_module("work")
+def extrapolation() -> Any:
+    return importlib.import_module("extrapolation")
 
 
 @pytest.fixture
@@ -58,39 +58,47 @@ def test_smoke_run_compares_equal_trials_and_prints_ratios(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output, space = tmp_path / "rows.jsonl", tmp_path / "space.toml"
-    space.write_text(ONE_STRUCTURE)
-    options = ["--smoke", "--data", str(real_images), "--space", str(space), "--stock-trials", "1"]
+    space.write_text(ONE_ARCHITECTURE)
+    options = [
+        "--smoke",
+        "--data",
+        str(real_images),
+        "--space",
+        str(space),
+        "--baseline-trials",
+        "1",
+    ]
     # Every contender starts a TensorFlow of its own, which is most of what this test takes.
-    options += ["--contenders", "stock", "lower-bound", "ours", "--output", str(output)]
+    options += ["--contenders", "baseline", "lower-bound", "ours", "--output", str(output)]
     monkeypatch.setattr(sys, "argv", ["search_speed.py", *options])
     importlib.import_module("search_speed").main()
 
     rows = {row["contender"]: row for row in map(json.loads, output.read_text().splitlines())}
-    assert list(rows) == ["ours", "lower-bound", "stock"]
-    ours, bound, stock = rows.values()
-    assert ours["trials_sha256"] == stock["trials_sha256"]
+    assert list(rows) == ["ours", "lower-bound", "baseline"]
+    ours, bound, baseline = rows.values()
+    assert ours["trials_sha256"] == baseline["trials_sha256"]
     schedule = hyperband_schedule(4)
     counts = total_trials(schedule), total_epochs(schedule)
-    assert (ours["trials"], ours["epochs"]) == (stock["trials"], stock["epochs"]) == counts
-    assert stock["passes"] > ours["passes"] > 0
-    assert stock["extrapolated"] and stock["trained_trials"] == 1
-    assert stock["seconds"] > stock["measured_seconds"]
-    assert stock["best_val_loss"] > 0  # the one trained has two epochs of each phase
+    assert (ours["trials"], ours["epochs"]) == (baseline["trials"], baseline["epochs"]) == counts
+    assert baseline["forward_passes"] > ours["forward_passes"] > 0
+    assert baseline["extrapolated"] and baseline["trained_trials"] == 1
+    assert baseline["seconds"] > baseline["measured_seconds"]
+    assert baseline["best_val_loss"] > 0  # the one trained has two epochs of each phase
     assert bound["seconds"] < ours["seconds"]
     for row in rows.values():
         assert row["seconds"] > 0 and row["cpu_seconds"] > 0 and row["peak_mb"] > 100
     header, _, ratios, *_ = capsys.readouterr().out.splitlines()
-    assert header.startswith("| images | precision | stock / ours | stock / ours-again |")
-    assert f"stock extrapolated from 1 of {counts[0]} trials" in ratios
+    assert header.startswith("| images | precision | baseline / ours | baseline / ours-again |")
+    assert f"baseline extrapolated from 1 of {counts[0]} trials" in ratios
     cells = ratios.split("|")
-    assert float(cells[3]) == pytest.approx(stock["seconds"] / ours["seconds"], rel=0.01)
+    assert float(cells[3]) == pytest.approx(baseline["seconds"] / ours["seconds"], rel=0.01)
     assert cells[4].strip() == ""
 
 
 def test_ours_cannot_be_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["search_speed.py", "--contenders", "stock"])
+    monkeypatch.setattr(sys, "argv", ["search_speed.py", "--contenders", "baseline"])
     with pytest.raises(SystemExit, match="2"):
         importlib.import_module("search_speed").parse_arguments()
     assert "--contenders needs ours" in capsys.readouterr().err
@@ -107,36 +115,36 @@ def test_trials_that_differ_end_the_run(contenders: Any) -> None:
         contenders.check_equal(ours, [trial("0000", 2, 2), ours[1]], resumed=True)
 
 
-def test_resumed_trials_skip_their_parents_epochs(work: Any) -> None:
-    assert work.phase_epochs(trial("0000", 3, 10)) == {0: 5, 3: 5}
-    assert work.phase_epochs(trial("0001", 3, 10) | {"skipped": 4}) == {0: 1, 3: 5}
-    assert work.phase_epochs(trial("0002", 3, 4) | {"skipped": 2}) == {0: 0, 3: 2}
-    assert work.phase_epochs(trial("0003", 3, 10) | {"skipped": 7}) == {0: 0, 3: 3}
-    assert work.phase_epochs(trial("0004", 0, 10) | {"skipped": 4}) == {0: 6}
+def test_resumed_trials_skip_their_parents_epochs(extrapolation: Any) -> None:
+    assert extrapolation.phase_epochs(trial("0000", 3, 10)) == {0: 5, 3: 5}
+    assert extrapolation.phase_epochs(trial("0001", 3, 10) | {"skipped": 4}) == {0: 1, 3: 5}
+    assert extrapolation.phase_epochs(trial("0002", 3, 4) | {"skipped": 2}) == {0: 0, 3: 2}
+    assert extrapolation.phase_epochs(trial("0003", 3, 10) | {"skipped": 7}) == {0: 0, 3: 3}
+    assert extrapolation.phase_epochs(trial("0004", 0, 10) | {"skipped": 4}) == {0: 6}
 
 
-def test_extrapolation_recovers_what_it_was_made_from(work: Any) -> None:
+def test_extrapolation_recovers_the_times_it_is_based_on(extrapolation: Any) -> None:
     rates = {0: 10.0, 1: 11.0, 3: 13.0}
     known = [timed("0000", 3, 4, rates), timed("0001", 1, 4, rates), timed("0002", 0, 2, rates)]
     wanted = [timed("0003", 3, 10, rates), timed("0004", 0, 10, rates)]
     expected = sum(trial["seconds"] for trial in wanted)
-    assert work.predict_seconds(known, wanted, IMAGES) == pytest.approx(expected)
-    assert work.predict_seconds(known, [], IMAGES) == 0
+    assert extrapolation.predict_seconds(known, wanted, IMAGES) == pytest.approx(expected)
+    assert extrapolation.predict_seconds(known, [], IMAGES) == 0
     # A depth that was not timed lies between its neighbours.
-    between = work.predict_seconds(known, [trial("0005", 2, 10)], IMAGES)
+    between = extrapolation.predict_seconds(known, [trial("0005", 2, 10)], IMAGES)
     assert between == pytest.approx(3 + 2 * 2 + 5 * 10 + 5 * 12, rel=0.05)
 
 
-def test_timed_trials_cover_every_depth(work: Any) -> None:
+def test_timed_trials_cover_every_depth(extrapolation: Any) -> None:
     trials = [trial(f"{n:04}", n % 4, 2 if n < 12 else 4) for n in range(18)]
     by_name = {t["trial"]: t for t in trials}
-    chosen = work.choose_trials(trials, 6, 1)
-    assert chosen == work.choose_trials(trials, 6, 1)
+    chosen = extrapolation.choose_trials(trials, 6, 1)
+    assert chosen == extrapolation.choose_trials(trials, 6, 1)
     assert len(set(chosen)) == 6
     first = [by_name[name] for name in chosen[:4]]
     assert [t["hyperparameters"]["unfreeze_depth"] for t in first] == [3, 2, 1, 0]
     assert {t["epochs"] for t in first} == {4}
-    assert len(work.choose_trials(trials, 100, 1)) == 18
+    assert len(extrapolation.choose_trials(trials, 100, 1)) == 18
 
 
 def test_subset_is_stratified_and_seeded(

@@ -189,7 +189,7 @@ def test_explain_writes_an_overlay_and_prints_the_class(
     assert Image.open(target).size == (32, 32)
     assert run(["explain", str(mixed / "b.jpg")]) == ExitCode.DATA
     assert run(["explain", str(mixed / "a.jpg"), "--layer", "dense"]) == ExitCode.USAGE
-    assert "expected one of block1_conv1" in capsys.readouterr().err
+    assert "Expected one of block1_conv1" in capsys.readouterr().err
 
     photograph = (mixed / "a.jpg").read_bytes()
     for wrong in (mixed / "a.jpg", target, mixed / "new.txt"):

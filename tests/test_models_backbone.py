@@ -1,4 +1,4 @@
-"""The base: VGG16 as Keras has it, but for RGB, from weights that are checked."""
+"""The backbone: VGG16 as in Keras, but for RGB, with checked weights."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +18,7 @@ def weights() -> backbone.BackboneWeights:
     return load_weights("bundled")
 
 
-def test_the_base_equals_keras_vgg16_with_its_own_preprocessing(
+def test_the_backbone_equals_keras_vgg16_with_its_own_preprocessing(
     weights: backbone.BackboneWeights,
 ) -> None:
     images = np.random.default_rng(1).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
@@ -81,15 +81,15 @@ def test_images_under_32_pixels_are_refused(weights: backbone.BackboneWeights) -
         build_backbone(weights, size=31)
 
 
-@pytest.mark.parametrize("answer", [404, 200], ids=["refused", "another file"])
+@pytest.mark.parametrize("status", [404, 200], ids=["refused", "another file"])
 def test_a_failed_download_of_keras_weights_is_one_clear_error(
-    answer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keras' own download, from a server of our own that has no such file, or a wrong one."""
+    """Keras' own download, from a local server that has no such file, or a wrong one."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(answer)
+            self.send_response(status)
             self.end_headers()
             self.wfile.write(b"not the weights")
 

@@ -1,4 +1,4 @@
-"""Stored features: what they equal, what they depend on, and that they survive a kill."""
+"""Stored features: their values, what they depend on, and what an interruption leaves."""
 
 import shutil
 from dataclasses import replace
@@ -18,8 +18,8 @@ from concrete_study.models.configuration import Configuration
 from concrete_study.models.features import FeatureStore, image_bytes, plan_features
 from concrete_study.models.network import nearest_feature_layer
 from concrete_study.models.precision import choose_precision
-from concrete_study.models.recipe import train
 from concrete_study.models.trainable import Network
+from concrete_study.search.training import train
 
 SIZE = 32
 FEATURE_LAYERS = ("pooled", "block5_conv1", "block4_pool", "block3_pool")
@@ -52,21 +52,21 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("view", [0, 3])
-def test_stored_features_are_the_frozen_parts_answers_as_float16(
+def test_stored_features_are_the_frozen_backbones_outputs_in_float16(
     network: Network, subsets: dict[str, Subset], view: int
 ) -> None:
     store = FeatureStore(network, subsets["train"], FEATURE_LAYERS)
     store.compute(view)
     order = np.arange(len(subsets["train"]))
     images = [x.numpy() for x, _ in image_batches(store.subset, size=SIZE, batch_size=8, view=view)]
-    expected = network.frozen_part(FEATURE_LAYERS)(np.concatenate(images))
-    for feature_layer, features in zip(FEATURE_LAYERS, expected, strict=True):
-        stored = store.rows(view, feature_layer, order)
+    expected = network.frozen_backbone(FEATURE_LAYERS)(np.concatenate(images))
+    for layer, features in zip(FEATURE_LAYERS, expected, strict=True):
+        stored = store.rows(view, layer, order)
         assert stored.dtype == np.float16
         np.testing.assert_allclose(stored, features.numpy(), rtol=2e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2, 3, 5])  # of depth 1 the feature_layer is not stored
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 5])  # the feature layer of depth 1 is not stored
 def test_training_on_features_is_training_on_images_of_the_same_views(
     network: Network, subsets: dict[str, Subset], depth: int
 ) -> None:
@@ -94,7 +94,7 @@ def test_training_on_features_is_training_on_images_of_the_same_views(
         assert one.loss == pytest.approx(other.loss, rel=1e-2, abs=2e-3)
 
 
-def test_the_key_changes_with_all_that_the_numbers_depend_on(
+def test_the_key_changes_with_everything_that_the_numbers_depend_on(
     network: Network, subsets: dict[str, Subset]
 ) -> None:
     train_set = subsets["train"]
@@ -110,7 +110,7 @@ def test_the_key_changes_with_all_that_the_numbers_depend_on(
     assert FeatureStore(make_network(), train_set, ["pooled"]).folder == stores[0].folder
 
 
-def test_an_interrupted_pass_leaves_whole_views_and_goes_on(
+def test_an_interruption_leaves_whole_views_and_the_next_run_continues(
     network: Network, subsets: dict[str, Subset], own_cache: Path
 ) -> None:
     store = FeatureStore(network, subsets["train"], FEATURE_LAYERS)
@@ -126,9 +126,9 @@ def test_an_interrupted_pass_leaves_whole_views_and_goes_on(
     assert {p.name for p in store.folder.iterdir()} == {
         ".lock",
         "key.json",
-        *(f"view-0.{c}.npy" for c in FEATURE_LAYERS),
+        *(f"view-0.{layer}.npy" for layer in FEATURE_LAYERS),
     }
-    (store.folder / ".view-1.pooled.npy.left").write_bytes(b"by a kill")
+    (store.folder / ".view-1.pooled.npy.left").write_bytes(b"by a killed process")
     counted: list[int] = []
     store.compute(0, on_images=counted.append)
     assert counted == []
@@ -144,9 +144,7 @@ def test_a_second_store_finds_the_features_of_the_first(
     assert FeatureStore(make_network(), subsets["train"], FEATURE_LAYERS).missing(0) == []
 
 
-def test_a_disk_without_room_is_one_clear_error(
-    subsets: dict[str, Subset], own_cache: Path
-) -> None:
+def test_a_full_disk_is_one_clear_error(subsets: dict[str, Subset], own_cache: Path) -> None:
     huge = replace(subsets["train"], digests=subsets["train"].digests)
     network = make_network()
     store = FeatureStore(network, huge, ["block1_pool"])
@@ -155,7 +153,7 @@ def test_a_disk_without_room_is_one_clear_error(
         store.compute(0)
 
 
-def test_the_budget_decides_views_then_cuts() -> None:
+def test_the_budget_limits_views_then_feature_layers() -> None:
     row = image_bytes(["pooled", "block4_pool"], 224)
     feature_layers = ["pooled", "block4_pool"]
 
@@ -179,7 +177,7 @@ def test_the_budget_decides_views_then_cuts() -> None:
     assert plan(0) == ((), 5)
 
 
-def test_the_budget_gives_up_cuts_within_block_5_before_views() -> None:
+def test_the_budget_omits_feature_layers_within_block_5_before_views() -> None:
     feature_layers = ["pooled", "block5_conv2", "block5_conv1", "block4_pool"]
 
     def plan(times: float) -> tuple[tuple[str, ...], int, str]:
@@ -200,7 +198,7 @@ def test_the_budget_gives_up_cuts_within_block_5_before_views() -> None:
     assert plan(0.9)[:2] == (("pooled", "block4_pool"), 4)
 
 
-def test_a_cut_is_computed_from_the_nearest_one_that_is_stored() -> None:
+def test_features_are_computed_from_the_nearest_stored_layer() -> None:
     stored = ("pooled", "block4_pool")
     assert nearest_feature_layer("pooled", stored) == "pooled"
     assert nearest_feature_layer("block5_conv2", stored) == "block4_pool"
@@ -208,17 +206,17 @@ def test_a_cut_is_computed_from_the_nearest_one_that_is_stored() -> None:
     assert nearest_feature_layer("pooled", ()) == "image"
 
 
-def test_the_image_itself_is_never_cached() -> None:
+def test_images_are_never_stored() -> None:
     plan = plan_features(["pooled", "image"], train=1, validation=1, size=32, views=1, budget_gb=9)
     assert plan.feature_layers == ("pooled",)
     assert plan.reason == ""
 
 
-def test_features_that_were_cleared_meanwhile_are_named(
+def test_features_that_were_deleted_meanwhile_are_one_clear_error(
     network: Network, subsets: dict[str, Subset], own_cache: Path
 ) -> None:
     store = FeatureStore(network, subsets["test"], ("pooled",))
     store.compute(0)
     shutil.rmtree(own_cache)
-    with pytest.raises(ResourceError, match="the stored features have gone"):
+    with pytest.raises(ResourceError, match="the stored features are missing"):
         store.rows(0, "pooled", np.arange(2))

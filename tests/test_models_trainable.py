@@ -1,4 +1,6 @@
-"""The trainable parts: what they train, what they leave alone, and that they forget."""
+"""The trainable parts: what they train, what they leave unchanged, and that they reset."""
+
+import math
 
 import keras
 import numpy as np
@@ -56,20 +58,22 @@ def make_network(precision: str, classes: int = 2) -> Network:
         (13, "image"),
     ],
 )
-def test_the_cut_is_the_nearest_one_below_what_is_unfrozen(depth: int, feature_layer: str) -> None:
+def test_the_feature_layer_is_the_nearest_one_below_the_unfrozen_layers(
+    depth: int, feature_layer: str
+) -> None:
     assert feature_layer_below(depth) == feature_layer
     assert len(unfrozen(depth)) == depth
 
 
 @pytest.mark.parametrize("feature_layer", FEATURE_LAYERS)
-def test_the_layers_above_a_cut_give_the_whole_networks_answer(
+def test_frozen_backbone_and_trainable_part_predict_as_the_whole_network(
     network: Network, feature_layer: str
 ) -> None:
-    """At every feature_layer, features rounded to float16 as they are stored."""
-    features = network.frozen_part((feature_layer,))(IMAGES)[0].numpy()
+    """At every feature layer, with features rounded to float16 as they are stored."""
+    features = network.frozen_backbone((feature_layer,))(IMAGES)[0].numpy()
     assert features.shape[1:] == feature_shape(feature_layer, SIZE)
     stored = features.astype(np.float16) if feature_layer != "image" else features
-    depth = {c: d for d in range(14) for c in [feature_layer_below(d)]}[feature_layer]
+    depth = {feature_layer_below(depth): depth for depth in range(14)}[feature_layer]
     trainable = network.trainable(64, depth)
     network.restore()
     trainable.head.start(5)
@@ -89,7 +93,7 @@ def test_a_step_changes_what_is_unfrozen_and_nothing_else(network: Network, dept
     trainable.head.start(1)
     trainable.start(1e-3)
     before = all_weights(network, trainable.head.layers)
-    features = network.frozen_part((trainable.feature_layer,))(IMAGES)[0]
+    features = network.frozen_backbone((trainable.feature_layer,))(IMAGES)[0]
     trainable.step(features, LABELS, dropout=0.2, seed=1, step=0)
     after = all_weights(network, trainable.head.layers)
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
@@ -101,9 +105,9 @@ def all_weights(network: Network, head: list[keras.Layer]) -> dict[str, np.ndarr
     return {layer.name: layer.kernel.numpy().copy() for layer in layers}
 
 
-def test_a_started_learner_remembers_nothing(network: Network) -> None:
+def test_starting_resets_the_optimizer(network: Network) -> None:
     trainable = network.trainable(0, 2)
-    features = network.frozen_part((trainable.feature_layer,))(IMAGES)[0]
+    features = network.frozen_backbone((trainable.feature_layer,))(IMAGES)[0]
 
     def run() -> np.ndarray:
         network.restore()
@@ -117,9 +121,9 @@ def test_a_started_learner_remembers_nothing(network: Network) -> None:
     np.testing.assert_array_equal(run(), first)
 
 
-def test_dropout_depends_on_seed_and_step_and_is_off_at_rate_0(network: Network) -> None:
+def test_dropout_depends_on_seed_and_step_and_has_no_effect_at_0(network: Network) -> None:
     trainable = network.trainable(0, 0)
-    features = network.frozen_part(("pooled",))(IMAGES)[0]
+    features = network.frozen_backbone(("pooled",))(IMAGES)[0]
     trainable.head.start(1)
 
     def loss(rate: float, seed: int, step: int) -> float:
@@ -133,11 +137,11 @@ def test_dropout_depends_on_seed_and_step_and_is_off_at_rate_0(network: Network)
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_trains_and_stays_near_float32(network: Network, precision: str) -> None:
     half = make_network(precision)
-    exact = network.frozen_part(("pooled",))(IMAGES)[0].numpy()
-    rounded = half.frozen_part(("pooled",))(IMAGES)[0].numpy()
+    exact = network.frozen_backbone(("pooled",))(IMAGES)[0].numpy()
+    rounded = half.frozen_backbone(("pooled",))(IMAGES)[0].numpy()
     assert np.abs(rounded - exact).max() < 0.05 * np.abs(exact).max()
     trainable = half.trainable(0, 1)
-    features = half.frozen_part((trainable.feature_layer,))(IMAGES)[0]
+    features = half.frozen_backbone((trainable.feature_layer,))(IMAGES)[0]
     trainable.head.start(1)
     trainable.start(1e-5)
     losses = [
@@ -146,19 +150,30 @@ def test_half_precision_trains_and_stays_near_float32(network: Network, precisio
     assert losses[-1] < losses[0]
 
 
-def test_the_hypermodel_builder_freezes_all_but_the_unfreeze_depth() -> None:
-    """The seed's figures: 7,079,424 of the base's 14,714,688 parameters at depth 3."""
+def test_the_whole_network_is_frozen_below_the_unfreeze_depth() -> None:
+    """As in the reference recipe: 7,079,424 of 14,714,688 parameters train at depth 3."""
     configuration = Configuration(
         head_units=0, dropout=0.3, unfreeze_depth=3, head_learning_rate=5e-5
     )
     model = build_model(configuration, load_weights("bundled"), size=SIZE, classes=2)
-    base = [layer for layer in model.layers if layer.name in CONVOLUTIONS and layer.trainable]
-    assert sum(layer.count_params() for layer in base) == 7_079_424
+    trained = [layer for layer in model.layers if layer.name in CONVOLUTIONS and layer.trainable]
+    assert sum(layer.count_params() for layer in trained) == 7_079_424
     assert {layer.__class__.__module__.split(".")[0] for layer in model.layers} == {"keras"}
+
+
+def test_weights_that_are_not_finite_are_found(network: Network) -> None:
+    """oneDNN's ReLU and pooling turn NaN into 0, so the loss alone does not show it."""
+    network.restore()
+    trainable = network.trainable(16, 1)
+    trainable.head.start(1)
+    assert trainable.is_finite()
+    bias = trainable.trained[0].bias
+    bias.assign(np.full(bias.shape, math.nan))
+    assert not trainable.is_finite()
 
 
 def test_auto_precision_says_why() -> None:
     chosen = choose_precision("auto")
     assert chosen.name in ("float32", "bfloat16")
-    assert "processor" in chosen.reason or "GPU" in chosen.reason
-    assert choose_precision("float16") == Precision("float16", "as asked")
+    assert "CPU" in chosen.reason or "GPU" in chosen.reason
+    assert choose_precision("float16") == Precision("float16", "as requested")

@@ -1,4 +1,4 @@
-"""What a search says before it starts, and that it ends in time."""
+"""The estimated cost of a search, and time budgets."""
 
 from pathlib import Path
 
@@ -14,35 +14,38 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.search.cost import SearchPlan, describe_plan
 from concrete_study.search.runner import plan_search, run_search
 from concrete_study.search.simulation import SimulatedTrial, simulate_schedule
-from concrete_study.search.throughput import Rates
+from concrete_study.search.throughput import StepTimes
 from concrete_study.study.retraining import retrain
 
-RATES = Rates(
-    passing=0.1, training={0: 0.0, 3: 0.02}, validating={0: 0.0, 3: 0.01}, compiling={0: 1, 3: 3}
+TIMES = StepTimes(
+    forward_pass=0.1,
+    training={0: 0.0, 3: 0.02},
+    validation={0: 0.0, 3: 0.01},
+    compilation={0: 1, 3: 3},
 )
-LEFT = [SimulatedTrial(4, depth) for depth in (0, 3, 0, 3, None, None)] + [
+REMAINING = [SimulatedTrial(4, depth) for depth in (0, 3, 0, 3, None, None)] + [
     SimulatedTrial(10, None)
 ] * 2
 
 
-def made_plan(left: list[SimulatedTrial], *, spent: float = 0.0) -> SearchPlan:
+def made_plan(remaining: list[SimulatedTrial], *, elapsed: float = 0.0) -> SearchPlan:
     features = FeaturePlan(("pooled", "block4_pool"), 5, 10**9, "")
     return SearchPlan(
-        left=left,
-        done=0,
+        remaining=remaining,
+        completed=0,
         depths=(0, 3),
         architectures=4,
         train=100,
         validation=20,
         features=features,
-        passes=520,
-        rates=RATES,
-        spent=spent,
+        forward_passes=520,
+        times=TIMES,
+        elapsed=elapsed,
     )
 
 
-def test_the_times_follow_from_what_was_timed() -> None:
-    plan = made_plan(LEFT)
+def test_estimates_follow_from_the_measured_times() -> None:
+    plan = made_plan(REMAINING)
     assert plan.feature_seconds == pytest.approx(52)
     assert plan.trial_seconds(10, 0) == 0
     assert plan.trial_seconds(10, 3) == pytest.approx(5 * (100 * 0.02 + 20 * 0.01))  # 11 s
@@ -51,32 +54,32 @@ def test_the_times_follow_from_what_was_timed() -> None:
     assert plan.seconds == pytest.approx(52 + plan.search_seconds)
 
 
-def test_a_budget_holds_the_trials_that_fit_in_their_order() -> None:
-    plan = made_plan(LEFT)
-    assert plan.trials_within(1000) == LEFT
-    # One second of compiling each: 1, 5.4, 1, 5.4, 3.2, 3.2, 6.5 and 6.5 s.
-    assert plan.trials_within(52 + 25.8) == LEFT[:7]
-    assert plan.trials_within(52 + 8) == LEFT[:3]
-    assert made_plan(LEFT, spent=3).trials_within(52 + 8) == LEFT[:1]
-    assert plan.trials_within(10) == LEFT[:1]  # one is always finished
-    told = describe_plan(plan, budget=52 + 8)[-1]
-    assert told == "--time-budget 1 min 00 s holds about 3 of 8 trials, up to 4 epochs."
-    assert not any("--time-budget" in line for line in describe_plan(plan, budget=1000))
-    assert len(describe_plan(made_plan([], spent=3), budget=1)) == 3  # nothing is left to hold
+def test_a_time_budget_holds_the_trials_that_fit_in_their_order() -> None:
+    plan = made_plan(REMAINING)
+    assert plan.trials_within(1000) == REMAINING
+    # One second of compilation each: 1, 5.4, 1, 5.4, 3.2, 3.2, 6.5 and 6.5 s.
+    assert plan.trials_within(52 + 25.8) == REMAINING[:7]
+    assert plan.trials_within(52 + 8) == REMAINING[:3]
+    assert made_plan(REMAINING, elapsed=3).trials_within(52 + 8) == REMAINING[:1]
+    assert plan.trials_within(10) == REMAINING[:1]  # one is always completed
+    line = describe_plan(plan, budget=52 + 8)[-1]
+    assert line == "About 3 of 8 trials, up to 4 epochs, fit into the time budget of 1 min 00 s."
+    assert not any("time budget" in line for line in describe_plan(plan, budget=1000))
+    assert len(describe_plan(made_plan([], elapsed=3), budget=1)) == 3  # no trial remains
     just_short = describe_plan(plan, budget=plan.seconds - 1)[-1]
-    assert "holds about 7 of 8 trials" in just_short
+    assert "About 7 of 8 trials" in just_short
 
 
-def test_a_rehearsal_asks_for_what_the_search_will_ask_for(whole: Search) -> None:
-    asked = simulate_schedule(whole.options, [])
-    assert [trial.epochs for trial in asked] == [record.epochs for record in whole.records]
+def test_a_simulated_schedule_has_the_trials_of_the_search(whole: Search) -> None:
+    simulated = simulate_schedule(whole.options, [])
+    assert [trial.epochs for trial in simulated] == [record.epochs for record in whole.records]
     first = [n for n, record in enumerate(whole.records) if record.parent is None]
-    assert [asked[n].depth for n in first] == [
+    assert [simulated[n].depth for n in first] == [
         whole.records[n].hyperparameters["unfreeze_depth"] for n in first
     ]
 
 
-def test_a_rehearsal_leaves_out_what_was_run_before(whole: Search) -> None:
+def test_a_simulated_schedule_leaves_out_completed_trials(whole: Search) -> None:
     left = simulate_schedule(whole.options, whole.records[:4])
     assert [(t.epochs, t.depth) for t in left] == [
         (r.epochs, r.hyperparameters["unfreeze_depth"]) for r in whole.records[4:]
@@ -85,67 +88,68 @@ def test_a_rehearsal_leaves_out_what_was_run_before(whole: Search) -> None:
 
 
 @pytest.mark.parametrize(("algorithm", "depths"), [("random", {0, 1}), ("bayesian", {None})])
-def test_other_searches_are_rehearsed_too(
+def test_other_algorithms_are_simulated_too(
     algorithm: str, depths: set[int | None], slabs: Path
 ) -> None:
-    asked = simulate_schedule(small_options(slabs, algorithm=algorithm, trials=9), [])
-    assert {trial.depth for trial in asked} == depths
-    assert [trial.epochs for trial in asked] == [3] * 9
+    simulated = simulate_schedule(small_options(slabs, algorithm=algorithm, trials=9), [])
+    assert {trial.depth for trial in simulated} == depths
+    assert [trial.epochs for trial in simulated] == [3] * 9
 
 
-def test_a_plan_counts_what_the_search_then_does(
+def test_a_plan_counts_the_work_of_the_search(
     whole: Search, slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
-    options, told = small_options(slabs), Recorder()
-    plan = plan_search(options, StudyFolder(tmp_path / "runs" / "planned"), told)
-    assert len(plan.left) == TRIALS
-    assert (plan.train, plan.validation, plan.passes) == (20, 4, 2 * 20 + 4)
-    assert all(seconds > 0 for seconds in plan.rates.training.values())
+    options, recorder = small_options(slabs), Recorder()
+    plan = plan_search(options, StudyFolder(tmp_path / "runs" / "planned"), recorder)
+    assert len(plan.remaining) == TRIALS
+    assert (plan.train, plan.validation, plan.forward_passes) == (20, 4, 2 * 20 + 4)
+    assert all(seconds > 0 for seconds in plan.times.training.values())
     assert (
-        f"Plan: {TRIALS} trials, 12 epochs on 20 training and 4 validation images." in told.messages
+        f"Plan: {TRIALS} trials, 12 epochs, 20 training and 4 validation images."
+        in recorder.messages
     )
-    assert any("44 passes through VGG16" in note for note in told.messages)
+    assert any("44 forward passes through VGG16" in message for message in recorder.messages)
     assert not (tmp_path / "runs").exists()
     assert not list((tmp_path / "cache").rglob("*.npy"))
     run_search(options, StudyFolder(tmp_path / "runs" / "first"), Recorder())
     stored = sum(p.stat().st_size for p in (tmp_path / "cache").rglob("*.npy"))
     assert stored == pytest.approx(plan.features.bytes, abs=128 * 20)  # numpy's headers
-    again = plan_search(options, StudyFolder(tmp_path / "runs" / "second"), told)
-    assert again.passes == 0
-    assert any("all features are stored" in note for note in told.messages)
+    again = plan_search(options, StudyFolder(tmp_path / "runs" / "second"), recorder)
+    assert again.forward_passes == 0
+    assert any("all features are stored" in message for message in recorder.messages)
 
 
-def test_a_search_whose_time_is_up_has_a_best_and_goes_on_later(
+def test_a_search_out_of_time_has_a_best_trial_and_can_be_resumed(
     whole: Search, slabs: Path, tmp_path: Path
 ) -> None:
-    study, told = StudyFolder(tmp_path / "s"), Recorder()
-    best = run_search(small_options(slabs), study, told, time_budget=0.001)
+    study, recorder = StudyFolder(tmp_path / "s"), Recorder()
+    best = run_search(small_options(slabs), study, recorder, time_budget=0.001)
     assert [r.trial for r in study.trials()] == ["0000"]
     assert best.trial == "0000"
     manifest = study.manifest()
     assert (manifest.state, manifest.stopped) == ("finished", "time budget")
-    assert f"1 of {TRIALS} trials: the time budget is used up." in told.messages
+    assert f"1 of {TRIALS} trials: the time budget is used up." in recorder.messages
     run_search(small_options(slabs), study, Recorder(), resume=True)
     assert without_times(study.trials()) == whole.records
     assert study.manifest().stopped is None
 
 
-def test_a_budget_in_which_no_trial_would_begin_is_refused(
+def test_a_time_budget_in_which_no_trial_would_start_is_refused(
     slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
     study = StudyFolder(tmp_path / "runs" / "s")
-    with pytest.raises(UsageError, match="0 s is too short") as caught:
+    with pytest.raises(UsageError, match="a time budget of 0 s is too short") as caught:
         run_search(small_options(slabs), study, Recorder(), time_budget=0.001)
-    assert "44 passes" in caught.value.expected
+    assert "44 forward passes" in caught.value.expected
     assert not study.path.exists()
-    made_plan(LEFT).require_features_within(53)
-    with pytest.raises(UsageError, match="Expected more than 2 s of reading"):
-        made_plan(LEFT, spent=2).require_features_within(53)
+    made_plan(REMAINING).ensure_features_within(53)
+    with pytest.raises(UsageError, match="Expected more than 2 s for reading"):
+        made_plan(REMAINING, elapsed=2).ensure_features_within(53)
 
 
-def test_a_trial_in_which_the_time_ends_is_dropped_whole(slabs: Path, tmp_path: Path) -> None:
+def test_a_trial_in_which_the_time_ends_is_discarded(slabs: Path, tmp_path: Path) -> None:
     """Its first epochs were on time; a score of fewer epochs would belong to another rung."""
 
     class Slow(Recorder):
@@ -162,14 +166,16 @@ def test_a_trial_in_which_the_time_ends_is_dropped_whole(slabs: Path, tmp_path: 
     assert [(r.trial, r.epochs) for r in study.trials()] == [("0000", 1), ("0001", 1), ("0002", 1)]
 
 
-def test_a_part_is_searched_and_all_are_retrained_on(slabs: Path, tmp_path: Path) -> None:
-    study, told = StudyFolder(tmp_path / "s"), Recorder()
+def test_a_subsample_is_searched_and_all_images_are_retrained_on(
+    slabs: Path, tmp_path: Path
+) -> None:
+    study, recorder = StudyFolder(tmp_path / "s"), Recorder()
     options = small_options(slabs, search_images=12, max_epochs=1)
-    run_search(options, study, told)
+    run_search(options, study, recorder)
     manifest = study.manifest()
     assert manifest.images == {"train": 20, "validation": 4, "test": 4}
     assert manifest.searched == {"train": 10, "validation": 2}
-    assert told.counted["features of train"] == 10
+    assert recorder.counted["features of train"] == 10
     again = Recorder()
     metrics = retrain(study, again)
     assert again.counted["training"] == 20
@@ -177,7 +183,7 @@ def test_a_part_is_searched_and_all_are_retrained_on(slabs: Path, tmp_path: Path
     assert run_search(options, study, Recorder(), resume=True).trial == metrics.trial
 
 
-def test_a_dry_run_tells_the_plan_and_leaves_nothing(
+def test_a_dry_run_prints_the_plan_and_leaves_nothing(
     slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -186,12 +192,12 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(
     out, err = capsys.readouterr()
     assert out == ""
     assert f"Plan: {TRIALS} trials" in err
-    assert "Time: about" in err
-    assert "--time-budget 1 s holds about" in err
+    assert "Estimated time: " in err
+    assert "fit into the time budget of 1 s." in err
     assert not list(tmp_path.iterdir())
 
 
-def test_a_time_budget_is_read_as_it_is_said() -> None:
+def test_a_time_budget_has_hours_minutes_or_seconds() -> None:
     assert parse_budget("2h") == 7200
     assert parse_budget("1h30m") == 5400
     assert parse_budget("90M") == 5400

@@ -6,8 +6,14 @@ from concrete_study.datasets.batches import Subset
 from concrete_study.models.backbone import load_weights
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
-from concrete_study.search.throughput import Rates, time_rates
+from concrete_study.search.throughput import (
+    StepTimes,
+    epoch_forward_passes,
+    flops_shares,
+    measure_step_times,
+)
 
+IMAGES = {"train": 70, "validation": 15}
 ALL = ("pooled", "block5_conv2", "block5_conv1", "block4_pool")
 
 
@@ -24,10 +30,10 @@ def network() -> Network:
     return Network(load_weights("bundled"), size=32, classes=2, precision=precision)
 
 
-def times(
+def measure(
     network: Network, images: Subset, depths: tuple[int, ...], stored: tuple[str, ...]
-) -> Rates:
-    return time_rates(
+) -> StepTimes:
+    return measure_step_times(
         network,
         images,
         stored=stored,
@@ -38,33 +44,53 @@ def times(
     )
 
 
-def test_depths_between_cost_their_part_of_the_deepest(network: Network, images: Subset) -> None:
-    rates = times(network, images, (0, 1, 2, 3), ALL)
-    assert rates.passing == 0
-    assert sorted(rates.training) == sorted(rates.validating) == [0, 1, 2, 3]
-    # Forward, kernels' gradients, and inputs' but the lowest's: 2, 5 and 8 convolutions.
-    assert rates.training[1] == pytest.approx(rates.training[3] * 2 / 8)
-    assert rates.training[2] == pytest.approx(rates.training[3] * 5 / 8)
-    assert rates.validating[1] == pytest.approx(rates.validating[3] / 3)
-    assert 0 < rates.training[0] < rates.training[3]
+def test_times_between_depths_follow_from_their_flops(network: Network, images: Subset) -> None:
+    times = measure(network, images, (0, 1, 2, 3), ALL)
+    assert times.forward_pass == 0
+    assert sorted(times.training) == sorted(times.validation) == [0, 1, 2, 3]
+    # Forward, gradients of kernels, and of inputs but the lowest: 2, 5 and 8 convolutions.
+    assert times.training[1] == pytest.approx(times.training[3] * 2 / 8)
+    assert times.training[2] == pytest.approx(times.training[3] * 5 / 8)
+    assert times.validation[1] == pytest.approx(times.validation[3] / 3)
+    assert 0 < times.training[0] < times.training[3]
 
 
-def test_a_step_from_a_cut_further_below_has_the_forward_pass_added(
+def test_a_step_from_a_lower_feature_layer_includes_its_forward_pass(
     network: Network, images: Subset
 ) -> None:
-    rates = times(network, images, (1, 3), ("pooled", "block4_pool"))
-    assert rates.training[1] == pytest.approx(rates.training[3] * (3 + 1) / 8)
-    assert rates.validating[1] == pytest.approx(rates.validating[3])
+    times = measure(network, images, (1, 3), ("pooled", "block4_pool"))
+    assert times.training[1] == pytest.approx(times.training[3] * (3 + 1) / 8)
+    assert times.validation[1] == pytest.approx(times.validation[3])
 
 
-def test_what_is_not_stored_costs_a_pass_in_every_epoch(network: Network, images: Subset) -> None:
-    rates = times(network, images, (0, 1), ())
-    assert rates.passing > 0
-    assert min(rates.training[0], rates.validating[0], rates.validating[1]) > rates.passing
-    assert rates.training[1] > rates.passing
+def test_features_that_are_not_stored_cost_a_forward_pass_in_every_epoch(
+    network: Network, images: Subset
+) -> None:
+    times = measure(network, images, (0, 1), ())
+    assert times.forward_pass > 0
+    assert min(times.training[0], times.validation[0], times.validation[1]) > times.forward_pass
+    assert times.training[1] > times.forward_pass
 
 
 def test_a_space_of_heads_alone_is_timed_without_fine_tuning(
     network: Network, images: Subset
 ) -> None:
-    assert list(times(network, images, (0,), ("pooled",)).training) == [0]
+    assert list(measure(network, images, (0,), ("pooled",)).training) == [0]
+
+
+def test_flops_of_an_epoch_in_forward_passes() -> None:
+    stored = ("pooled", "block4_pool")
+    block_5 = sum(flops_shares()[10:])
+    assert block_5 == pytest.approx(0.09, abs=0.005)
+    assert epoch_forward_passes(0, IMAGES) == 85
+    assert epoch_forward_passes(0, IMAGES, stored) == 0
+    # Gradients of block 5: three kernels and two inputs, 0.15 of a forward pass.
+    assert epoch_forward_passes(3, IMAGES) == pytest.approx(85 + 70 * 0.15, abs=0.5)
+    assert epoch_forward_passes(3, IMAGES, stored) == pytest.approx(
+        85 * block_5 + 70 * block_5 * 5 / 3
+    )
+    assert epoch_forward_passes(1, IMAGES, stored) == pytest.approx(85 * block_5 + 70 * block_5 / 3)
+    finest = (*stored, "block5_conv2")
+    assert epoch_forward_passes(1, IMAGES, finest) == pytest.approx((85 + 70) * block_5 / 3)
+    # All 13 convolutions are unfrozen, so no features can be stored.
+    assert epoch_forward_passes(13, IMAGES, stored) > 85 + 70 * 1.9

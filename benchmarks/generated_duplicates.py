@@ -1,4 +1,4 @@
-"""Copies of photographs as data sets have them: turned, cropped, shifted, lit and encoded anew."""
+"""Near-duplicates as data sets have them: rotated, cropped, shifted, brightened, re-encoded."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -12,20 +12,20 @@ KINDS = {"same frame": (1.0, 0.0), "cropped to 95 %": (0.95, 0.0), "cropped to 9
 KINDS |= {"shifted by 5 %": (1.0, 0.05), "shifted by 10 %": (1.0, 0.1)}
 
 
-def found_copies(files: Sequence[Path], folder: Path) -> Iterator[tuple[str, float, int]]:
-    """Yields, by kind of copy, the part that is found and how many others are taken for one.
+def recall_of_duplicates(files: Sequence[Path], folder: Path) -> Iterator[tuple[str, float, int]]:
+    """Yields, by kind of near-duplicate, the recall and the number of false positives.
 
     Args:
-        files: Different photographs.
-        folder: Where to write them and their copies.
+        files: Unique photographs.
+        folder: For the photographs and their near-duplicates.
     """
     for kind, (crop, shift) in KINDS.items():
-        dice = random.Random(kind)
+        rng = random.Random(kind)
         pairs = {}
         for number, file in enumerate(files):
-            for role, image in zip("ab", _pair(Image.open(file), crop, shift, dice), strict=True):
+            for role, image in zip("ab", _pair(Image.open(file), crop, shift, rng), strict=True):
                 path = folder / f"{kind}-{number}{role}.jpg"
-                image.save(path, quality=dice.randint(60, 95))
+                image.save(path, quality=rng.randint(60, 95))
                 pairs[f"{kind}-{number}{role}"] = path
         found = {(p.first[:-1], p.second[:-1]) for p in find_pairs(pairs)}
         own = sum(one == other for one, other in found)
@@ -33,19 +33,19 @@ def found_copies(files: Sequence[Path], folder: Path) -> Iterator[tuple[str, flo
 
 
 def _pair(
-    image: Image.Image, crop: float, shift: float, dice: random.Random
+    image: Image.Image, crop: float, shift: float, rng: random.Random
 ) -> tuple[Image.Image, Image.Image]:
-    """A picture and its copy; of a shifted pair each has an edge that the other lacks."""
+    """An image and its near-duplicate; of a shifted pair each has an edge that the other lacks."""
     side = image.width
     window = round(side * crop / (1 + shift))
     away = side - window
-    x, y = (dice.randint(0, away) for _ in "xy")
+    x, y = (rng.randint(0, away) for _ in "xy")
     if shift:
-        x, y = dice.choice([(away, y), (x, away)])
+        x, y = rng.choice([(away, y), (x, away)])
     first = image.crop((0, 0, window, window)) if shift else image
-    copy = image.crop((x, y, x + window, y + window)).transpose(dice.choice([*Image.Transpose]))
-    copy = ImageEnhance.Brightness(copy.convert("RGB")).enhance(dice.uniform(0.85, 1.15))
-    copy = ImageEnhance.Contrast(copy).enhance(dice.uniform(0.85, 1.15))
+    copy = image.crop((x, y, x + window, y + window)).transpose(rng.choice([*Image.Transpose]))
+    copy = ImageEnhance.Brightness(copy.convert("RGB")).enhance(rng.uniform(0.85, 1.15))
+    copy = ImageEnhance.Contrast(copy).enhance(rng.uniform(0.85, 1.15))
     return tuple(  # type: ignore[return-value]
         part.convert("RGB").resize((side, side), Image.Resampling.BICUBIC) for part in (first, copy)
     )

@@ -1,9 +1,9 @@
-"""Trials on stored features against the same trials on images, at full size.
+"""Trials on stored features and the same trials on images, at full size.
 
-    python benchmarks/same_answer.py --data METU --images 60
+    python benchmarks/same_losses.py --data METU --images 60
 
 Trains each unfreeze depth from 0 to 3 in float32 twice, from float16 features and from images of
-the same views through the whole network, and prints the losses on validation as JSON lines.
+the same views through the whole network, and prints the validation losses as JSON lines.
 Expected: the same to within float16's rounding, some 0.1 %.
 """
 
@@ -23,8 +23,8 @@ from concrete_study.models.configuration import Configuration
 from concrete_study.models.features import FeatureStore
 from concrete_study.models.network import feature_layer_below
 from concrete_study.models.precision import choose_precision
-from concrete_study.models.recipe import train
 from concrete_study.models.trainable import Network
+from concrete_study.search.training import train
 
 EPOCHS, VIEWS = 4, 2
 
@@ -49,10 +49,10 @@ def main() -> None:
             for subset in ("train", "validation")
         ]
         live = [ImageSource(network, subset, views=VIEWS) for subset in subsets]
-        feature_layers = ("pooled", *(feature_layer_below(depth) for depth in (1, 2, 3)))
+        layers = ("pooled", *(feature_layer_below(depth) for depth in (1, 2, 3)))
         stored = []
         for subset, views in zip(subsets, (VIEWS, 1), strict=True):
-            store = FeatureStore(network, subset, feature_layers)
+            store = FeatureStore(network, subset, layers)
             for view in range(views):
                 store.compute(view)
             stored.append(FeatureSource(store, views=views))

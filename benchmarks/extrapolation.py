@@ -1,4 +1,4 @@
-"""What trials cost: in forward passes by counting, in seconds from trials that were timed."""
+"""The cost of trials: FLOPs in forward passes, and seconds extrapolated from timed trials."""
 
 import random
 from collections import defaultdict
@@ -9,8 +9,8 @@ from table import Row
 
 from concrete_study.models.backbone import CONVOLUTIONS
 from concrete_study.models.recipe import plan_phases
-from concrete_study.search.flops import epoch_forward_passes
 from concrete_study.search.space import configuration_of
+from concrete_study.search.throughput import epoch_forward_passes
 
 
 def phase_epochs(trial: Row) -> dict[int, int]:
@@ -22,17 +22,17 @@ def phase_epochs(trial: Row) -> dict[int, int]:
     return epochs
 
 
-def work_of(trials: Sequence[Row], images: dict[str, int], cached: Sequence[str] = ()) -> float:
+def flops_of(trials: Sequence[Row], images: dict[str, int], stored: Sequence[str] = ()) -> float:
     """`epoch_forward_passes` of all epochs of all trials."""
     return sum(
-        epochs * epoch_forward_passes(depth, images, cached)
+        epochs * epoch_forward_passes(depth, images, stored)
         for trial in trials
         for depth, epochs in phase_epochs(trial).items()
     )
 
 
 def choose_trials(trials: Sequence[Row], count: int, seed: int) -> list[str]:
-    """Which trials to time: one of each depth, deepest first, then by chance.
+    """Which trials to time: one of each depth, deepest first, then random ones.
 
     Of a depth, the shortest with two epochs in phase 2: the first of them traces.
     """
@@ -49,9 +49,9 @@ def choose_trials(trials: Sequence[Row], count: int, seed: int) -> list[str]:
 
 
 def predict_seconds(timed: Sequence[Row], wanted: Sequence[Row], images: dict[str, int]) -> float:
-    """What `wanted` trials would take: set-up, and per phase a first epoch and further ones.
+    """Estimated seconds of `wanted` trials: set-up, and per phase a first epoch and further ones.
 
-    For a depth that was not timed, an epoch's `epoch_forward_passes` is the measure.
+    The epochs of a depth that was not timed are scaled by `epoch_forward_passes`.
     """
     if not wanted:
         return 0.0
@@ -63,14 +63,14 @@ def predict_seconds(timed: Sequence[Row], wanted: Sequence[Row], images: dict[st
             first[depth] += seconds[:1]
             steady[depth] += seconds[1:]
     known = steady if any(steady.values()) else first
-    work = {depth: epoch_forward_passes(depth, images) for depth in range(len(CONVOLUTIONS) + 1)}
-    scale = mean(s / work[depth] for depth, seconds in known.items() for s in seconds)
-    rate = {depth: scale * amount for depth, amount in work.items()}
-    rate |= {depth: mean(seconds) for depth, seconds in known.items() if seconds}
-    start = max(0.0, mean(s - rate[depth] for depth, seconds in first.items() for s in seconds))
+    flops = {depth: epoch_forward_passes(depth, images) for depth in range(len(CONVOLUTIONS) + 1)}
+    scale = mean(s / flops[depth] for depth, seconds in known.items() for s in seconds)
+    epoch = {depth: scale * amount for depth, amount in flops.items()}
+    epoch |= {depth: mean(seconds) for depth, seconds in known.items() if seconds}
+    start = max(0.0, mean(s - epoch[depth] for depth, seconds in first.items() for s in seconds))
     set_up: float = mean(t["seconds"] - sum(s for _, s in t["epoch_seconds"]) for t in timed)
     return len(wanted) * set_up + sum(
-        start + epochs * rate[depth]
+        start + epochs * epoch[depth]
         for trial in wanted
         for depth, epochs in phase_epochs(trial).items()
     )

@@ -1,0 +1,118 @@
+"""Training one configuration: its learning curve, best epoch and checkpoints."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+
+from concrete_study.models.batch_sources import BatchSource
+from concrete_study.models.configuration import Configuration
+from concrete_study.models.recipe import DEFAULT_BATCH_SIZE, TrainedEpoch, initialize, train_epochs
+from concrete_study.models.trainable import Network, Weights
+from concrete_study.results.objectives import DEFAULT_OBJECTIVE, find_objective
+from concrete_study.results.records import Epoch
+from concrete_study.results.statistics import log_loss
+
+
+class Outcome(NamedTuple):
+    """The result of training one configuration.
+
+    Attributes:
+        curve: The learning curve, one record per epoch.
+        best_epoch: The epoch with the best objective, from 1; the first of equal ones.
+        checkpoints: Weights `before_training`, `after_phase_1`, `after_phase_2` (only if there
+            is a phase 2) and `best`, those of `best_epoch`; empty if they were not kept.
+    """
+
+    curve: list[Epoch]
+    best_epoch: int
+    checkpoints: dict[str, Weights]
+
+
+class DivergedError(Exception):
+    """A loss or a weight became infinite or NaN; `curve` holds the epochs before."""
+
+    def __init__(self, message: str, curve: list[Epoch]) -> None:
+        super().__init__(message)
+        self.curve = curve
+
+
+def train(
+    network: Network,
+    configuration: Configuration,
+    *,
+    epochs: int,
+    training: BatchSource,
+    validation: BatchSource,
+    seed: int,
+    objective: str = DEFAULT_OBJECTIVE,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    keep_checkpoints: bool = False,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Outcome:
+    """Trains one configuration from its initial weights.
+
+    Args:
+        network: Shared by all trials; nothing that earlier training left in it has an effect.
+        configuration: What to train.
+        epochs: Of both phases together, at least 1.
+        training: Training batches.
+        validation: Validation batches, always of the unaugmented images.
+        seed: Decides the head's initial weights, the order of images, and dropout.
+        objective: Decides the best epoch; one of `results.objectives.OBJECTIVES`.
+        batch_size: At least 1.
+        keep_checkpoints: Whether to fill `Outcome.checkpoints`.
+        on_epoch: Called after each epoch.
+
+    Raises:
+        DivergedError: If a loss or a weight is no longer finite.
+    """
+    curve: list[Epoch] = []
+    checkpoints: dict[str, Weights] = {}
+    if keep_checkpoints:
+        checkpoints["before_training"] = initialize(network, configuration, seed)
+    for trained in train_epochs(
+        network,
+        configuration,
+        epochs=epochs,
+        training=training,
+        validation=validation,
+        seed=seed,
+        batch_size=batch_size,
+    ):
+        epoch = _evaluated(trained, validation.subset.labels)
+        if not (math.isfinite(epoch.loss + epoch.val_loss) and trained.trainable.is_finite()):
+            raise DivergedError(f"training diverged in epoch {trained.number}", curve)
+        curve.append(epoch)
+        on_epoch(epoch)
+        if keep_checkpoints:
+            weights = trained.trainable.weights()
+            checkpoints[f"after_phase_{epoch.phase}"] = weights
+            if best_epoch(curve, objective) == epoch.epoch:
+                best = weights
+    if keep_checkpoints:
+        checkpoints["best"] = best
+    return Outcome(curve, best_epoch(curve, objective), checkpoints)
+
+
+def best_epoch(curve: Sequence[Epoch], objective: str) -> int:
+    """The epoch with the best objective, from 1; the first one if several are equal."""
+    cost = find_objective(objective).cost
+    return min(curve, key=lambda epoch: (cost(getattr(epoch, objective)), epoch.epoch)).epoch
+
+
+def _evaluated(trained: TrainedEpoch, labels: NDArray[np.int32]) -> Epoch:
+    """The record of an epoch, with its metrics on the validation images."""
+    predicted = trained.probabilities.argmax(1)
+    return Epoch(
+        epoch=trained.number,
+        phase=trained.phase.number,
+        loss=trained.loss,
+        accuracy=trained.accuracy,
+        val_loss=log_loss(trained.probabilities, labels),
+        val_accuracy=float((predicted == labels).mean()),
+        val_macro_f1=float(f1_score(labels, predicted, average="macro", zero_division=0)),
+    )

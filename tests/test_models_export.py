@@ -1,0 +1,60 @@
+"""Exports: they predict as the trained network does, in a process without this project."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from random_features import SIZE, configuration, small_network
+
+from concrete_study.datasets.errors import ResourceError, UsageError
+from concrete_study.models.export import (
+    EXPORTS,
+    KERAS_FILE,
+    check_exports,
+    export_model,
+    parameter_counts,
+    require_exporters,
+    summary_text,
+    trained_model,
+)
+from concrete_study.models.recipe import initialize
+
+
+def test_exports_predict_as_the_trained_network_in_a_fresh_process(
+    tmp_path: Path,
+) -> None:
+    network = small_network()
+    weights = initialize(network, configuration(3), seed=1)
+    kernel, bias = network.weights.layers["block5_conv3"]
+    weights["block5_conv3"] = [2 * kernel, bias]
+    model = trained_model(configuration(3), network.weights, weights, size=SIZE, classes=2)
+    model.save(tmp_path / KERAS_FILE)
+    export_model(tmp_path / KERAS_FILE, tmp_path, list(EXPORTS))
+    images = np.random.default_rng(1).uniform(0, 255, (3, SIZE, SIZE, 3)).astype("float32")
+    expected = model(images, training=False).numpy().astype(np.float64)
+    exports = [tmp_path / name for name in EXPORTS.values()]
+    differences = check_exports(exports, images, expected)
+    assert differences.keys() == set(EXPORTS.values())
+    for wrong in (np.full_like(expected, np.nan), 1 - expected):
+        with pytest.raises(ResourceError, match="different probabilities"):
+            check_exports(exports[:1], images, wrong)
+    table = [line for line in summary_text(model).splitlines() if line and line[0] in "┏┃│└"]
+    assert len({len(line) for line in table}) == 1
+    assert "…" not in "".join(table)
+    assert parameter_counts(model, 3) == {
+        "phase_1": {"trainable": 8242, "non_trainable": 14_714_688},
+        "phase_2": {"trainable": 7_079_424 + 8242, "non_trainable": 7_635_264},
+    }
+
+
+def test_a_format_that_cannot_be_written_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    require_exporters(list(EXPORTS))
+    with pytest.raises(UsageError, match="'pickle' is not an export format"):
+        require_exporters(["keras", "pickle"])
+    monkeypatch.setattr("concrete_study.models.export.find_spec", lambda name: None)
+    require_exporters(["keras", "saved-model"])
+    with pytest.raises(UsageError, match="format onnx requires tf2onnx and onnxruntime") as caught:
+        require_exporters(["onnx"])
+    assert "concrete-study[exports]" in caught.value.hint
