@@ -22,7 +22,8 @@ from rich.text import Text
 
 from concrete_study.cli.interruption import raise_if_interrupted
 from concrete_study.results.formats import describe, duration
-from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.results.records import Epoch, TrialRecord
+from concrete_study.search.progress import SearchProgress
 
 # Seconds; what ends sooner needs no forecast. The first batch, which compiles, is left out of it.
 FORECAST_AFTER = 20.0
@@ -47,8 +48,8 @@ class SpeedColumn(ProgressColumn):
         return Text(f"{task.speed:.1f} {self._unit}/s" if task.speed else "")
 
 
-class Display:
-    """Draws `search.progress.Progress`: bars when stderr is a terminal, else one line a trial."""
+class Display(SearchProgress):
+    """Draws progress: bars if stderr is a terminal, else one line per trial."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -68,7 +69,7 @@ class Display:
         self._planned = self._done = self._epochs = 0
         self._trials_bar: TaskID | None = None
         self._epochs_bar: TaskID | None = None
-        self._curve: list[EpochRecord] = []
+        self._curve: list[Epoch] = []
 
     def __enter__(self) -> "Display":
         return self
@@ -81,18 +82,19 @@ class Display:
     ) -> None:
         self._view.stop()
 
-    def log(self, text: str) -> None:
+    def log(self, message: str) -> None:
         """One line that stays."""
-        self.console.print(text, markup=False)
+        self.console.print(message, markup=False)
 
     def counting(
-        self, what: str, total: int, unit: str = "images"
+        self, description: str, total: int, unit: str = "images"
     ) -> AbstractContextManager[Callable[[int], None]]:
         """A bar of its own while the block runs; without a terminal one line at its end."""
-        return self._bar(what, total, unit) if self._live else self._silent(what, total, unit)
+        count = self._bar if self._live else self._silent
+        return count(description, total, unit)
 
     @contextmanager
-    def _bar(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def _bar(self, description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -102,7 +104,7 @@ class Display:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, speed_estimate_period=300) as progress:
-            task = progress.add_task(what, total=total or None)
+            task = progress.add_task(description, total=total or None)
 
             def count(number: int) -> None:
                 progress.advance(task, number)
@@ -111,13 +113,13 @@ class Display:
             yield count
 
     @contextmanager
-    def _silent(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def _silent(self, description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         from time import monotonic
 
         start, done, told = monotonic(), 0, False
         first: tuple[float, int] | None = None  # when the first batch was done, and its images
         if total:
-            self.log(f"{what}: {total} {unit} ...")
+            self.log(f"{description}: {total} {unit} ...")
 
         def count(number: int) -> None:
             nonlocal done, told, first
@@ -129,12 +131,14 @@ class Display:
                 return
             told = True
             left = duration((now - first[0]) / (done - first[1]) * (total - done))
-            self.log(f"{what}: {done} {unit}, about {left} more")
+            self.log(f"{description}: {done} {unit}, about {left} more")
 
         yield count
         seconds = monotonic() - start
         if done:
-            self.log(f"{what}: {done} {unit} in {seconds:.1f} s ({done / seconds:.1f} a second)")
+            self.log(
+                f"{description}: {done} {unit} in {seconds:.1f} s ({done / seconds:.1f} a second)"
+            )
 
     def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
         """What the search runs in all; the bars begin where an earlier run ended."""
@@ -151,7 +155,7 @@ class Display:
         if self._trials_bar is not None:
             self._bars.update(self._trials_bar, description=f"trial {trial.trial}")
 
-    def epoch_done(self, epoch: EpochRecord) -> None:
+    def epoch_done(self, epoch: Epoch) -> None:
         """Moves the epochs bar of a search; outside one, draws the curve so far."""
         raise_if_interrupted()
         if self._epochs_bar is not None:

@@ -22,11 +22,11 @@ from concrete_study.results.records import TrialRecord
 from concrete_study.results.state import require_free
 from concrete_study.results.trials import best_trial
 from concrete_study.search.cost import SearchPlan
-from concrete_study.search.data import require_split, store_split
+from concrete_study.search.images import require_split, store_split
 from concrete_study.search.manifest import Manifest, kept_manifest
 from concrete_study.search.options import SearchOptions
 from concrete_study.search.preparation import prepare, report_plan
-from concrete_study.search.progress import Progress
+from concrete_study.search.progress import SearchProgress
 from concrete_study.search.recording import completed, epoch_records, record_epoch
 from concrete_study.search.schedule import total_epochs, total_trials
 from concrete_study.search.space import UNFREEZE_DEPTH, configuration_of
@@ -41,7 +41,7 @@ class TimeIsUpError(Exception):
 def run_search(
     options: SearchOptions,
     study: StudyFolder,
-    progress: Progress,
+    progress: SearchProgress,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -91,7 +91,7 @@ def run_search(
 def plan_search(
     options: SearchOptions,
     study: StudyFolder,
-    progress: Progress,
+    progress: SearchProgress,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -127,7 +127,7 @@ class _Run:
         options: SearchOptions,
         study: StudyFolder,
         network: Network,
-        progress: Progress,
+        progress: SearchProgress,
         manifest: Manifest,
         plan: SearchPlan,
         deadline: float,

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from concrete_study.datasets.batches import image_batches
 from concrete_study.datasets.files import write_json
+from concrete_study.datasets.loading import StudyData
+from concrete_study.datasets.progress import Progress
 from concrete_study.models.devices import memory_errors, prepare_devices
 from concrete_study.models.export import KERAS_FILE, check_exports, export_model
 from concrete_study.results.card import write_card
@@ -24,8 +26,7 @@ from concrete_study.results.figures import (
 )
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import EpochRecord
-from concrete_study.search.data import StudyData, reopen_data
-from concrete_study.search.progress import Progress
+from concrete_study.search.images import reopen_data
 from concrete_study.study.illustrations import illustrate
 
 CHECKED_IMAGES = 16  # how many test images an export is compared on

@@ -10,6 +10,8 @@ from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.files import write_json, write_text
 from concrete_study.datasets.folders import ImageFolder, LabelledImage, Roots, locate
 from concrete_study.datasets.groups import group_images
+from concrete_study.datasets.progress import Progress
+from concrete_study.datasets.reading import find_near_duplicates, read_folders
 from concrete_study.datasets.splits import EXTERNAL, SplitRow, read_split
 from concrete_study.models.classifier import Classifier, predict_images
 from concrete_study.models.devices import memory_errors, prepare_devices
@@ -18,10 +20,8 @@ from concrete_study.results.card import write_card
 from concrete_study.results.environment import git_commit, versions
 from concrete_study.results.evaluation import evaluate, prediction_rows, read_predictions
 from concrete_study.results.folder import StudyFolder
-from concrete_study.search.data import stored_roots
+from concrete_study.search.images import stored_roots
 from concrete_study.search.manifest import now
-from concrete_study.search.progress import Progress
-from concrete_study.search.reading import find_near_duplicates, read_images
 
 
 def evaluate_external(
@@ -49,7 +49,7 @@ def evaluate_external(
     study.required_metrics()
     manifest, model = study.manifest(), study.best_path / KERAS_FILE
     classes: list[str] = manifest["classes"]
-    folder = read_images({"": root}, progress)
+    folder = read_folders({"": root}, progress)
     images = _renamed(folder, names, classes)
     unseen = _unseen(study, stored_roots(manifest), folder, images, progress)
     rows = [SplitRow(i.file, i.label, EXTERNAL, "", i.sha256) for i in unseen]
@@ -115,7 +115,7 @@ def _unseen(
     # Its test images too: they are opened by `study best` alone. Held-out folders are external.
     seen = {row.sha256 for row in rows if row.subset != EXTERNAL}
     here = {digest: path for digest, path in known.items() if path.is_file()}
-    pairs = find_near_duplicates(here | folder.files(), progress)
+    pairs = find_near_duplicates(folder, progress, others=here)
     old = [LabelledImage("", "", digest) for digest in known]
     groups = group_images([*old, *folder.images], [pair[:2] for pair in pairs])
     own = {groups[digest] for digest in seen}

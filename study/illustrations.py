@@ -12,6 +12,7 @@ from concrete_study.datasets.augmentation import apply_transforms, view_transfor
 from concrete_study.datasets.decoding import decode_image
 from concrete_study.datasets.files import replacing_folder, write_text
 from concrete_study.datasets.folders import locate
+from concrete_study.datasets.loading import StudyData
 from concrete_study.models.classifier import Classifier
 from concrete_study.models.export import KERAS_FILE, summary_text
 from concrete_study.results.evaluation import read_predictions
@@ -25,7 +26,6 @@ from concrete_study.results.report.images import (
     samples,
 )
 from concrete_study.results.report.scores import answers
-from concrete_study.search.data import StudyData
 
 
 def illustrate(study: StudyFolder, data: StudyData, views: int) -> None:

@@ -30,10 +30,10 @@ from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import FRESH_VIEWS, STORED_VIEWS
 from concrete_study.results.trials import best_trial
-from concrete_study.search.data import reopen_data
+from concrete_study.search.images import reopen_data
 from concrete_study.search.manifest import now, require_same_weights
 from concrete_study.search.options import SearchOptions
-from concrete_study.search.progress import Progress
+from concrete_study.search.progress import SearchProgress
 from concrete_study.search.recording import record_epoch
 from concrete_study.search.space import configuration_of
 from concrete_study.study.evaluation import predict_subset, scores_by_dataset
@@ -43,7 +43,7 @@ SAVED_TRAINING = ".training.npz"  # a finished training until its test has been 
 
 
 def retrain(
-    study: StudyFolder, progress: Progress, *, epochs: int | None = None, fast: bool = False
+    study: StudyFolder, progress: SearchProgress, *, epochs: int | None = None, fast: bool = False
 ) -> dict[str, Any]:
     """Trains the best trial of the top rung with the recipe and opens the test split.
 
@@ -98,7 +98,7 @@ class Retraining:
         self,
         study: StudyFolder,
         manifest: dict[str, Any],
-        progress: Progress,
+        progress: SearchProgress,
         *,
         epochs: int | None,
         fast: bool,

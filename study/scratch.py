@@ -11,12 +11,12 @@ from concrete_study.models.devices import memory_errors, prepare_devices
 from concrete_study.results.environment import git_commit
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import STORED_VIEWS
-from concrete_study.search.progress import Progress
+from concrete_study.search.progress import SearchProgress
 from concrete_study.search.recording import record_epoch
 from concrete_study.study.retraining import Retraining
 
 
-def train_from_scratch(study: StudyFolder, progress: Progress) -> None:
+def train_from_scratch(study: StudyFolder, progress: SearchProgress) -> None:
     """Trains the retrained trial's recipe on the same images with the base at random weights.
 
     Only its curve is kept, `best/scratch.json`: it is compared on the validation images, and

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from concrete_study.datasets.sample import make_sample
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import EpochRecord, TrialRecord
+from concrete_study.results.records import Epoch, TrialRecord
 from concrete_study.search.options import SearchOptions
+from concrete_study.search.progress import SearchProgress
 from concrete_study.search.runner import run_search
 from concrete_study.search.space import DEFAULT_SPACE, Dimension, Space
 
@@ -53,8 +54,8 @@ def without_times(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [replace(record, seconds=0.0) for record in records]
 
 
-class Recorder:
-    """Keeps what a search tells, and interrupts it as Ctrl-C does after some trials."""
+class Recorder(SearchProgress):
+    """Records all progress, and interrupts the search as Ctrl-C does after some trials."""
 
     def __init__(self, *, interrupt_after: int | None = None) -> None:
         self.interrupt_after = interrupt_after
@@ -62,18 +63,20 @@ class Recorder:
         self.counted: dict[str, int] = {}
         self.planned: tuple[int, int, int] | None = None
         self.started: list[str] = []
-        self.epochs: list[EpochRecord] = []
+        self.epochs: list[Epoch] = []
         self.done: list[tuple[TrialRecord, TrialRecord | None]] = []
 
-    def log(self, text: str) -> None:
-        self.messages.append(text)
+    def log(self, message: str) -> None:
+        self.messages.append(message)
 
     @contextmanager
-    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        self.counted[what] = 0
+    def counting(
+        self, description: str, total: int, unit: str = "images"
+    ) -> Iterator[Callable[[int], None]]:
+        self.counted[description] = 0
 
-        def count(images: int) -> None:
-            self.counted[what] += images
+        def count(done: int) -> None:
+            self.counted[description] += done
 
         yield count
 
@@ -83,7 +86,7 @@ class Recorder:
     def trial_started(self, trial: TrialRecord) -> None:
         self.started.append(trial.trial)
 
-    def epoch_done(self, epoch: EpochRecord) -> None:
+    def epoch_done(self, epoch: Epoch) -> None:
         self.epochs.append(epoch)
 
     def trial_done(self, trial: TrialRecord, best: TrialRecord | None) -> None:

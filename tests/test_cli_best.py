@@ -20,7 +20,7 @@ from concrete_study.datasets.batches import image_batches
 from concrete_study.datasets.errors import DataError, StudyStateError
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
-from concrete_study.search.data import reopen_data
+from concrete_study.search.images import reopen_data
 from concrete_study.study.retraining import SAVED_TRAINING, retrain
 
 FILES = {
@@ -126,9 +126,11 @@ class Interrupted(Recorder):
     """Stops the program when the test begins, as a cluster does at the end of its time."""
 
     @contextmanager
-    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        with super().counting(what, total) as done:
-            if what == "predicting test":
+    def counting(
+        self, description: str, total: int, unit: str = "images"
+    ) -> Iterator[Callable[[int], None]]:
+        with super().counting(description, total, unit) as done:
+            if description == "predicting test":
                 raise KeyboardInterrupt
             yield done
 

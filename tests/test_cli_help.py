@@ -15,7 +15,7 @@ from concrete_study.cli.errors import ExitCode
 ROOT = Path(__file__).parents[1]
 COMMANDS = ["search", "best", "baseline", "evaluate", "predict", "explain"]
 COMMANDS += ["list", "show", "report", "compare", "rename", "rm", "doctor"]
-DATA_COMMANDS = ["check", "leakage", "fetch", "sample"]
+DATA_COMMANDS = ["check", "fetch", "sample"]
 ALL_COMMANDS = [[name] for name in COMMANDS] + [["data", name] for name in DATA_COMMANDS]
 HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "numpy", "matplotlib", "sklearn", "rich")
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from concrete_study.datasets.domains import DOMAINS, Domain
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
@@ -12,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from concrete_study.datasets import sample
-from concrete_study.datasets.domains import DOMAINS, Domain
 from concrete_study.datasets.sample import draw_concrete, make_sample, sample_folder, sample_path
 
 COLOUR_BINS = 16

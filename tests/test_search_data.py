@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from concrete_study.search.data import StudyData, find_data, load_data
 from PIL import Image
 from small_study import Recorder, draw_images, small_options
 
@@ -15,7 +16,6 @@ from concrete_study.datasets.splits import DEFAULT_SHARES as SHARES
 from concrete_study.datasets.splits import SUBSETS, write_split
 from concrete_study.results.environment import git_commit, processor, versions
 from concrete_study.results.folder import StudyFolder
-from concrete_study.search.data import StudyData, find_data, load_data
 from concrete_study.search.manifest import now
 
 

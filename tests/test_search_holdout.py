@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from concrete_study.datasets.sources import join_folders, name_datasets
+from concrete_study.search.data import load_data
 from small_study import Recorder, draw_images, searched, small_options
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.folders import read_folder
-from concrete_study.datasets.sources import join_folders, name_datasets
 from concrete_study.datasets.splits import EXTERNAL, read_split
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
-from concrete_study.search.data import load_data
 
 
 @pytest.fixture(scope="module")
