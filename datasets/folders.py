@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -140,7 +141,8 @@ def read_folder(root: Path, *, on_image: Callable[[], None] = lambda: None) -> I
                 images.append(result)
             on_image()
     if thumbnails:
-        write_json(_decodable_path(), {"sha256": sorted(decodable | thumbnails.keys())})
+        with suppress(OSError):  # a cache that cannot be written costs time only
+            write_json(_decodable_path(), {"sha256": sorted(decodable | thumbnails.keys())})
     _require_classes(folders, images, faults)
     classes = [folder.name for folder in folders]
     return ImageFolder({"": root}, classes, images, faults, thumbnails)
@@ -154,7 +156,7 @@ def _decodable_path() -> Path:
 def _read_decodable() -> set[str]:
     try:
         return set(json.loads(_decodable_path().read_text())["sha256"])
-    except FileNotFoundError:
+    except OSError:
         return set()
 
 
