@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from concrete_study.datasets.domains import DOMAINS, Domain
+from concrete_study.datasets.synthetic_domains import DOMAINS, Domain
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
