@@ -5,7 +5,7 @@
 The probe is a logistic regression on pooled VGG16 features; it trains on 70 % of the images and is
 tested on 15 %. The random split ignores near-duplicates, also byte-identical ones, like splits by
 scikit-learn or Keras. Expected on metu-4000: 19 % of the test images of a random split have a
-near-duplicate in train; docs/decisions/016-data-leakage.md.
+near-duplicate in train; docs/decisions/017-data-leakage.md.
 """
 
 import argparse
@@ -84,9 +84,10 @@ def probe_leakage(
 
 def _random(labels: NDArray[np.str_], seed: int) -> list[Indices]:
     train, _, test = DEFAULT_SHARES
-    return train_test_split(
+    indices: list[Indices] = train_test_split(
         np.arange(len(labels)), train_size=train, test_size=test, stratify=labels, random_state=seed
     )
+    return indices
 
 
 def main() -> None:
@@ -103,7 +104,7 @@ def main() -> None:
     runs["error"] = runs.pop("errors") / runs["test_images"]
     table = runs.groupby("split", sort=False)[["test_images", "leaked", "error"]].mean()
     intervals = [mean_interval(list(runs["error"][runs["split"] == kind])) for kind in table.index]
-    print(table.assign(interval=[f"{low:.4f} to {high:.4f}" for low, high in intervals]).round(4))
+    print(table.assign(interval=[f"{max(low, 0):.4f} to {high:.4f}" for low, high in intervals]).round(4))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from concrete_study.datasets.duplicates import Pair, find_pairs
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.folders import Fault, ImageFolder, read_folder
@@ -60,7 +63,7 @@ def join_folders(folders: Mapping[str, ImageFolder]) -> ImageFolder:
                 "rename the class folders, or evaluate one folder as an external test set, where "
                 "classes can be mapped.",
             )
-    thumbnails = {}
+    thumbnails: dict[str, NDArray[np.uint8]] = {}
     for folder in folders.values():
         thumbnails |= folder.thumbnails
     return ImageFolder(

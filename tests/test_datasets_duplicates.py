@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from concrete_study.datasets.decoding import decode_image, thumbnail
+from concrete_study.datasets.decoding import THUMBNAIL_SIDE, decode_image, thumbnail
 from concrete_study.datasets.duplicates import Pair, find_pairs
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.folders import LabelledImage, read_folder
 from concrete_study.datasets.groups import group_images
 from concrete_study.datasets.sample import make_sample
-from concrete_study.datasets.similarity import SIDE, describe
+from concrete_study.datasets.similarity import describe
 
 Change = Callable[[Image.Image, random.Random], Image.Image]
 
@@ -125,7 +125,7 @@ def test_the_known_near_duplicates_of_metu_are_found_and_no_others(
 
 
 def test_a_description_is_invariant_under_the_eight_symmetries() -> None:
-    image = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE), np.uint8)
+    image = np.random.default_rng(1).integers(0, 256, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
     rotations = [np.rot90(image, k) for k in range(4)]
     described = describe(np.stack([*rotations, *(r.T for r in rotations)]))
     np.testing.assert_allclose(described, described[:1].repeat(8, 0), atol=1e-5)
@@ -160,7 +160,7 @@ def test_images_that_were_compared_before_come_from_the_cache(
 def test_thumbnails_that_exist_are_not_decoded_again_and_give_the_same_pairs(
     generated: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = [Image.open(path) for path in generated[10:16]]
+    images: list[Image.Image] = [Image.open(path) for path in generated[10:16]]
     images += [rotated(image, random.Random(1)) for image in images]
     found = []
     for name in ("decoded", "given"):
