@@ -104,7 +104,11 @@ def main() -> None:
     runs["error"] = runs.pop("errors") / runs["test_images"]
     table = runs.groupby("split", sort=False)[["test_images", "leaked", "error"]].mean()
     intervals = [mean_interval(list(runs["error"][runs["split"] == kind])) for kind in table.index]
-    print(table.assign(interval=[f"{max(low, 0):.4f} to {high:.4f}" for low, high in intervals]).round(4))
+    print(
+        table.assign(
+            interval=[f"{max(low, 0):.4f} to {high:.4f}" for low, high in intervals]
+        ).round(4)
+    )
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Recorder(Progress):
 
         def count(done: int) -> None:
             counts.append(done)
-            if description == self.interrupt and sum(counts):
+            if description == self.interrupt and any(counts):
                 raise KeyboardInterrupt
 
         yield count
