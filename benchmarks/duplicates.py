@@ -1,9 +1,9 @@
-"""Near-duplicates of METU: how many known ones are found, and what more images cost.
+"""Near-duplicates of METU: how many known ones are found, and the cost of more images.
 
     python benchmarks/duplicates.py --data METU --truth GROUPS.csv --sizes 1000 2000 4000 40000
 
-Beyond the images there are, sizes are made up of variations that are no copies: each takes a
-quarter of a picture, mixed with a quarter of another. One core: run it under `taskset -c 0`.
+Beyond the existing images, sizes are filled with variations that are no near-duplicates: each is a
+quarter of an image, mixed with a quarter of another. One core: run it under `taskset -c 0`.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from os import environ
 from pathlib import Path
 
 import numpy as np
-from copies import found_copies
+from made_duplicates import found_near_duplicates
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -34,8 +34,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--truth", type=Path)
-    parser.add_argument("--copies", type=int, default=0, help="photographs to make copies of")
-    parser.add_argument("--sheet", type=Path, help="picture of the pairs that TRUTH lacks")
+    parser.add_argument(
+        "--copies", type=int, default=0, help="number of images to make near-duplicates of"
+    )
+    parser.add_argument("--sheet", type=Path, help="image file of the pairs that TRUTH lacks")
     parser.add_argument("--sizes", type=int, nargs="*", default=[])
     arguments = parser.parse_args()
     folder = read_folder(arguments.data)
@@ -65,7 +67,7 @@ def main() -> None:
             first = {different[image.sha256]: image for image in images}
             photographs = [arguments.data / image.file for image in first.values()]
             chosen = random.Random(1).sample(photographs, arguments.copies)
-            for kind, part, wrong in found_copies(chosen, Path(scratch)):
+            for kind, part, wrong in found_near_duplicates(chosen, Path(scratch)):
                 print(json.dumps({"copies": kind, "found": part, "wrong": wrong}), flush=True)
         for size in arguments.sizes:
             files = {
@@ -103,14 +105,14 @@ def compare_with_truth(
 def draw_sheet(
     pairs: list[tuple[Path, Path]], path: Path, *, side: int = 72, columns: int = 8
 ) -> None:
-    """Draws pairs side by side, for a person to judge."""
+    """Draws pairs side by side, to be verified by eye."""
     rows = -(-len(pairs) // columns)
     sheet = Image.new("RGB", (columns * (2 * side + 8), rows * (side + 8)), "white")
     for number, pair in enumerate(pairs):
         row, column = divmod(number, columns)
-        for place, file in enumerate(pair):
-            picture = Image.fromarray(decode_image(file, side))
-            sheet.paste(picture, (column * (2 * side + 8) + place * side, row * (side + 8)))
+        for position, file in enumerate(pair):
+            image = Image.fromarray(decode_image(file, side))
+            sheet.paste(image, (column * (2 * side + 8) + position * side, row * (side + 8)))
     sheet.save(path, quality=85)
 
 
@@ -124,7 +126,7 @@ def _pairs(groups: Mapping[str, str]) -> set[tuple[str, str]]:
 def make_variations(
     files: list[Path], count: int, folder: Path, *, side: int | None = None
 ) -> dict[str, Path]:
-    """Pictures that look like concrete and are no copies of each other; of `side` pixels."""
+    """Images that look like concrete and are no near-duplicates; of `side` pixels."""
     dice = np.random.default_rng(1)
     made = {}
     for number in range(count):
@@ -142,8 +144,8 @@ def _quarter(path: Path, dice: np.random.Generator) -> NDArray[np.float64]:
     side = len(pixels) // 2
     row, column = dice.integers(0, len(pixels) - side, 2)
     part: NDArray[np.float64] = pixels[row : row + side, column : column + side]
-    turned = np.rot90(part, int(dice.integers(4)))
-    return np.fliplr(turned) if dice.random() < 0.5 else turned
+    rotated = np.rot90(part, int(dice.integers(4)))
+    return np.fliplr(rotated) if dice.random() < 0.5 else rotated
 
 
 if __name__ == "__main__":

@@ -86,9 +86,13 @@ def fetch(
         ResourceError: If the archive cannot be downloaded or has another SHA-256, if the disk is
             full, or if another process downloads the same collection.
     """
-    for place in (folder / name for name in collection.classes):
-        if os.path.lexists(place) and not (place.is_dir() and not any(place.iterdir())):
-            raise DataError(f"{place} exists.", "Expected no folder of this name, or an empty one.")
+    for path in (folder / name for name in collection.classes):
+        if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+            raise DataError(
+                f"{path} exists.",
+                "Expected no folder of this name, or an empty one.",
+                f"study {folder} if it has the images, or choose another folder.",
+            )
     if archive is not None and not archive.is_file():
         raise UsageError(f"no file {archive}.", parameter="archive")
     collection.archive.parent.mkdir(parents=True, exist_ok=True)
@@ -119,10 +123,10 @@ def _require_room(collection: Collection, folder: Path, missing: int) -> None:
     target = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
     cache = collection.archive.parent
     shared = cache.stat().st_dev == target.stat().st_dev
-    for place, size in ((cache, missing), (target, collection.unpacked + shared * missing)):
-        if (free := shutil.disk_usage(place).free) < size:
+    for path, size in ((cache, missing), (target, collection.unpacked + shared * missing)):
+        if (free := shutil.disk_usage(path).free) < size:
             raise ResourceError(
-                f"not enough disk space at {place}.",
+                f"not enough disk space at {path}.",
                 f"Expected {size / MEGABYTE:,.0f} MB; found {free / MEGABYTE:,.0f} MB.",
                 "free some space, or another folder; STUDY_CACHE_DIR moves the cache.",
             )
@@ -205,7 +209,7 @@ def _transfer(collection: Collection, part: Path, progress: Progress, silence: f
                 before, done = done, done + len(chunk)
                 count(done // MEGABYTE - before // MEGABYTE)
                 if done > collection.size:
-                    return  # another file, which its SHA-256 tells
+                    return  # another file: its SHA-256 will differ
 
 
 def _unpack(

@@ -24,7 +24,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 OTHER_IMAGES = frozenset({".gif", ".webp", ".tif", ".tiff", ".heic", ".avif"})
 SPLIT_NAMES = frozenset(
     {"train", "training", "val", "valid", "validation", "test", "testing"}
-)  # of the parts of a ready-made split; a class of that name beside others is a class
+)  # parts of a ready-made split; next to other names, such a name is a class
 
 
 Roots: TypeAlias = Mapping[str, Path]

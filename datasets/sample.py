@@ -23,7 +23,7 @@ from concrete_study.datasets.hard_negatives import (
     HARD_NEGATIVES,
 )
 from concrete_study.datasets.progress import SILENT, Progress
-from concrete_study.datasets.synthetic_concrete import photograph, surface
+from concrete_study.datasets.synthetic_concrete import add_camera_effects, surface
 from concrete_study.datasets.synthetic_cracks import add_crack
 from concrete_study.datasets.synthetic_domains import DOMAINS, Domain
 
@@ -130,13 +130,13 @@ def draw_concrete(
     Returns:
         uint8 RGB array (size, size, 3).
     """
-    picture = surface(random, size, roughness=domain.roughness) * domain.exposure
+    image = surface(random, size, roughness=domain.roughness) * domain.exposure
     for distract, rate in DISTRACTORS.items():
         if random.random() < rate:
-            picture = distract(random, picture)
+            image = distract(random, image)
     if cracked:
-        picture = add_crack(random, picture, domain)
+        image = add_crack(random, image, domain)
     elif random.random() < HARD_NEGATIVE_RATE:
         hard_negatives, shares = list(HARD_NEGATIVES), list(HARD_NEGATIVES.values())
-        picture = hard_negatives[random.choice(len(hard_negatives), p=shares)](random, picture)
-    return photograph(random, picture, slope=domain.slope)
+        image = hard_negatives[random.choice(len(hard_negatives), p=shares)](random, image)
+    return add_camera_effects(random, image, slope=domain.slope)

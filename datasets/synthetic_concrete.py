@@ -80,9 +80,9 @@ def surface(random: np.random.Generator, size: int, *, roughness: float = 1) -> 
     # The median filter imitates a phone's noise removal: grain becomes patches with edges.
     brightness = ndimage.median_filter(brightness, size=random.choice([3, 4]))
     tint = noise(random, size, 8 * scale)[..., None] * np.array([0.004, 0, -0.004])
-    picture: Field = brightness[..., None] * tone(random) + tint
+    image: Field = brightness[..., None] * tone(random) + tint
     pores = holes(random, size, count=random.poisson(8), radius=1.2)
-    return carve(random, picture, pores, darkness=random.uniform(0.2, 0.6))
+    return carve(random, image, pores, darkness=random.uniform(0.2, 0.6))
 
 
 def flecks(random: np.random.Generator, size: int) -> Field:
@@ -130,12 +130,12 @@ def fray(random: np.random.Generator, mask: Field, amount: float) -> Field:
     return frayed
 
 
-def carve(random: np.random.Generator, picture: Field, mask: Field, *, darkness: float) -> Field:
+def carve(random: np.random.Generator, image: Field, mask: Field, *, darkness: float) -> Field:
     """Adds a cavity: dark inside, one broken edge lit, the other in shade.
 
     Args:
         random: Generator of the light's direction, the edges and the unevenness inside.
-        picture: RGB array (size, size, 3).
+        image: RGB array (size, size, 3).
         mask: Coverage by the cavity, (size, size) in 0..1.
         darkness: Share of the light that is absorbed inside, 0..1.
 
@@ -149,7 +149,7 @@ def carve(random: np.random.Generator, picture: Field, mask: Field, *, darkness:
     lit, dim = (ndimage.shift(mask, side, order=1, mode="nearest") for side in (offset, -offset))
     edges = random.uniform(0, 0.2) * lit - random.uniform(0, 0.35) * darkness * dim
     depth = np.clip(mask * (darkness + 0.07 * uneven), 0, 0.97)
-    carved: Field = picture * ((1 + broken * edges) * (1 - depth))[..., None]
+    carved: Field = image * ((1 + broken * edges) * (1 - depth))[..., None]
     return carved
 
 
@@ -161,23 +161,23 @@ def holes(random: np.random.Generator, size: int, *, count: int, radius: float) 
     return fray(random, mask, 0.3 * radius**0.5 * unit(size))
 
 
-def soil(random: np.random.Generator, picture: Field) -> Field:
+def soil(random: np.random.Generator, image: Field) -> Field:
     """Adds a few damp or rusty patches with soft outlines."""
-    size = len(picture)
+    size = len(image)
     field = noise(random, size, random.uniform(10, 30) * unit(size))
     patch = 1 / (1 + np.exp(-(field - random.uniform(0.8, 1.8)) * random.uniform(3, 12)))
     loss = random.uniform(0.04, 0.28) * np.array([0.85, 1, random.uniform(1, 1.3)])
-    soiled: Field = picture * (1 - patch[..., None] * loss)
+    soiled: Field = image * (1 - patch[..., None] * loss)
     return soiled
 
 
-def shade(random: np.random.Generator, picture: Field) -> Field:
+def shade(random: np.random.Generator, image: Field) -> Field:
     """Adds the shadow of an object outside the image: one edge, soft or sharp, wavy or straight."""
-    size = len(picture)
+    size = len(image)
     distance = ramp(random, size) * size / 2 + random.uniform(-0.3, 0.3) * size
     distance += random.uniform(0, 8) * unit(size) * noise(random, size, 30 * unit(size))
     dark = 1 / (1 + np.exp(-np.clip(distance / (random.uniform(0.7, 9) * unit(size)), -50, 50)))
-    shaded: Field = picture * (1 - random.uniform(0.15, 0.6) * dark[..., None])
+    shaded: Field = image * (1 - random.uniform(0.15, 0.6) * dark[..., None])
     return shaded
 
 
@@ -189,22 +189,22 @@ def ramp(random: np.random.Generator, size: int) -> Field:
     return plane
 
 
-def photograph(
-    random: np.random.Generator, picture: Field, *, slope: float = 0.1
+def add_camera_effects(
+    random: np.random.Generator, image: Field, *, slope: float = 0.1
 ) -> NDArray[np.uint8]:
     """Adds uneven light, blur and sensor noise, and converts to 8 bits.
 
     Args:
         random: Generator of the light's direction, the blur and the noise.
-        picture: RGB reflectance (size, size, 3).
+        image: RGB reflectance (size, size, 3).
         slope: Maximum fall-off of the light from the middle to a side, in 0..1.
 
     Returns:
         uint8 RGB array of the same shape.
     """
-    size = len(picture)
+    size = len(image)
     light = 1 + random.uniform(0, slope) * ramp(random, size)
     blur = random.uniform(0.2, 0.8) * unit(size)
-    sharp = ndimage.gaussian_filter(picture * light[..., None], (blur, blur, 0))
+    sharp = ndimage.gaussian_filter(image * light[..., None], (blur, blur, 0))
     grain = random.uniform(0.002, 0.012) * random.standard_normal((size, size, 1))
     return np.asarray(np.clip((sharp + grain) * 255, 0, 255).round(), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""A study's images: loaded as its options say, stored as `split.csv`, and compared with that."""
+"""A study's images: loaded by its options, and checked against its stored `split.csv`."""
 
 from collections.abc import Mapping
 from pathlib import Path

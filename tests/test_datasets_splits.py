@@ -130,9 +130,9 @@ def test_a_class_too_small_for_three_subsets_is_named(count: int, words: str) ->
 
 
 def test_near_duplicates_do_not_make_a_class_large_enough() -> None:
-    copies = [labelled("Rare", f"{n}.jpg", f"picture {n % 2}") for n in range(10)]
+    duplicates = [labelled("Rare", f"{n}.jpg", f"image {n % 2}") for n in range(10)]
     with pytest.raises(DataError, match="class Rare has 2 groups of images"):
-        split_images([*single("Common", 30), *copies], seed=1)
+        split_images([*single("Common", 30), *duplicates], seed=1)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Copies of photographs as data sets have them: turned, cropped, shifted, lit and encoded anew."""
+"""Near-duplicates of images as datasets have them: rotated, cropped, shifted, relit, re-encoded."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,12 @@ KINDS = {"same frame": (1.0, 0.0), "cropped to 95 %": (0.95, 0.0), "cropped to 9
 KINDS |= {"shifted by 5 %": (1.0, 0.05), "shifted by 10 %": (1.0, 0.1)}
 
 
-def found_copies(files: Sequence[Path], folder: Path) -> Iterator[tuple[str, float, int]]:
-    """Yields, by kind of copy, the part that is found and how many others are taken for one.
+def found_near_duplicates(files: Sequence[Path], folder: Path) -> Iterator[tuple[str, float, int]]:
+    """Yields, by kind, the share of near-duplicates found and the number of false ones.
 
     Args:
-        files: Different photographs.
-        folder: Where to write them and their copies.
+        files: Unique images.
+        folder: Receives the images and their near-duplicates.
     """
     for kind, (crop, shift) in KINDS.items():
         dice = random.Random(kind)
@@ -35,7 +35,7 @@ def found_copies(files: Sequence[Path], folder: Path) -> Iterator[tuple[str, flo
 def _pair(
     image: Image.Image, crop: float, shift: float, dice: random.Random
 ) -> tuple[Image.Image, Image.Image]:
-    """A picture and its copy; of a shifted pair each has an edge that the other lacks."""
+    """An image and its near-duplicate; of a shifted pair each has an edge that the other lacks."""
     side = image.width
     window = round(side * crop / (1 + shift))
     away = side - window
