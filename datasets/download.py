@@ -150,11 +150,8 @@ def _download(collection: Collection, part: Path, progress: Progress, silence: f
     """Downloads the missing bytes; what has arrived stays for the next attempt or call."""
     import requests
 
-    passing = (
-        requests.ConnectionError,
-        requests.Timeout,
-        requests.exceptions.ChunkedEncodingError,
-    )
+    broken = requests.exceptions.ChunkedEncodingError
+    passing = (requests.ConnectionError, requests.Timeout, broken)
     for _ in range(ATTEMPTS):
         try:
             if _size(part) < collection.size:
