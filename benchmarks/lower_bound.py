@@ -21,7 +21,7 @@ from concrete_study.models.recipe import initialize, plan_phases
 from concrete_study.models.trainable import Network, TrainablePart
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import TrialRecord
-from concrete_study.search.data import reopen_data
+from concrete_study.search.images import reopen_data
 from concrete_study.search.space import configuration_of
 
 

@@ -28,15 +28,15 @@ def check_command(
     from concrete_study.datasets.audit import audit_folder
     from concrete_study.datasets.files import write_text
     from concrete_study.datasets.folders import locate
+    from concrete_study.datasets.reading import find_near_duplicates, read_folders
     from concrete_study.results.audit import data_check, data_check_page, data_check_table
     from concrete_study.results.stored import ensure_writable, write_record
-    from concrete_study.search.reading import find_near_duplicates, read_images
 
     if page is not None:
         ensure_writable(page, ("check.json", "index.html"))
     with Display() as display:
-        found = read_images({"": folder}, display)
-        pairs = find_near_duplicates(found.files(), display)
+        found = read_folders({"": folder}, display)
+        pairs = find_near_duplicates(found, display)
         with display.counting("measuring", len(found.images)) as done:
             audit = audit_folder(found, pairs, on_image=lambda: done(1))
     check = data_check(audit)

@@ -46,7 +46,7 @@ def fetch_command(
         for name, count in counts.items():
             typer.echo(f"{output / name}: {count} images")
         if keep_archive and archive is None:
-            display.log(f"Archive: {download.archive_path(collection)}")
+            display.log(f"Archive: {collection.archive}")
         display.log(f"Please cite: {collection.citation}")
         display.log(f"Licence: {collection.licence}")
         option = "" if output == Path("datasets") else f" --data {quote(str(output))}"

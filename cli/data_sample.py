@@ -25,9 +25,9 @@ def sample_command(
 
     Example: study data sample --domain fine, then: study evaluate first --data sample-fine
     """
-    from concrete_study.datasets.domains import DOMAINS
     from concrete_study.datasets.errors import ResourceError, UsageError
     from concrete_study.datasets.sample import make_sample
+    from concrete_study.datasets.synthetic_domains import DOMAINS
 
     if domain not in DOMAINS:
         raise UsageError(

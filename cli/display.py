@@ -24,6 +24,7 @@ from concrete_study.cli.interruption import raise_if_interrupted
 from concrete_study.results.formats import duration
 from concrete_study.results.hyperparameters import describe
 from concrete_study.results.records import Epoch, TrialRecord
+from concrete_study.search.progress import SearchProgress
 
 # Seconds without the first batch, which compiles, before the remaining time is estimated.
 ESTIMATE_AFTER = 20.0
@@ -48,7 +49,7 @@ class SpeedColumn(ProgressColumn):
         return Text(f"{task.speed:.1f} {self._unit}/s" if task.speed else "")
 
 
-class Display:
+class Display(SearchProgress):
     """Displays the progress of a search: bars on a terminal, otherwise one line per trial."""
 
     def __init__(self) -> None:
@@ -82,18 +83,19 @@ class Display:
     ) -> None:
         self._view.stop()
 
-    def log(self, text: str) -> None:
+    def log(self, message: str) -> None:
         """Prints one line."""
-        self.console.print(text, markup=False)
+        self.console.print(message, markup=False)
 
     def counting(
-        self, what: str, total: int, unit: str = "images"
+        self, description: str, total: int, unit: str = "images"
     ) -> AbstractContextManager[Callable[[int], None]]:
         """Shows a bar while the block runs; without a terminal, lines at its start and end."""
-        return self._bar(what, total, unit) if self._live else self._silent(what, total, unit)
+        count = self._bar if self._live else self._silent
+        return count(description, total, unit)
 
     @contextmanager
-    def _bar(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def _bar(self, description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -103,7 +105,7 @@ class Display:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, speed_estimate_period=300) as progress:
-            task = progress.add_task(what, total=total or None)
+            task = progress.add_task(description, total=total or None)
 
             def count(number: int) -> None:
                 progress.advance(task, number)
@@ -112,13 +114,13 @@ class Display:
             yield count
 
     @contextmanager
-    def _silent(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def _silent(self, description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         from time import monotonic
 
         start, done, estimated = monotonic(), 0, False
         first: tuple[float, int] | None = None  # time and images of the first batch
         if total:
-            self.log(f"{what}: {total} {unit} ...")
+            self.log(f"{description}: {total} {unit} ...")
 
         def count(number: int) -> None:
             nonlocal done, estimated, first
@@ -130,12 +132,13 @@ class Display:
                 return
             estimated = True
             left = duration((now - first[0]) / (done - first[1]) * (total - done))
-            self.log(f"{what}: {done} {unit}, about {left} left")
+            self.log(f"{description}: {done} {unit}, about {left} left")
 
         yield count
         seconds = monotonic() - start
         if done:
-            self.log(f"{what}: {done} {unit} in {seconds:.1f} s ({done / seconds:.1f} {unit}/s)")
+            rate = done / seconds
+            self.log(f"{description}: {done} {unit} in {seconds:.1f} s ({rate:.1f} {unit}/s)")
 
     def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
         """Starts the bars of a search, including trials that an earlier run finished."""

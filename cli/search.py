@@ -115,9 +115,9 @@ def search_command(
     require_free(study, resume=resume, overwrite=overwrite)
     import_tensorflow()
 
+    from concrete_study.datasets.loading import find_data
     from concrete_study.models.backbone import NAMED_WEIGHTS
     from concrete_study.results.records import SearchOptions
-    from concrete_study.search.data import find_data
     from concrete_study.search.space import read_space
 
     given = {

@@ -1,4 +1,4 @@
-"""What a folder of images is like, in numbers, before anything is trained on it."""
+"""Audit of a folder of images: sizes, brightness, near-duplicates, label conflicts, outliers."""
 
 import os
 from collections import Counter, defaultdict
@@ -17,10 +17,11 @@ from concrete_study.datasets.groups import conflicting_groups, group_images
 
 _SIDE = 256  # sharpness is compared at one size
 OUTLIER_SCORE = 3.5
+NORMAL_MAD = 0.6745  # median absolute deviation of the standard normal distribution
 
 
 class Measured(NamedTuple):
-    """One image's size, mode and look."""
+    """One image's size, mode, brightness and sharpness."""
 
     file: str
     label: str
@@ -32,7 +33,7 @@ class Measured(NamedTuple):
 
 
 class Outlier(NamedTuple):
-    """An image that looks unlike the others of its class."""
+    """An image whose brightness or sharpness is unusual for its class."""
 
     file: str
     what: str  # brightness or sharpness
@@ -42,14 +43,14 @@ class Outlier(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """Everything that was found; groups and conflicts are lists of files."""
+    """The results of an audit; groups and conflicts are lists of files."""
 
     images: list[Measured]
     faults: list[Fault]
-    exact: list[list[str]]  # byte-identical files
-    near: list[list[str]]  # files that show the same picture, byte-identical ones among them
-    pairs: list[tuple[str, str, float]]  # two different files of one picture, and correlation
-    conflicts: list[list[str]]  # one picture under several classes
+    exact: list[list[str]]  # exact duplicates: byte-identical files
+    near: list[list[str]]  # near-duplicates, including exact ones
+    pairs: list[tuple[str, str, float]]  # near-duplicates of different content, and correlation
+    conflicts: list[list[str]]  # near-duplicates in several classes
     outliers: list[Outlier]
 
     def counts(self) -> dict[str, int]:
@@ -60,7 +61,7 @@ class Audit(NamedTuple):
 def audit_folder(
     folder: ImageFolder, pairs: Sequence[Pair], *, on_image: Callable[[], None] = lambda: None
 ) -> Audit:
-    """Measures every image, and sorts out copies, conflicts and outliers.
+    """Measures every image; lists near-duplicates, conflicts and outliers.
 
     Args:
         folder: From `read_folder`.
@@ -75,20 +76,20 @@ def audit_folder(
         for one in pool.map(lambda image: _measure(folder, image), folder.images):
             measured.append(one)
             on_image()
-    pictures = group_images(folder.images, [pair[:2] for pair in pairs])
+    groups = group_images(folder.images, [pair[:2] for pair in pairs])
     return Audit(
         measured,
         folder.faults,
         _several(folder.images, {image.sha256: image.sha256 for image in folder.images}),
-        _several(folder.images, pictures),
+        _several(folder.images, groups),
         _named(folder.images, pairs),
-        [[image.file for image in group] for group in conflicting_groups(folder.images, pictures)],
+        [[image.file for image in group] for group in conflicting_groups(folder.images, groups)],
         find_outliers(measured),
     )
 
 
 def find_outliers(images: Sequence[Measured]) -> list[Outlier]:
-    """Images far from their class's median, the farthest first.
+    """Images far from the median of their class, the farthest first.
 
     The modified z-score and its limit of 3.5 are Iglewicz and Hoaglin's, "How to detect and
     handle outliers", 1993. Sharpness is taken as its logarithm, as it spans decades.
@@ -101,8 +102,8 @@ def find_outliers(images: Sequence[Measured]) -> list[Outlier]:
             away = scale(values) - np.median(scale(values))
             spread = np.median(np.abs(away))
             if spread == 0:
-                continue  # most are alike to the last digit: no scale to measure by
-            for image, score in zip(chosen, 0.6745 * away / spread, strict=True):
+                continue  # more than half are equal: no scale
+            for image, score in zip(chosen, NORMAL_MAD * away / spread, strict=True):
                 if abs(score) > OUTLIER_SCORE:
                     value, typical = getattr(image, what), float(np.median(values))
                     found.append(Outlier(image.file, what, value, typical, float(score)))
@@ -129,7 +130,7 @@ def _several(images: Sequence[LabelledImage], groups: dict[str, str]) -> list[li
 
 
 def _named(images: Sequence[LabelledImage], pairs: Sequence[Pair]) -> list[tuple[str, str, float]]:
-    """Pairs by the first file of each content, the least alike first."""
+    """Pairs by the first file of each content, lowest correlation first."""
     file = {image.sha256: image.file for image in reversed(images)}
     named = [(file[p.first], file[p.second], p.correlation) for p in pairs]
     return sorted(named, key=lambda pair: pair[2])

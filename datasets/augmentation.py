@@ -1,8 +1,9 @@
-"""Augmented views of an image, each a pure function of the image's content and a number.
+"""Augmented views of an image, each a pure function of the image's content and the view's number.
 
-View 0 is the plain image. Every other view flips it left-right and up-down with even odds
-and turns it by up to 0.3 of a full turn (108 degrees) either way, as the seed project did
-with Keras' `RandomFlip` and `RandomRotation(0.3)`; edges are filled by reflection.
+View 0 is unaugmented. Every other view flips the image left-right and up-down, each with
+probability 0.5, and rotates it by up to 0.3 of a full turn (108 degrees) in either direction, as
+the reference recipe does with Keras' `RandomFlip` and `RandomRotation(0.3)`; edges are filled by
+reflection.
 """
 
 import math
@@ -12,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-# Part of the key of stored features: raise it when a view would come out differently.
+# Part of the key of stored features: change it when the views change.
 AUGMENTATION = "flip-rotate-0.3-reflect-v2"
-ROTATION = 0.3  # of a full turn, either way
+ROTATION = 0.3  # of a full turn, in either direction
 
 
 def view_transforms(digests: Sequence[str], view: int, size: int) -> NDArray[np.float32]:
@@ -22,7 +23,7 @@ def view_transforms(digests: Sequence[str], view: int, size: int) -> NDArray[np.
 
     Args:
         digests: SHA-256 of each image's file, hexadecimal.
-        view: At least 0; 0 is the plain image.
+        view: At least 0; 0 is unaugmented.
         size: Height and width of the images in pixels.
 
     Returns:
@@ -34,7 +35,7 @@ def view_transforms(digests: Sequence[str], view: int, size: int) -> NDArray[np.
 def _transform(digest: str, view: int, size: int) -> NDArray[np.float32]:
     if view == 0:
         return np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32)
-    # Philox is counter-based: the stream depends on its key alone, on every machine.
+    # Philox is counter-based: its stream depends only on the key, on every machine.
     key = np.array([int(digest[:16], 16), view], np.uint64)
     random = np.random.Generator(np.random.Philox(key=key))
     flip_x, flip_y, turn = random.random(3)

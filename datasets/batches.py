@@ -1,4 +1,4 @@
-"""Images as batches: decoded, resized, augmented and prefetched by `tf.data`."""
+"""Batches of images: decoded, resized, augmented and prefetched by `tf.data`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from concrete_study.datasets.splits import SplitRow
 class Subset:
     """The images of one subset, in the order of `split.csv`."""
 
-    name: str  # train, validation or test
+    name: str  # train, validation, test or external
     paths: list[Path]
-    labels: NDArray[np.int32]  # (images,), the class's place in `classes`
+    labels: NDArray[np.int32]  # (images,), index into `classes`
     digests: list[str]  # SHA-256 of each file
     classes: list[str]
 
@@ -37,13 +37,13 @@ class Subset:
 
 
 def subset_of(roots: Roots, rows: Sequence[SplitRow], name: str, classes: Sequence[str]) -> Subset:
-    """Collects one subset of a split; `classes` gives the labels their numbers."""
+    """Collects one subset of a split; labels are indices into `classes`."""
     chosen = [row for row in rows if row.subset == name]
-    place = {label: number for number, label in enumerate(classes)}
+    index = {label: number for number, label in enumerate(classes)}
     return Subset(
         name,
         [locate(roots, row.file) for row in chosen],
-        np.array([place[row.label] for row in chosen], np.int32),
+        np.array([index[row.label] for row in chosen], np.int32),
         [row.sha256 for row in chosen],
         list(classes),
     )
@@ -57,21 +57,21 @@ def image_batches(
     view: int = 0,
     order: NDArray[np.int64] | None = None,
 ) -> Iterator[tuple[tf.Tensor, NDArray[np.int32]]]:
-    """Yields one pass over a subset, the next batches being prepared meanwhile.
+    """Yields one pass over a subset; the next batches are prepared in the background.
 
     Args:
         subset: The images.
         size: Height and width in pixels.
         batch_size: At least 1; the last batch may be smaller.
-        view: Which augmented view; 0 is the plain image.
-        order: Indices into the subset; default is its own order.
+        view: Number of the augmented view; 0 is unaugmented.
+        order: Indices into the subset; by default its own order.
 
     Yields:
         Images of shape (batch, size, size, 3), float32 in 0..255, and labels (batch,).
 
     Raises:
         DataError: If a file can no longer be read.
-        tf.errors.OpError: If TensorFlow fails by itself, e.g. for want of memory.
+        tf.errors.OpError: If TensorFlow itself fails, e.g. out of memory.
     """
     order = np.arange(len(subset)) if order is None else order
     start = 0
@@ -108,7 +108,7 @@ def _prepared(
 
 
 def _plain_graph(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Not rewritten by AutoGraph, which would read the source again and leave files behind."""
+    """Excludes a function from AutoGraph, which re-reads its source and leaves files behind."""
     plain: Callable[..., Any] = tf.autograph.experimental.do_not_convert(function)
     return plain
 
@@ -128,7 +128,7 @@ def _decode_named(path: Path, size: int) -> NDArray[np.uint8]:
 
 
 def _unreadable(error: tf.errors.OpError) -> str | None:
-    """What our own exception says inside TensorFlow's message; None if there is none inside."""
+    """The message of our own exception inside TensorFlow's; None if there is none."""
     name = f"{UnreadableImageError.__name__}:"
     lines = [line for line in str(error.message).splitlines() if name in line]
     return lines[-1].partition(name)[2].strip() if lines else None

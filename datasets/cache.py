@@ -1,4 +1,4 @@
-"""What the user's cache folder holds; all of it can be made again."""
+"""Content of the user's cache folder, all of which can be recomputed."""
 
 import shutil
 from contextlib import ExitStack
@@ -11,21 +11,21 @@ from concrete_study.datasets.files import cache_folder
 
 
 def cache_sizes() -> dict[str, int]:
-    """Bytes by the name of what is there: features, duplicates, downloads, the sample."""
+    """Bytes by entry: features, duplicates, decodable, downloads, the sample."""
     folder = cache_folder()
     if not folder.is_dir():
         return {}
-    return {place.name: _size(place) for place in sorted(folder.iterdir())}
+    return {entry.name: _size(entry) for entry in sorted(folder.iterdir())}
 
 
 def clear() -> int:
-    """Removes everything; a search that only reads features ends, and can be resumed.
+    """Removes everything; a running search that reads features fails and can be resumed.
 
     Returns:
-        Bytes that were there.
+        Number of bytes removed.
 
     Raises:
-        ResourceError: If a process is writing there; nothing is removed.
+        ResourceError: If a process is writing to it; nothing is removed.
     """
     if not (total := sum(cache_sizes().values())):
         return 0
@@ -36,17 +36,17 @@ def clear() -> int:
             except Timeout:
                 raise ResourceError(
                     "the cache is in use.",
-                    f"Expected no process to write there; {lock.parent} is locked.",
-                    "study doctor --clear-cache, when the other process has ended.",
+                    f"Expected no process to write to it; {lock.parent} is locked.",
+                    "again when the other process has ended.",
                 ) from None
-    for place in cache_folder().iterdir():
-        if place.is_dir():
-            shutil.rmtree(place)
+    for entry in cache_folder().iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
         else:
-            place.unlink()
+            entry.unlink()
     return total
 
 
-def _size(place: Path) -> int:
-    files = place.rglob("*") if place.is_dir() else [place]
+def _size(entry: Path) -> int:
+    files = entry.rglob("*") if entry.is_dir() else [entry]
     return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,4 +1,4 @@
-"""One image file to one array of pixels, whatever a camera or a scanner wrote into it."""
+"""Decoding of one image file to an array of pixels: CMYK, EXIF orientation, 16-bit, damage."""
 
 import warnings
 from pathlib import Path
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "BMP")
+THUMBNAIL_SIDE = 128  # height and width in pixels
 
 UPRIGHT = {  # EXIF's orientations but 1, which is upright already
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -20,13 +21,13 @@ UPRIGHT = {  # EXIF's orientations but 1, which is upright already
 }
 
 # Pillow warns of damaged EXIF, palettes with transparency, and images from 89 megapixels on, in
-# the middle of a progress display; what it cannot decode it refuses anyway. Set once, as
-# `catch_warnings` in the threads that decode would restore each other's filters.
+# the middle of a progress display; it raises for what it cannot decode anyway. Set once:
+# `catch_warnings` in several threads would restore each other's filters.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadableImageError(Exception):
-    """A file is no image that can be decoded; the message says why."""
+    """A file cannot be decoded as an image; the message says why."""
 
 
 def decode_image(path: Path, size: int | None = None) -> NDArray[np.uint8]:
@@ -42,7 +43,7 @@ def decode_image(path: Path, size: int | None = None) -> NDArray[np.uint8]:
 
     Raises:
         UnreadableImageError: If the file cannot be decoded to its last byte.
-        MemoryError: If the pixels find no room; the file may be good.
+        MemoryError: If the pixels do not fit into memory; the file may be good.
     """
     try:
         with Image.open(path, formats=FORMATS) as file:
@@ -53,16 +54,33 @@ def decode_image(path: Path, size: int | None = None) -> NDArray[np.uint8]:
         raise UnreadableImageError(_unidentified(path)) from error
     except MemoryError:
         raise
-    # Broad, as what Pillow's parsers raise on damaged bytes is written nowhere: OSError,
-    # SyntaxError and ValueError mostly, but struct.error, IndexError or zlib.error as well.
+    # Broad: what Pillow's parsers raise on damaged bytes is not documented. Mostly OSError,
+    # SyntaxError and ValueError, but struct.error, IndexError or zlib.error as well.
     except Exception as error:
         # Only the system's errors have a number: no permission, no file, a failing disk.
         if isinstance(error, OSError) and error.errno is not None:
             raise UnreadableImageError(f"unreadable: {error.strerror}") from error
         raise UnreadableImageError(f"damaged: {error}") from error
-    if size is not None and image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    return np.asarray(image if size is None else _resize(image, size))
+
+
+def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luminance of an image at THUMBNAIL_SIDE, which near-duplicate detection compares.
+
+    Args:
+        pixels: RGB of shape (height, width, 3), from `decode_image`.
+
+    Returns:
+        Shape (THUMBNAIL_SIDE, THUMBNAIL_SIDE) in 0..255.
+    """
+    small = _resize(Image.fromarray(pixels), THUMBNAIL_SIDE)
+    return luminance(np.asarray(small)).round().astype(np.uint8)
+
+
+def _resize(image: Image.Image, size: int) -> Image.Image:
+    if image.size == (size, size):
+        return image
+    return image.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def luminance(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -71,19 +89,19 @@ def luminance(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image as its EXIF orientation asks for; as it is stored if that cannot be read."""
+    """The image rotated by its EXIF orientation; unchanged if that cannot be read."""
     image.load()  # in a PNG the EXIF may come after the pixels
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # struct.error, SyntaxError, ...: the pixels are good without their EXIF
         return image
-    # Not ImageOps.exif_transpose: it writes the EXIF anew, and fails on a damaged tag.
+    # Not ImageOps.exif_transpose: it rewrites the EXIF, and fails on a damaged tag.
     method = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if method is None else image.transpose(method)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB; 16-bit grayscale is scaled, as Pillow's own conversion would clip it white."""
+    """8-bit RGB; 16-bit grayscale is scaled, because Pillow's conversion clips it to white."""
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
     return image.convert("RGB")

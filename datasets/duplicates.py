@@ -1,17 +1,16 @@
-"""Which images are copies of each other: flipped, turned, encoded anew, shifted or cropped.
+"""Near-duplicate detection: images that were flipped, rotated, re-encoded, shifted or cropped.
 
-Neighbours of similar description are compared pixel by pixel, so the cost grows with the
-number of images times the neighbours looked at. What was found is kept in the user's cache
-under the images' content.
+Nearest neighbours by description are compared pixel by pixel, so the cost grows with the
+number of images times the number of neighbours. Results are kept in the user's cache, by content.
 """
 
 import hashlib
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -19,22 +18,23 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from concrete_study.datasets.decoding import UnreadableImageError, decode_image, luminance
+from concrete_study.datasets.decoding import UnreadableImageError, decode_image, thumbnail
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.files import cache_folder, write_json
-from concrete_study.datasets.similarity import SIDE, Matcher, describe
+from concrete_study.datasets.similarity import Matcher, describe
 
-# Raise when other pairs would be found in the same images.
+# Raise when the same images would give other pairs.
 DUPLICATES_VERSION = 1
 NEIGHBOURS = 20
-FARTHEST = 0.45  # between descriptions; the farthest copy of 1,000 made ones was at 0.45
+FARTHEST = 0.45  # between descriptions; the farthest of 1,000 made near-duplicates was at 0.45
 LEAST_COARSE = 0.87
-LEAST_CORRELATION = 0.87  # of textures; different METU pictures reach 0.83, copies begin at 0.90
+# Of textures; unrelated METU images reach 0.83, near-duplicates begin at 0.90.
+LEAST_CORRELATION = 0.87
 _CHUNK = 512  # thumbnails described at once
 
 
 class Pair(NamedTuple):
-    """Two different files that show the same picture, by their SHA-256."""
+    """Two near-duplicates of different content, by their SHA-256."""
 
     first: str
     second: str
@@ -42,13 +42,17 @@ class Pair(NamedTuple):
 
 
 def find_pairs(
-    files: Mapping[str, Path], *, on_image: Callable[[], None] = lambda: None
+    files: Mapping[str, Path],
+    thumbnails: Mapping[str, NDArray[np.uint8]] = MappingProxyType({}),
+    *,
+    on_image: Callable[[], None] = lambda: None,
 ) -> list[Pair]:
     """Finds near-duplicates among images of different content.
 
     Args:
         files: One file of each content, by SHA-256.
-        on_image: Called after each image that was compared; never if they all were before.
+        thumbnails: Those that exist, by SHA-256; the other files are decoded.
+        on_image: Called after each image that was compared; not at all on a cache hit.
 
     Returns:
         Pairs sorted by content, from the cache if these images were compared before.
@@ -61,59 +65,53 @@ def find_pairs(
     stored = cache_folder() / "duplicates" / f"{key[:32]}.json"
     if stored.exists():
         return [Pair(*pair) for pair in json.loads(stored.read_text())["pairs"]]
-    thumbnails = _read_thumbnails([files[digest] for digest in digests])
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        read = (d for d in digests if d not in thumbnails)
+        found = {**thumbnails, **dict(pool.map(lambda d: (d, _read_thumbnail(files[d])), read))}
     # One thread: the products are small, and on a busy machine two wait for each other.
     with threadpool_limits(1):
         pairs = [
             Pair(digests[one], digests[other], round(correlation, 4))
-            for one, other, correlation in _compare(thumbnails, on_image)
+            for one, other, correlation in _compare([found[digest] for digest in digests], on_image)
         ]
     write_json(stored, {"pairs": sorted(pairs)})
     return sorted(pairs)
 
 
-def _read_thumbnails(files: Sequence[Path]) -> NDArray[np.uint8]:
-    thumbnails = np.empty((len(files), SIDE, SIDE), np.uint8)
-
-    def read(number: int) -> None:
-        try:
-            pixels = decode_image(files[number], SIDE)
-        except UnreadableImageError as error:
-            raise DataError(f"{files[number]} can no longer be read: {error}.") from error
-        thumbnails[number] = luminance(pixels).round()
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        deque(pool.map(read, range(len(files))), maxlen=0)  # asks for errors, keeps nothing
-    return thumbnails
+def _read_thumbnail(file: Path) -> NDArray[np.uint8]:
+    try:
+        return thumbnail(decode_image(file))
+    except UnreadableImageError as error:
+        raise DataError(f"{file} can no longer be read: {error}.") from error
 
 
 def _compare(
-    thumbnails: NDArray[np.uint8], on_image: Callable[[], None]
+    thumbnails: Sequence[NDArray[np.uint8]], on_image: Callable[[], None]
 ) -> Iterator[tuple[int, int, float]]:
-    """Pairs of numbers, the smaller first, and the correlation of their textures."""
+    """Pairs of indices, the smaller first, and the correlation of their textures."""
     if len(thumbnails) < 2:
         return
     matcher = Matcher(thumbnails)
     for one, others in enumerate(_neighbours(thumbnails)):
         if len(others):
-            for other, place in zip(others, matcher.places(one, others), strict=True):
-                if place.correlation < LEAST_COARSE:
+            for other, match in zip(others, matcher.matches(one, others), strict=True):
+                if match.correlation < LEAST_COARSE:
                     continue
-                correlation = matcher.confirm(one, int(other), place)
+                correlation = matcher.confirm(one, int(other), match)
                 if correlation >= LEAST_CORRELATION:
                     yield min(one, int(other)), max(one, int(other)), correlation
         on_image()
 
 
-def _neighbours(thumbnails: NDArray[np.uint8]) -> Iterator[NDArray[np.int64]]:
-    """For each picture those of similar description, every pair once."""
+def _neighbours(thumbnails: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.int64]]:
+    """For each image those of similar description, every pair once."""
     starts = range(0, len(thumbnails), _CHUNK)
-    described = np.concatenate([describe(thumbnails[s : s + _CHUNK]) for s in starts])
+    described = np.concatenate([describe(np.stack(thumbnails[s : s + _CHUNK])) for s in starts])
     count = min(NEIGHBOURS + 1, len(thumbnails))
     index = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(described)
     distances, neighbours = index.kneighbors(described)
     near = [set(row[far <= FARTHEST]) for row, far in zip(neighbours, distances, strict=True)]
     for one, others in enumerate(near):
-        # The later of two that name each other leaves the pair to the earlier.
+        # Of two mutual neighbours the earlier one has the pair.
         pairs = sorted(o for o in others if o > one or (o != one and one not in near[o]))
         yield np.array(pairs, np.int64)

@@ -1,4 +1,4 @@
-"""Whole files or none: writes that survive a kill, and the places files live."""
+"""Atomic writes that survive a kill, content hashes, and the user's cache folder."""
 
 import hashlib
 import json
@@ -21,10 +21,10 @@ def cache_folder() -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that takes its place when the block ends well.
+    """Yields a temporary path next to `path` that replaces it when the block succeeds.
 
     The bytes are on the disk (fsync) before the rename, so a reader sees the old file or
-    the whole new one, also after a power cut; on an error the temporary file is removed.
+    the complete new one, also after a power cut; on an error the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
@@ -40,10 +40,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` that takes its place, whole, when the block ends well.
+    """Yields a new folder next to `path` that replaces it when the block succeeds.
 
-    Folders cannot be exchanged in one step: what stops it between the two renames leaves the
-    old one as `.NAME.old`, and it is put back at once or, after a kill, by the next call.
+    Folders cannot be exchanged in one step: a kill between the two renames leaves the old one
+    as `.NAME.old`, which the next call restores.
     """
     temporary, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
     _put_back(old, path)
@@ -63,7 +63,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def _put_back(old: Path, path: Path) -> None:
-    """Gives `old` its place again if that is empty; else removes it."""
+    """Restores `old` if `path` is missing; else removes it."""
     if old.exists() and not path.exists():
         old.replace(path)
     shutil.rmtree(old, ignore_errors=True)
@@ -81,7 +81,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes indented JSON atomically; NaN is refused, as it is no JSON."""
+    """Writes indented JSON atomically; raises ValueError for NaN, which JSON does not have."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 

@@ -1,36 +1,43 @@
 """Class folders: one sub-folder per class, every image in it labelled with the folder's name."""
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-from concrete_study.datasets.decoding import UnreadableImageError, decode_image
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from concrete_study.datasets.decoding import UnreadableImageError, decode_image, thumbnail
 from concrete_study.datasets.errors import DataError
-from concrete_study.datasets.files import file_sha256
+from concrete_study.datasets.files import cache_folder, file_sha256, write_json
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 OTHER_IMAGES = frozenset({".gif", ".webp", ".tif", ".tiff", ".heic", ".avif"})
 SPLIT_NAMES = frozenset(
     {"train", "training", "val", "valid", "validation", "test", "testing"}
-)  # of the parts of a ready-made split; a class of that name beside others is a class
+)  # parts of a ready-made split; next to other names, such a name is a class
 
 
 Roots: TypeAlias = Mapping[str, Path]
-"""Folders by the name of the source that files begin with; one alone has the name ""."""
+"""Folders by dataset name, with which files begin; a single folder has the name ""."""
 
 
 def locate(roots: Roots, file: str) -> Path:
-    """Where a file is, on this machine."""
+    """Path of a file on this machine."""
     return root_of(roots, file) / (file if "" in roots else file.partition("/")[2])
 
 
 def root_of(roots: Roots, file: str) -> Path:
-    """The folder that a file came from."""
+    """Folder that a file belongs to."""
     return roots["" if "" in roots else file.partition("/")[0]]
 
 
@@ -44,19 +51,21 @@ class LabelledImage(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """A file that is left out, and why."""
+    """An excluded file, and why."""
 
     file: str
     reason: str
 
 
 class ImageFolder(NamedTuple):
-    """What is in a folder of class folders: classes, images and faults, each sorted by name."""
+    """The content of a folder of class folders: classes, images and faults, each sorted by name."""
 
     roots: Roots
     classes: list[str]
     images: list[LabelledImage]
     faults: list[Fault]
+    # By SHA-256, of the images that had to be decoded; `find_pairs` decodes the others.
+    thumbnails: Mapping[str, NDArray[np.uint8]] = MappingProxyType({})
 
     def files(self) -> dict[str, Path]:
         """One file of each content, by SHA-256."""
@@ -75,7 +84,7 @@ def class_folders(root: Path) -> list[Path]:
     Names that begin with a dot or an underscore are no classes (`.git`, `__pycache__`).
 
     Raises:
-        DataError: If a folder may not be read, as leaving it out would drop a class unseen.
+        DataError: If a folder cannot be read: ignoring it would drop a class silently.
     """
     try:
         if not root.is_dir():
@@ -84,14 +93,14 @@ def class_folders(root: Path) -> list[Path]:
         return sorted(folder for folder in folders if _files(folder))
     except PermissionError as error:
         raise DataError(
-            f"the folder {error.filename} may not be read.",
-            f"Expected permission to list and open what is in it; received: {error.strerror}.",
+            f"the folder {error.filename} cannot be read.",
+            f"Expected permission to list and open its files; received: {error.strerror}.",
             f"chmod -R u+rX {root}",
         ) from error
 
 
 def loose_images(root: Path) -> list[Path]:
-    """Image files that lie in `root` itself, by suffix, sorted; hidden ones do not count."""
+    """Image files directly in `root`, by suffix, sorted; hidden files are ignored."""
     if not root.is_dir():
         return []
     known = SUFFIXES | OTHER_IMAGES
@@ -100,7 +109,9 @@ def loose_images(root: Path) -> list[Path]:
 
 
 def read_folder(root: Path, *, on_image: Callable[[], None] = lambda: None) -> ImageFolder:
-    """Reads, hashes and decodes every image once, so that a search never meets a bad one.
+    """Reads every image and checks that it can be decoded, so that no search fails on a bad one.
+
+    Images whose content was decoded before, as the user's cache records, are not decoded again.
 
     Args:
         root: Folder with one sub-folder per class.
@@ -120,23 +131,44 @@ def read_folder(root: Path, *, on_image: Callable[[], None] = lambda: None) -> I
     paths = [path for folder in folders for path in _files(folder)]
     images: list[LabelledImage] = []
     faults: list[Fault] = []
+    decodable = _read_decodable()
+    thumbnails: dict[str, NDArray[np.uint8]] = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for result in pool.map(lambda path: _inspect(root, path), paths):
-            (images if isinstance(result, LabelledImage) else faults).append(result)  # type: ignore[arg-type]
+        for result in pool.map(lambda path: _inspect(root, path, decodable, thumbnails), paths):
+            if isinstance(result, Fault):
+                faults.append(result)
+            else:
+                images.append(result)
             on_image()
+    if thumbnails:
+        with suppress(OSError):  # a cache that cannot be written costs time only
+            write_json(_decodable_path(), {"sha256": sorted(decodable | thumbnails.keys())})
     _require_classes(folders, images, faults)
-    return ImageFolder({"": root}, [folder.name for folder in folders], images, faults)
+    classes = [folder.name for folder in folders]
+    return ImageFolder({"": root}, classes, images, faults, thumbnails)
+
+
+def _decodable_path() -> Path:
+    """Contents that Pillow decoded to the last byte; another version may not."""
+    return cache_folder() / "decodable" / f"pillow-{PIL.__version__}.json"
+
+
+def _read_decodable() -> set[str]:
+    try:
+        return set(json.loads(_decodable_path().read_text())["sha256"])
+    except OSError:
+        return set()
 
 
 def _refuse_split(root: Path, folders: Sequence[Path]) -> None:
-    """DataError for train/ and val/: a search would learn to tell the parts apart."""
+    """DataError for train/ and val/, which would be taken for classes."""
     names = [folder.name for folder in folders]
     if names and all(name.lower() in SPLIT_NAMES for name in names):
         raise DataError(
             f"{root} looks like a ready-made split.",
             "Expected one sub-folder per class, e.g. Negative/ and Positive/; "
             f"found {', '.join(f'{name}/' for name in names)}.",
-            f"study search --data {folders[0]}, which is then split anew (--split), or put all "
+            f"use {folders[0]}, which is then split into train, validation and test, or put all "
             "images of a class into one folder.",
         )
 
@@ -156,13 +188,13 @@ def _require_classes(
 
 
 def _files(folder: Path) -> list[Path]:
-    """Image files below a class folder, by suffix, sorted; dead links too, pipes not."""
+    """Image files below a class folder, by suffix, sorted; with dead links, without pipes."""
     known = SUFFIXES | OTHER_IMAGES
     paths: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=_refuse):
-        # .ipynb_checkpoints and __MACOSX hold copies of the images beside them.
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
+        # .ipynb_checkpoints and __MACOSX hold copies of the images next to them.
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-        found = (Path(place, name) for name in names)
+        found = (Path(parent, name) for name in names)
         paths += (p for p in found if p.suffix.lower() in known)
     return sorted(path for path in paths if path.is_file() or not path.exists())
 
@@ -171,7 +203,10 @@ def _refuse(error: OSError) -> None:
     raise error
 
 
-def _inspect(root: Path, path: Path) -> LabelledImage | Fault:
+def _inspect(
+    root: Path, path: Path, decodable: set[str], thumbnails: dict[str, NDArray[np.uint8]]
+) -> LabelledImage | Fault:
+    """Labels an image that can be decoded, and keeps its thumbnail if it was decoded for that."""
     relative = path.relative_to(root)
     readable = relative.as_posix().encode("utf-8", "backslashreplace").decode()
     if readable != relative.as_posix():
@@ -179,8 +214,9 @@ def _inspect(root: Path, path: Path) -> LabelledImage | Fault:
     if path.suffix.lower() in OTHER_IMAGES:
         return Fault(relative.as_posix(), "not a JPEG, PNG or BMP image")
     try:
-        decode_image(path)
         digest = file_sha256(path)
+        if digest not in decodable:
+            thumbnails[digest] = thumbnail(decode_image(path))
     except UnreadableImageError as error:
         return Fault(relative.as_posix(), str(error))
     except OSError as error:
@@ -189,7 +225,7 @@ def _inspect(root: Path, path: Path) -> LabelledImage | Fault:
 
 
 def _too_few_classes(root: Path, folders: Sequence[Path]) -> tuple[str, str, str]:
-    hint = "study search --data PATH, or leave out --data to use the built-in sample."
+    hint = "give another folder, or none to use the built-in sample."
     layout = "Expected one sub-folder per class, e.g. Negative/ and Positive/"
     if not root.exists():
         return f"no folder {root}.", f"{layout}; the folder does not exist.", hint

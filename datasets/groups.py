@@ -1,4 +1,4 @@
-"""Groups: images that must stay together when a folder is split, and why they belong together."""
+"""Groups of images that stay in one subset: near-duplicates, or images that a user's rule links."""
 
 import csv
 from collections import defaultdict
@@ -18,11 +18,11 @@ BY_PREFIX = "prefix"
 def group_images(
     images: Sequence[LabelledImage], links: Iterable[Sequence[str]] = ()
 ) -> dict[str, str]:
-    """Puts images of the same content, or that are linked, into one group.
+    """Groups images that have the same content or are linked.
 
     Args:
         images: All images.
-        links: Contents (SHA-256) that belong together, such as near-duplicates.
+        links: Contents (SHA-256) that belong together, e.g. pairs of near-duplicates.
 
     Returns:
         By SHA-256, the group: the first 16 digits of its smallest SHA-256.
@@ -43,7 +43,7 @@ def group_images(
 def conflicting_groups(
     images: Sequence[LabelledImage], groups: dict[str, str]
 ) -> list[list[LabelledImage]]:
-    """Groups whose images have several labels, of which at most one can be right, by file."""
+    """Groups whose images have several labels, of which at most one is correct; sorted by file."""
     members: dict[str, list[LabelledImage]] = defaultdict(list)
     for image in images:
         members[groups[image.sha256]].append(image)
@@ -51,12 +51,12 @@ def conflicting_groups(
 
 
 def links_by_name(folder: ImageFolder, split_by: str) -> list[list[str]]:
-    """Contents that belong together by their files' names or by a list of the user's.
+    """Links images by their file names or by a list of the user.
 
     Args:
-        folder: All images; of several folders, each has prefixes of its own.
+        folder: All images; the same prefix in two datasets makes two groups.
         split_by: `prefix`, the part of a file's name before its first dash (in SDNET2018 the
-            source photograph), or a CSV file with the columns `file` and `group`.
+            original photograph), or a CSV file with the columns `file` and `group`.
 
     Returns:
         One list of SHA-256 per group.
@@ -82,9 +82,10 @@ def _prefixes(folder: ImageFolder) -> Mapping[str, str]:
             for file, (prefix, _, _) in parts.items()
         }
     raise UsageError(
-        "--split-by prefix finds no prefix.",
+        "no file name has a prefix.",
         f"Expected names such as 7001-12.jpg; received e.g. {images[0].file}.",
-        "--split-by FILE.csv with the columns file and group.",
+        "a CSV file with the columns file and group.",
+        parameter="split_by",
     )
 
 
@@ -98,15 +99,17 @@ def _read_groups(path: Path, images: Sequence[LabelledImage]) -> Mapping[str, st
             group_of = {row["file"]: row["group"] for row in lines}
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(
-            f"--split-by {path} cannot be used.",
+            f"{path} cannot be used.",
             f"Expected a CSV file with the columns file and group; received: {error}.",
-            f"--split-by {BY_PREFIX}, or a file with one line per image.",
+            f"{BY_PREFIX}, or a file with one line per image.",
+            parameter="split_by",
         ) from error
     missing = [image.file for image in images if image.file not in group_of]
     if missing:
         raise DataError(
             f"{path} does not name {len(missing)} of {len(images)} images.",
             f"Expected every image's file, relative to the data folder; missing: {missing[0]}.",
-            "add them, each with a group of its own if it stands alone.",
+            "add them; an image without near-duplicates has a group of its own.",
+            parameter="split_by",
         )
     return group_of

@@ -1,4 +1,4 @@
-"""Which image trains, which validates, which tests: decided once, by content, and stored."""
+"""Grouped, stratified splits into train, validation and test, and the file `split.csv`."""
 
 import csv
 import hashlib
@@ -15,12 +15,12 @@ from concrete_study.datasets.folders import LabelledImage
 from concrete_study.datasets.groups import group_images
 
 SUBSETS = ("train", "validation", "test")
-EXTERNAL = "external"  # other folders' images: tested on apart, never trained on
+EXTERNAL = "external"  # images of other folders: evaluated separately, never trained on
 DEFAULT_SHARES = (0.70, 0.15, 0.15)
 
 
 class SplitRow(NamedTuple):
-    """One image's place; images of one group are the same picture and share a subset."""
+    """One image with its subset; all images of a group are in the same subset."""
 
     file: str
     label: str
@@ -40,11 +40,12 @@ def parse_shares(text: str) -> tuple[float, float, float]:
     except ValueError:
         parts = []
     positive = len(parts) == 3 and all(part > 0 for part in parts)
-    if not (positive and abs(sum(parts) - 100) <= 1e-6):  # so put that NaN fails too
+    if not (positive and abs(sum(parts) - 100) <= 1e-6):  # true for NaN, too
         raise UsageError(
-            f"--split {text} cannot be used.",
+            f"{text} cannot be used.",
             "Expected three positive percentages for train/validation/test that sum to 100.",
-            "--split 70/15/15",
+            "70/15/15",
+            parameter="split",
         )
     train, validation, test = (part / 100 for part in parts)
     return train, validation, test
@@ -58,21 +59,21 @@ def split_images(
     shares: tuple[float, float, float] = DEFAULT_SHARES,
     earlier: Mapping[str, str] = MappingProxyType({}),
 ) -> list[SplitRow]:
-    """Splits images by class, never putting one group on two sides.
+    """Splits images, stratified by class, without cutting a group.
 
-    Large groups are dealt first, as small ones can still even out the subsets; among equals
-    a hash of their content and the seed decides. So the same images and seed give the same
-    split on every machine, whatever the files' order, dates or place.
+    Large groups are assigned first, because small ones can still even out the subsets; groups of
+    equal size are ordered by a hash of their content and the seed. The same images and seed give
+    the same split on every machine, whatever the files' order, dates or folder.
 
     Args:
         images: All images of all classes.
         seed: Any integer.
-        groups: Each image's group by SHA-256, from `group_images`; None puts together only what
-            is byte-identical.
+        groups: Each image's group by SHA-256, from `group_images`; None groups only images of
+            identical content.
         shares: Parts of train, validation and test, positive, sum 1.
-        earlier: Subsets by SHA-256 from an earlier split of the same folder. They stay, and
-            only images that are new to it are dealt. If a new image shows that two groups
-            are one, its images go where most of them were.
+        earlier: Subsets by SHA-256 from an earlier split of the same folder. They are kept; only
+            new groups are assigned. If a new image joins two groups, the joined group goes to
+            the subset that most of its images were in.
 
     Returns:
         One row per image, sorted by file.
@@ -90,25 +91,25 @@ def split_images(
     filled: dict[str, Counter[str]] = {subset: Counter() for subset in SUBSETS}
     rows = []
 
-    def deal(group: str, subset: str) -> None:
+    def assign(group: str, subset: str) -> None:
         for image in members[group]:
             filled[subset][image.label] += 1
             rows.append(SplitRow(image.file, image.label, subset, group, image.sha256))
 
     kept = {group: subset for group in members if (subset := _kept(members[group], earlier))}
     for group, subset in kept.items():
-        deal(group, subset)
+        assign(group, subset)
     new = [group for group in members if group not in kept]
-    for group in sorted(new, key=lambda g: (-len(members[g]), _deal_order(g, seed))):
-        deal(group, _emptiest(members[group], filled, due))
+    for group in sorted(new, key=lambda g: (-len(members[g]), _order(g, seed))):
+        assign(group, _emptiest(members[group], filled, due))
     return sorted(rows)
 
 
 def draw_part(rows: Sequence[SplitRow], count: int, *, seed: int) -> list[SplitRow]:
-    """Draws about `count` of the images that train and validate, by subset and class alike.
+    """Samples about `count` of the train and validation images, stratified by subset and class.
 
-    Whole groups are drawn, so a part has as many copies among its pictures as the whole; at
-    least one group of each subset and class.
+    Whole groups are sampled, so that the share of near-duplicates stays the same; at least one
+    group of each subset and class.
 
     Args:
         rows: A split.
@@ -116,40 +117,40 @@ def draw_part(rows: Sequence[SplitRow], count: int, *, seed: int) -> list[SplitR
         seed: Any integer.
 
     Returns:
-        The rows drawn, sorted by file; all of them if there are no more than `count`.
+        The sampled rows, sorted by file; all of them if there are no more than `count`.
     """
     searched = [row for row in rows if row.subset in ("train", "validation")]
     members: dict[str, list[SplitRow]] = defaultdict(list)
     for row in searched:
         members[row.group].append(row)
     totals = Counter((row.subset, row.label) for row in searched)
-    due = {place: total * count / len(searched) for place, total in totals.items()}
+    due = {stratum: total * count / len(searched) for stratum, total in totals.items()}
     drawn: Counter[tuple[str, str]] = Counter()
     chosen = []
-    for group in sorted(members, key=lambda group: _deal_order(group, seed)):
-        place = members[group][0].subset, members[group][0].label
-        if not drawn[place] or drawn[place] + len(members[group]) <= due[place]:
-            drawn[place] += len(members[group])
+    for group in sorted(members, key=lambda group: _order(group, seed)):
+        stratum = members[group][0].subset, members[group][0].label
+        if not drawn[stratum] or drawn[stratum] + len(members[group]) <= due[stratum]:
+            drawn[stratum] += len(members[group])
             chosen += members[group]
     return sorted(chosen)
 
 
 def _kept(members: Sequence[LabelledImage], earlier: Mapping[str, str]) -> str | None:
-    """Where most of a group's images were before; None if they are all new."""
-    places = Counter(earlier[i.sha256] for i in members if i.sha256 in earlier)
-    return max(SUBSETS, key=lambda subset: places[subset]) if places else None
+    """The earlier subset of most of a group's images; None if they are all new."""
+    counts = Counter(earlier[i.sha256] for i in members if i.sha256 in earlier)
+    return max(SUBSETS, key=lambda subset: counts[subset]) if counts else None
 
 
-def _deal_order(group: str, seed: int) -> str:
+def _order(group: str, seed: int) -> str:
     return hashlib.sha256(f"{seed} {group}".encode()).hexdigest()
 
 
 def _quotas(total: int, shares: tuple[float, float, float]) -> dict[str, int]:
-    """Whole numbers of images for each subset, at least 1, within 1 of the share from 4 on."""
+    """Number of images for each subset: at least 1, within 1 of the share for `total` >= 4."""
     quotas = dict.fromkeys(SUBSETS, 1)
     due = {subset: share * total for subset, share in zip(SUBSETS, shares, strict=True)}
     for _ in range(total - len(SUBSETS)):
-        # Rounded, so that a share's last binary digit decides no tie.
+        # Rounded: the last binary digit of a share must not decide a tie.
         quotas[max(SUBSETS, key=lambda subset: round(due[subset] - quotas[subset], 6))] += 1
     return quotas
 
@@ -159,7 +160,7 @@ def _emptiest(
     filled: dict[str, Counter[str]],
     due: dict[str, dict[str, int]],
 ) -> str:
-    """The subset that has the smallest part of what it is due in these images' classes."""
+    """The subset that is the least filled, relative to its quotas, in these images' classes."""
 
     def fullness(subset: str) -> float:
         return sum(filled[subset][i.label] / due[i.label][subset] for i in members)
@@ -174,8 +175,8 @@ def _require_three(members: Mapping[str, Sequence[LabelledImage]]) -> None:
             noun = "group" if count == 1 else "groups"
             raise DataError(
                 f"class {label} has {count} {noun} of images.",
-                "Expected at least 3 per class, one each to train, validate and test; copies "
-                "of one picture are one group.",
+                "Expected at least 3 per class, one each for train, validation and test; "
+                "near-duplicates are one group.",
                 f"add images to the folder {label}.",
             )
 
@@ -187,7 +188,7 @@ def write_split(path: Path, rows: Sequence[SplitRow]) -> None:
     quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     plain.writerow(("file", "class", "subset", "group", "sha256"))
     for row in rows:
-        # Python 3.11 leaves a bare carriage return unquoted, and reads it as the line's end.
+        # Python 3.11 does not quote a bare carriage return, and reads it as the end of the line.
         (quoted if "\r" in "".join(row) else plain).writerow(row)
     write_text(path, text.getvalue())
 
@@ -205,5 +206,5 @@ def read_split(path: Path) -> list[SplitRow]:
         raise StudyStateError(
             f"{path} is damaged.",
             "Expected the columns file, class, subset, group, sha256 in every line.",
-            "restore the file from a copy, or --overwrite to start the study again.",
+            "restore the file from a backup, or start the study again.",
         ) from error

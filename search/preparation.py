@@ -3,6 +3,8 @@
 import time
 from collections.abc import Sequence
 
+from concrete_study.datasets.loading import StudyData
+from concrete_study.datasets.progress import Progress
 from concrete_study.models.backbone import BackboneWeights, load_weights
 from concrete_study.models.batch_sources import FeatureSource
 from concrete_study.models.devices import prepare_devices, require_memory
@@ -13,8 +15,7 @@ from concrete_study.models.trainable import Network
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
-from concrete_study.search.data import StudyData, load_data
-from concrete_study.search.progress import Progress
+from concrete_study.search.images import load_data
 from concrete_study.search.simulation import simulate_schedule
 from concrete_study.search.throughput import measure_step_times
 

@@ -1,23 +1,16 @@
-"""What a search tells whoever watches it; the command line draws it, tests record it."""
+"""Progress of a search: the events of its trials. Silent unless a subclass draws or records it."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol
+from collections.abc import Sequence
 
+from concrete_study.datasets.progress import Progress
 from concrete_study.results.records import Epoch, TrialRecord
 
 
-class Progress(Protocol):
-    """Told of everything that takes time, in the order in which it happens."""
-
-    def log(self, text: str) -> None:
-        """One line that stays."""
-
-    def counting(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Images being worked through; the context's value takes how many were done."""
+class SearchProgress(Progress):
+    """Receives everything that takes time in a search or a retraining, in order."""
 
     def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
-        """What the search runs in all, and which trials an earlier run has finished."""
+        """The search runs so many trials and epochs in all; an earlier run finished `kept`."""
 
     def trial_started(self, trial: TrialRecord) -> None:
         """A trial begins; it has hyperparameters and no results yet."""

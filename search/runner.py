@@ -23,11 +23,11 @@ from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
 from concrete_study.results.runs import require_free
 from concrete_study.results.trials import best_trial
 from concrete_study.search.cost import SearchPlan
-from concrete_study.search.data import require_split, store_split
+from concrete_study.search.images import require_split, store_split
 from concrete_study.search.manifest import Manifest, kept_manifest
 from concrete_study.search.options import check, schedule_of
 from concrete_study.search.preparation import prepare, report_plan
-from concrete_study.search.progress import Progress
+from concrete_study.search.progress import SearchProgress
 from concrete_study.search.schedule import total_epochs, total_trials
 from concrete_study.search.space import configuration_of
 from concrete_study.search.tensorboard import TrialBoard
@@ -42,7 +42,7 @@ class TimeIsUpError(Exception):
 def run_search(
     options: SearchOptions,
     study: StudyFolder,
-    progress: Progress,
+    progress: SearchProgress,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -94,7 +94,7 @@ def run_search(
 def plan_search(
     options: SearchOptions,
     study: StudyFolder,
-    progress: Progress,
+    progress: SearchProgress,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -134,7 +134,7 @@ class _Run:
         options: SearchOptions,
         study: StudyFolder,
         network: Network,
-        progress: Progress,
+        progress: SearchProgress,
         manifest: Manifest,
         plan: SearchPlan,
         deadline: float,

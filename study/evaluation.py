@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from concrete_study.datasets.folders import ImageFolder
+from concrete_study.datasets.loading import StudyData
+from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.splits import EXTERNAL
 from concrete_study.models.checkpoints import predict_checkpoints
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.trainable import Network, Weights
 from concrete_study.results.evaluation import evaluate, prediction_rows, read_predictions
 from concrete_study.results.records import DatasetReport
-from concrete_study.search.data import StudyData
-from concrete_study.search.progress import Progress
 
 
 def predict_subset(

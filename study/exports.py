@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from concrete_study.datasets.batches import image_batches
+from concrete_study.datasets.loading import StudyData
+from concrete_study.datasets.progress import Progress
 from concrete_study.models.devices import memory_errors, prepare_devices
 from concrete_study.models.export import KERAS_FILE, check_exports, export_model
 from concrete_study.results.card import write_card
@@ -20,8 +22,7 @@ from concrete_study.results.learning_curves import Curve, draw_retraining
 from concrete_study.results.records import RetrainingRecord, StudyRecord
 from concrete_study.results.report.score_figures import draw_confusion
 from concrete_study.results.report.scores import confusion_table
-from concrete_study.search.data import StudyData, reopen_data
-from concrete_study.search.progress import Progress
+from concrete_study.search.images import reopen_data
 from concrete_study.study.illustrations import illustrate
 
 CHECKED_IMAGES = 16  # how many test images the check of an export takes

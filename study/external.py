@@ -9,6 +9,8 @@ from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.files import write_text
 from concrete_study.datasets.folders import ImageFolder, LabelledImage, Roots, locate
 from concrete_study.datasets.groups import group_images
+from concrete_study.datasets.progress import Progress
+from concrete_study.datasets.reading import find_near_duplicates, read_folders
 from concrete_study.datasets.splits import EXTERNAL, SplitRow, read_split
 from concrete_study.models.classifier import Classifier, predict_images
 from concrete_study.models.devices import memory_errors, prepare_devices
@@ -19,9 +21,7 @@ from concrete_study.results.evaluation import evaluate, prediction_rows, read_pr
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import EvaluationRecord
 from concrete_study.results.stored import write_record
-from concrete_study.search.data import stored_roots
-from concrete_study.search.progress import Progress
-from concrete_study.search.reading import find_near_duplicates, read_images
+from concrete_study.search.images import stored_roots
 
 
 def evaluate_external(
@@ -49,7 +49,7 @@ def evaluate_external(
     prepare_devices()
     with study.lock(), memory_errors():
         study.required_metrics()
-        folder = read_images({"": root}, progress)
+        folder = read_folders({"": root}, progress)
         record = _evaluate(study, folder, class_map, progress)
         write_record(study.evaluations_path / record.folder / "metrics.json", record)
         if study.card_path.exists():
@@ -127,7 +127,7 @@ def _unseen(
     # Test images too: only retraining opens them. External test sets are not the study's own.
     seen = {row.sha256 for row in rows if row.subset != EXTERNAL}
     present = {digest: path for digest, path in known.items() if path.is_file()}
-    pairs = find_near_duplicates(present | folder.files(), progress)
+    pairs = find_near_duplicates(folder, progress, others=present)
     old = [LabelledImage("", "", digest) for digest in known]
     groups = group_images([*old, *folder.images], [pair[:2] for pair in pairs])
     own = {groups[digest] for digest in seen}

@@ -12,6 +12,7 @@ from concrete_study.datasets.augmentation import apply_transforms, view_transfor
 from concrete_study.datasets.decoding import decode_image
 from concrete_study.datasets.files import replacing_folder, write_text
 from concrete_study.datasets.folders import locate
+from concrete_study.datasets.loading import StudyData
 from concrete_study.models.classifier import Classifier
 from concrete_study.models.export import KERAS_FILE, summary_text
 from concrete_study.results.evaluation import read_predictions
@@ -22,7 +23,6 @@ from concrete_study.results.report.scores import (
     least_confident,
     misclassified,
 )
-from concrete_study.search.data import StudyData
 from concrete_study.study.explanation import explain_image
 
 

@@ -36,9 +36,9 @@ from concrete_study.results.records import (
 )
 from concrete_study.results.stored import write_record
 from concrete_study.results.trials import best_trial
-from concrete_study.search.data import reopen_data
+from concrete_study.search.images import reopen_data
 from concrete_study.search.manifest import require_same_weights
-from concrete_study.search.progress import Progress
+from concrete_study.search.progress import SearchProgress
 from concrete_study.search.space import configuration_of
 from concrete_study.search.training import DivergedError, Outcome, train
 from concrete_study.study.evaluation import predict_subset, scores_by_dataset
@@ -48,7 +48,7 @@ SAVED_TRAINING = ".training.npz"  # a finished training, until its evaluation is
 
 
 def retrain(
-    study: StudyFolder, progress: Progress, *, epochs: int | None = None, fast: bool = False
+    study: StudyFolder, progress: SearchProgress, *, epochs: int | None = None, fast: bool = False
 ) -> RetrainingRecord:
     """Trains the best trial of the top rung with the recipe, and opens the test split.
 
@@ -105,7 +105,7 @@ class Retraining:
         self,
         study: StudyFolder,
         manifest: StudyRecord,
-        progress: Progress,
+        progress: SearchProgress,
         *,
         epochs: int | None,
         views: Views,

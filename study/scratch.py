@@ -10,13 +10,13 @@ from concrete_study.results.environment import git_commit
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import ScratchRecord
 from concrete_study.results.stored import write_record
-from concrete_study.search.progress import Progress
+from concrete_study.search.progress import SearchProgress
 from concrete_study.study.retraining import Retraining
 
 RANDOM_WEIGHTS = "none"
 
 
-def train_from_scratch(study: StudyFolder, progress: Progress) -> None:
+def train_from_scratch(study: StudyFolder, progress: SearchProgress) -> None:
     """Trains the recipe of the retrained trial on the same images, with a random backbone.
 
     Only its learning curve is stored, in `best/scratch.json`: the comparison is on the

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pycurl  # noqa: F401  # before TensorFlow: loaded after it, it would take its old libcurl
 import pytest
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""RAR archives for tests: stored ones written by hand, and two tiny compressed ones."""
+"""RAR archives for tests: stored ones written here, and two tiny compressed ones."""
 
 from base64 import b64decode
 from collections.abc import Mapping
@@ -22,22 +22,18 @@ COMPRESSED = {
 }
 
 
-def make_rar(files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> bytes:
-    """A RAR5 archive that stores `files`, and symbolic links from name to target."""
+def make_rar(files: Mapping[str, bytes]) -> bytes:
+    """A RAR5 archive that stores `files` uncompressed."""
     blocks = [_block(1, flags=0, fields=_number(0))]
-    blocks += [_member(name, content, b"") for name, content in files.items()]
-    for name, target in (links or {}).items():
-        redirection = _number(5) + _number(1) + _number(0) + _text(target)
-        blocks.append(_member(name, b"", _number(len(redirection)) + redirection))
+    blocks += [_member(name, content) for name, content in files.items()]
     return b"Rar!\x1a\x07\x01\x00" + b"".join(blocks) + _block(5, flags=0, fields=_number(0))
 
 
-def _member(name: str, content: bytes, extra: bytes) -> bytes:
+def _member(name: str, content: bytes) -> bytes:
     has_crc, regular_file, stored, unix = 4, 0o100644, 0, 1
     fields = _number(has_crc) + _number(len(content)) + _number(regular_file)
     fields += crc32(content).to_bytes(4, "little") + _number(stored) + _number(unix) + _text(name)
-    sizes = (_number(len(extra)) if extra else b"") + _number(len(content))
-    return _block(2, flags=2 | bool(extra), fields=sizes + fields + extra) + content
+    return _block(2, flags=2, fields=_number(len(content)) + fields) + content
 
 
 def _block(kind: int, *, flags: int, fields: bytes) -> bytes:

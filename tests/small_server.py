@@ -14,10 +14,8 @@ class Answer(Enum):
     RANGES = auto()  # well
     NO_RANGES = auto()  # the whole file, whatever was asked for
     BREAK = auto()  # half of what was asked for, and the line goes dead
-    NO_RANGES_AND_BREAK = auto()
     STALL = auto()  # half of what was asked for, and then nothing, on an open line
     SILENCE = auto()  # not a byte, on an open line
-    PAGE = auto()  # a web page, as a hotel's network sends it
     REDIRECT = auto()
     MISSING = auto()
     REFUSED_RANGE = auto()
@@ -63,16 +61,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(_REFUSALS[answer])
         elif answer is Answer.REDIRECT:
             self._head(302, 0, Location="/storage/file")
-        elif answer is Answer.PAGE:
-            self._head(200, 4, **{"Content-Type": "text/html"})
-            self.wfile.write(b"<p>!")
         else:
             self._file(answer, asked)
 
     def _file(self, answer: Answer, asked: str | None) -> None:
         match = re.fullmatch(r"bytes=(\d+)-", asked or "")
-        ranges = answer not in (Answer.NO_RANGES, Answer.NO_RANGES_AND_BREAK)
-        start = int(match[1]) if match and ranges else 0
+        start = int(match[1]) if match and answer is not Answer.NO_RANGES else 0
         length = self.server.length
         if start:
             part = f"bytes {start}-{length - 1}/{length}"

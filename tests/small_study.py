@@ -11,6 +11,7 @@ from concrete_study.datasets.sample import make_sample
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import Dimension, Space, default_space
 from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
+from concrete_study.search.progress import SearchProgress
 from concrete_study.search.runner import run_search
 
 TRIALS = 6  # of Hyperband at 3 epochs: 3 at 1, 1 of them to 3; 2 at 3
@@ -53,8 +54,8 @@ def without_times(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [replace(record, seconds=0.0) for record in records]
 
 
-class Recorder:
-    """Keeps what a search tells, and interrupts it as Ctrl-C does after some trials."""
+class Recorder(SearchProgress):
+    """Records all progress, and interrupts the search as Ctrl-C does after some trials."""
 
     def __init__(self, *, interrupt_after: int | None = None) -> None:
         self.interrupt_after = interrupt_after
@@ -65,15 +66,17 @@ class Recorder:
         self.epochs: list[Epoch] = []
         self.done: list[tuple[TrialRecord, TrialRecord | None]] = []
 
-    def log(self, text: str) -> None:
-        self.messages.append(text)
+    def log(self, message: str) -> None:
+        self.messages.append(message)
 
     @contextmanager
-    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        self.counted[what] = 0
+    def counting(
+        self, description: str, total: int, unit: str = "images"
+    ) -> Iterator[Callable[[int], None]]:
+        self.counted[description] = 0
 
-        def count(images: int) -> None:
-            self.counted[what] += images
+        def count(done: int) -> None:
+            self.counted[description] += done
 
         yield count
 

@@ -20,7 +20,7 @@ from concrete_study.datasets.errors import DataError, StudyStateError
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.objectives import OBJECTIVES
-from concrete_study.search.data import reopen_data
+from concrete_study.search.images import reopen_data
 from concrete_study.study.retraining import SAVED_TRAINING, retrain
 
 FILES = {
@@ -128,9 +128,11 @@ class Interrupted(Recorder):
     """Interrupts at the start of the evaluation, like a cluster at its time limit."""
 
     @contextmanager
-    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        with super().counting(what, total) as done:
-            if what == "predicting test":
+    def counting(
+        self, description: str, total: int, unit: str = "images"
+    ) -> Iterator[Callable[[int], None]]:
+        with super().counting(description, total, unit) as done:
+            if description == "predicting test":
                 raise KeyboardInterrupt
             yield done
 

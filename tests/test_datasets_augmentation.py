@@ -15,7 +15,7 @@ def digests(count: int) -> list[str]:
     return [hashlib.sha256(str(n).encode()).hexdigest() for n in range(count)]
 
 
-def pictures(count: int, size: int = SIZE) -> NDArray[np.uint8]:
+def random_images(count: int, size: int = SIZE) -> NDArray[np.uint8]:
     return np.random.default_rng(8).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
@@ -30,17 +30,17 @@ def rotations(transforms: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def angle_of(matrix: NDArray[np.float64], flips: tuple[int, int]) -> float:
-    turned = np.diag(flips) @ matrix
-    return math.degrees(math.atan2(turned[1, 0], turned[0, 0]))
+    rotation = np.diag(flips) @ matrix
+    return math.degrees(math.atan2(rotation[1, 0], rotation[0, 0]))
 
 
-def test_view_0_is_the_plain_image_bit_for_bit() -> None:
-    images = pictures(4)
+def test_view_0_is_the_unaugmented_image_bit_for_bit() -> None:
+    images = random_images(4)
     assert np.array_equal(applied(images, view_transforms(digests(4), 0, SIZE)), images)
 
 
-def test_a_view_depends_on_the_image_and_the_number_alone() -> None:
-    images, names = pictures(6), digests(6)
+def test_a_view_depends_only_on_the_image_and_the_number() -> None:
+    images, names = random_images(6), digests(6)
     together = applied(images, view_transforms(names, 3, SIZE))
     for place in (5, 0, 3):
         alone = view_transforms([names[place]], 3, SIZE)
@@ -49,7 +49,7 @@ def test_a_view_depends_on_the_image_and_the_number_alone() -> None:
     assert len({row.tobytes() for row in view_transforms(names, 3, SIZE)}) == 6
 
 
-def test_views_stay_the_same_for_ever() -> None:
+def test_views_never_change() -> None:
     # Stored features are found by AUGMENTATION: raise it with this test's numbers.
     first = view_transforms(["00" * 32, "7f" * 32, "f3" * 32], 1, 224)[:, :6]
     expected = [
@@ -60,7 +60,7 @@ def test_views_stay_the_same_for_ever() -> None:
     assert np.allclose(first, expected, atol=1e-3)
 
 
-def test_every_turn_is_a_flip_and_at_most_108_degrees_about_the_centre() -> None:
+def test_every_view_is_a_flip_and_a_rotation_by_at_most_108_degrees() -> None:
     transforms = view_transforms(digests(2000), 1, SIZE)
     matrices = rotations(transforms)
     assert np.allclose(matrices @ matrices.transpose(0, 2, 1), np.eye(2), atol=1e-5)
@@ -76,7 +76,7 @@ def test_every_turn_is_a_flip_and_at_most_108_degrees_about_the_centre() -> None
         assert any(abs(angle_of(matrix, flips)) <= limit for flips in readings)
 
 
-def test_flips_come_at_even_odds_and_angles_evenly() -> None:
+def test_flips_have_probability_one_half_and_angles_are_uniform() -> None:
     matrices = rotations(view_transforms(digests(4000), 2, SIZE))
     mirrored = (np.linalg.det(matrices) < 0).mean()
     assert abs(mirrored - 0.5) < 0.03
@@ -97,7 +97,7 @@ def test_a_constant_image_stays_constant(view: int) -> None:
 
 @pytest.mark.parametrize("view", [1, 5])
 def test_pixels_stay_within_the_range_and_the_mean_about_the_same(view: int) -> None:
-    images = pictures(16, 64)
+    images = random_images(16, 64)
     result = applied(images, view_transforms(digests(16), view, 64))
     assert result.dtype == np.float32
     assert result.min() >= 0
@@ -114,7 +114,7 @@ def test_pixels_stay_within_the_range_and_the_mean_about_the_same(view: int) -> 
         ((0, -1, 1, 0), (SIZE - 1 - 3, 2)),  # a quarter turn
     ],
 )
-def test_a_marked_pixel_moves_where_the_transform_says(
+def test_a_marked_pixel_moves_as_the_transform_maps_it(
     matrix: tuple[int, int, int, int], place: tuple[int, int]
 ) -> None:
     image = np.zeros((1, SIZE, SIZE, 3), np.uint8)

@@ -46,7 +46,7 @@ def test_labels_and_images_follow_a_given_order(subset: Subset, view: int) -> No
     assert labels.tolist() == (order % 2).tolist()
 
 
-def test_an_order_may_leave_images_out_and_repeat_them(subset: Subset) -> None:
+def test_an_order_can_omit_and_repeat_images(subset: Subset) -> None:
     ((images, labels),) = image_batches(
         subset, size=SIZE, batch_size=8, order=np.array([3, 3, 10], np.int64)
     )
@@ -69,7 +69,7 @@ def test_a_view_is_the_same_in_every_batch_and_order(real_images: Path) -> None:
     assert together.numpy().max() <= 255
 
 
-def test_view_0_is_the_decoded_image_itself(real_images: Path) -> None:
+def test_view_0_is_the_decoded_image(real_images: Path) -> None:
     paths = sorted((real_images / "Negative").iterdir())[:3]
     some = Subset("test", paths, np.zeros(3, np.int32), ["0" * 64] * 3, ["A"])
     ((images, _),) = image_batches(some, size=227, batch_size=8)
@@ -77,7 +77,9 @@ def test_view_0_is_the_decoded_image_itself(real_images: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["removed", "emptied", "folder"])
-def test_a_file_that_went_bad_meanwhile_is_named_by_its_reason(subset: Subset, damage: str) -> None:
+def test_a_file_that_became_unreadable_is_an_error_with_its_reason(
+    subset: Subset, damage: str
+) -> None:
     path = subset.paths[6]
     path.unlink()
     if damage == "emptied":
@@ -96,7 +98,7 @@ def test_a_file_that_went_bad_meanwhile_is_named_by_its_reason(subset: Subset, d
     assert len(message.splitlines()) == 3
 
 
-def test_what_is_no_fault_of_an_image_is_not_blamed_on_one(
+def test_an_error_of_tensorflow_is_not_reported_as_a_bad_image(
     subset: Subset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decode(path: Path, size: int) -> None:
@@ -107,7 +109,7 @@ def test_what_is_no_fault_of_an_image_is_not_blamed_on_one(
         list(image_batches(subset, size=SIZE, batch_size=2))
 
 
-def test_a_subset_has_the_images_of_its_name_with_the_classes_numbers(tmp_path: Path) -> None:
+def test_a_subset_has_its_images_with_class_indices(tmp_path: Path) -> None:
     for label in "CAB":
         (tmp_path / label).mkdir()
         for number in range(5):

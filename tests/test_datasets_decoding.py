@@ -44,7 +44,9 @@ def near(pixel: NDArray[np.uint8], colour: tuple[int, ...], tolerance: int) -> b
 
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("PNG", 0), ("BMP", 0), ("JPEG", 6)])
-def test_colours_and_places_survive_every_format(kind: str, tolerance: int, tmp_path: Path) -> None:
+def test_every_format_keeps_colours_and_positions(
+    kind: str, tolerance: int, tmp_path: Path
+) -> None:
     pixels = decode_image(saved(halves(RED, BLUE), tmp_path / "a.any", kind))
     assert pixels.shape == (20, 40, 3)
     assert pixels.dtype == np.uint8
@@ -97,7 +99,7 @@ def test_16_bit_colour_keeps_its_high_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_photograph_is_upright_whatever_its_exif_orientation(
+def test_an_image_is_upright_whatever_its_exif_orientation(
     orientation: int, tmp_path: Path
 ) -> None:
     undo = {
@@ -121,7 +123,7 @@ def test_a_photograph_is_upright_whatever_its_exif_orientation(
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 # In a PNG, Pillow raises struct.error for the first, SyntaxError for the next two.
 @pytest.mark.parametrize("exif", [b"MM\0*", b"\xff" * 40, b"MM", b""])
-def test_damaged_exif_does_not_cost_the_pixels(exif: bytes, kind: str, tmp_path: Path) -> None:
+def test_an_image_with_damaged_exif_is_decoded(exif: bytes, kind: str, tmp_path: Path) -> None:
     plain = decode_image(saved(halves(RED, BLUE), tmp_path / "a.any", kind))
     path = saved(halves(RED, BLUE), tmp_path / "b.any", kind, exif=b"Exif\0\0" + exif)
     assert np.array_equal(decode_image(path), plain)
@@ -129,7 +131,7 @@ def test_damaged_exif_does_not_cost_the_pixels(exif: bytes, kind: str, tmp_path:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_an_orientation_counts_although_another_tag_is_damaged(kind: str, tmp_path: Path) -> None:
-    # ImageLength as the text "abc": ImageOps.exif_transpose writes it anew, with struct.error.
+    # ImageLength as the text "abc": ImageOps.exif_transpose rewrites it and raises struct.error.
     text = b"\x01\x01\0\2\0\0\0\4abc\0"
     orientation_6 = b"\x01\x12\0\3\0\0\0\1\0\6\0\0"
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\2" + text + orientation_6 + bytes(4)
@@ -141,7 +143,7 @@ def test_an_orientation_counts_although_another_tag_is_damaged(kind: str, tmp_pa
 
 
 @pytest.mark.parametrize("error", [struct.error, IndexError, KeyError, zlib.error, TypeError])
-def test_whatever_a_parser_raises_means_a_damaged_image(
+def test_any_exception_of_a_parser_means_a_damaged_image(
     error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(halves(RED, BLUE), tmp_path / "a.png", "PNG")
@@ -150,7 +152,7 @@ def test_whatever_a_parser_raises_means_a_damaged_image(
         decode_image(path)
 
 
-def test_a_machine_without_memory_does_not_make_an_image_damaged(
+def test_a_lack_of_memory_does_not_make_an_image_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(halves(RED, BLUE), tmp_path / "a.png", "PNG")
@@ -208,7 +210,7 @@ def jpeg() -> bytes:
     ],
     ids=["empty", "text", "gif", "half", "header"],
 )
-def test_what_is_no_whole_image_is_refused_with_a_reason(
+def test_an_incomplete_image_is_refused_with_a_reason(
     content: bytes, reason: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.jpg"
@@ -223,7 +225,7 @@ def test_a_missing_file_is_unreadable_not_damaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # pytest resets our own filter
-def test_no_mutilation_of_a_file_does_anything_but_decode_or_be_refused(tmp_path: Path) -> None:
+def test_any_damaged_file_is_decoded_or_refused(tmp_path: Path) -> None:
     dice = random.Random(5)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -247,12 +249,13 @@ def test_no_mutilation_of_a_file_does_anything_but_decode_or_be_refused(tmp_path
     assert 0 < refused < 300
 
 
-def test_pillow_says_nothing_in_the_middle_of_a_display(tmp_path: Path) -> None:
+def test_pillow_prints_no_warnings(tmp_path: Path) -> None:
     image = halves(RED, GREEN).quantize(4)
     saved(image, tmp_path / "a.png", "PNG", transparency=bytes([0, 255, 128, 3]))
     saved(Image.new("1", (9500, 9500)), tmp_path / "b.png", "PNG")  # Pillow warns from 89 MP on
     program = (
-        "import sys; from pathlib import Path; from datasets.decoding import decode_image\n"
+        "import sys; from pathlib import Path\n"
+        "from concrete_study.datasets.decoding import decode_image\n"
         "for path in sorted(Path(sys.argv[1]).iterdir()): print(decode_image(path).shape)"
     )
     result = subprocess.run(

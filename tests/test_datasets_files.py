@@ -15,7 +15,7 @@ from concrete_study.datasets.files import (
 )
 
 
-def test_a_file_is_replaced_as_a_whole_and_its_folders_are_made(tmp_path: Path) -> None:
+def test_a_file_is_replaced_atomically_and_its_folders_are_created(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "notes.txt"
     write_text(path, "first\n")
     write_text(path, "zweite ß\n")
@@ -38,7 +38,7 @@ def test_the_old_file_stays_when_the_writer_fails(
     assert path.read_text() == "old"
 
 
-def test_the_temporary_file_stands_beside_its_place_and_is_hidden(tmp_path: Path) -> None:
+def test_the_temporary_file_is_hidden_and_in_the_same_folder(tmp_path: Path) -> None:
     with replacing(tmp_path / "trials" / "0001.json") as temporary:
         assert temporary.parent == tmp_path / "trials"
         assert temporary.name.startswith(".")
@@ -52,7 +52,7 @@ def test_a_new_file_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
-def test_what_is_no_json_is_refused_and_the_old_file_stays(value: object, tmp_path: Path) -> None:
+def test_invalid_json_is_refused_and_the_old_file_stays(value: object, tmp_path: Path) -> None:
     path = tmp_path / "study.json"
     write_json(path, {"name": "first", "classes": ["Riß"]})
     with pytest.raises((ValueError, TypeError)):
@@ -61,7 +61,7 @@ def test_what_is_no_json_is_refused_and_the_old_file_stays(value: object, tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == ["study.json"]
 
 
-def test_a_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_atomically_or_stays(tmp_path: Path) -> None:
     for text in ("first", "second"):
         with replacing_folder(tmp_path / "best") as folder:
             (folder / text).write_text(text)
@@ -72,7 +72,7 @@ def test_a_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "best").iterdir()] == ["second"]
 
 
-def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(
+def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with replacing_folder(tmp_path / "best") as folder:
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(
     assert [path.name for path in (tmp_path / "best").iterdir()] == ["first"]
 
 
-def test_a_folder_that_a_kill_left_aside_is_put_back(tmp_path: Path) -> None:
+def test_a_folder_that_a_kill_left_renamed_is_restored(tmp_path: Path) -> None:
     (tmp_path / ".best.old").mkdir()
     (tmp_path / ".best.old" / "first").touch()
     with pytest.raises(ZeroDivisionError), replacing_folder(tmp_path / "best"):
@@ -101,13 +101,13 @@ def test_a_folder_that_a_kill_left_aside_is_put_back(tmp_path: Path) -> None:
     assert (tmp_path / "best" / "first").exists()
 
 
-def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
+def test_the_digest_depends_on_the_content(tmp_path: Path) -> None:
     path = tmp_path / "big"
     path.write_bytes(os.urandom(300_000))
     assert file_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_cache_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_sets_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDY_CACHE_DIR", "/somewhere/else")
     assert cache_folder() == Path("/somewhere/else")
     monkeypatch.setenv("STUDY_CACHE_DIR", "")

@@ -4,10 +4,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import concrete_study.datasets
+from concrete_study.datasets import folders
+from concrete_study.datasets.decoding import decode_image, thumbnail
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.folders import class_folders, loose_images, read_folder
 
@@ -29,7 +32,7 @@ def two_classes(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ordinary_user() -> Iterator[Path]:
-    """A folder that everyone may enter, and no root's rights for the test."""
+    """A folder that every user can access; the test runs without root permissions."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     root = os.geteuid() == 0
@@ -56,7 +59,7 @@ def test_classes_images_and_labels_are_those_of_the_folders(two_classes: Path) -
     assert found.faults == []
 
 
-def test_each_file_is_told_once_to_the_progress(two_classes: Path) -> None:
+def test_progress_counts_each_file_once(two_classes: Path) -> None:
     calls: list[None] = []
     read_folder(two_classes, on_image=lambda: calls.append(None))
     assert len(calls) == 6
@@ -69,7 +72,7 @@ def test_any_number_of_classes_is_read(count: int, tmp_path: Path) -> None:
     assert len(read_folder(tmp_path).classes) == count
 
 
-def test_hidden_folders_and_caches_are_no_classes_and_hold_no_images(two_classes: Path) -> None:
+def test_hidden_folders_and_caches_are_ignored(two_classes: Path) -> None:
     for name in (".git", "__pycache__", "Negative/.ipynb_checkpoints", "Positive/__MACOSX"):
         image(two_classes / name / "0.jpg", 9)
     (two_classes / "notes").mkdir()
@@ -79,8 +82,7 @@ def test_hidden_folders_and_caches_are_no_classes_and_hold_no_images(two_classes
     assert len(found.images) == 6
 
 
-def test_the_package_that_shares_the_folders_name_holds_no_classes() -> None:
-
+def test_the_package_datasets_holds_no_classes() -> None:
     root = Path(str(concrete_study.datasets.__file__)).parent
     assert "__pycache__" not in [folder.name for folder in class_folders(root)]
 
@@ -143,7 +145,7 @@ def test_a_name_that_is_not_utf_8_is_a_fault_that_can_be_printed(two_classes: Pa
     assert len(found.fingerprint) == 64
 
 
-def test_a_file_that_may_not_be_read_is_a_fault_that_says_so(ordinary_user: Path) -> None:
+def test_a_file_without_read_permission_is_a_fault(ordinary_user: Path) -> None:
     for number, name in enumerate(["A/0.png", "A/1.png", "B/0.png"]):
         image(ordinary_user / name, number)
     (ordinary_user / "A" / "1.png").chmod(0)
@@ -154,17 +156,15 @@ def test_a_file_that_may_not_be_read_is_a_fault_that_says_so(ordinary_user: Path
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
-def test_a_class_that_may_not_be_read_is_not_left_out_silently(
-    mode: int, ordinary_user: Path
-) -> None:
+def test_a_class_without_read_permission_is_an_error(mode: int, ordinary_user: Path) -> None:
     for number, name in enumerate(["A/0.png", "B/0.png", "C/0.png"]):
         image(ordinary_user / name, number)
     (ordinary_user / "C").chmod(mode)
-    with pytest.raises(DataError, match=r"C.* may not be read"):
+    with pytest.raises(DataError, match=r"C.* cannot be read"):
         read_folder(ordinary_user)
 
 
-def test_the_fingerprint_follows_content_and_names_alone(
+def test_the_fingerprint_depends_only_on_content_and_names(
     two_classes: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     before = read_folder(two_classes).fingerprint
@@ -182,7 +182,7 @@ def test_the_fingerprint_follows_content_and_names_alone(
     assert read_folder(copy).fingerprint not in (before, changed)
 
 
-def test_no_folder_a_file_and_no_classes_are_each_named(tmp_path: Path) -> None:
+def test_each_reason_for_too_few_classes_has_its_message(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no folder .*\n.*does not exist"):
         read_folder(tmp_path / "nowhere")
     (tmp_path / "file").touch()
@@ -198,7 +198,7 @@ def test_no_folder_a_file_and_no_classes_are_each_named(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
-def test_a_class_with_nothing_but_faults_is_named_with_one_of_its_own(tmp_path: Path) -> None:
+def test_a_class_of_faults_only_is_an_error_that_names_one_of_them(tmp_path: Path) -> None:
     image(tmp_path / "Pos" / "a.png")
     (tmp_path / "Pos" / "a.png").write_text("no image")
     (tmp_path / "A").mkdir()
@@ -213,9 +213,7 @@ def test_a_class_with_nothing_but_faults_is_named_with_one_of_its_own(tmp_path: 
 @pytest.mark.parametrize(
     "names", [("train", "test"), ("Train", "VAL", "testing"), ("training", "valid"), ("train",)]
 )
-def test_a_ready_made_split_is_not_taken_for_classes(
-    names: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_a_ready_made_split_is_refused(names: tuple[str, ...], tmp_path: Path) -> None:
     for number, name in enumerate(names):
         image(tmp_path / name / "Positive" / "a.png", number)
         image(tmp_path / name / "Negative" / "a.png", 100 + number)
@@ -224,16 +222,16 @@ def test_a_ready_made_split_is_not_taken_for_classes(
     message = str(caught.value)
     assert "Expected one sub-folder per class" in message
     assert all(f"{name}/" in message for name in names)
-    assert f"--data {tmp_path / sorted(names)[0]}" in message
+    assert f"use {tmp_path / sorted(names)[0]}, which is then split" in message
 
 
-def test_a_class_may_be_called_train_beside_another(tmp_path: Path) -> None:
+def test_a_class_may_be_called_train_next_to_another(tmp_path: Path) -> None:
     image(tmp_path / "train" / "a.png", 1)
     image(tmp_path / "tram" / "a.png", 2)
     assert read_folder(tmp_path).classes == ["train", "tram"]
 
 
-def test_images_without_a_class_folder_are_told_to_be_moved(tmp_path: Path) -> None:
+def test_images_without_a_class_folder_are_an_error_with_a_hint(tmp_path: Path) -> None:
     assert loose_images(tmp_path / "nowhere") == []
     image(tmp_path / "a.png")
     image(tmp_path / "B.JPG")
@@ -244,3 +242,28 @@ def test_images_without_a_class_folder_are_told_to_be_moved(tmp_path: Path) -> N
         DataError, match=r"no class folders in .*\n.*\nTry: move the images into one"
     ):
         read_folder(tmp_path)
+
+
+def test_content_that_was_decoded_before_is_only_hashed(
+    two_classes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    decoded: list[Path] = []
+
+    def decode(path: Path) -> object:
+        decoded.append(path)
+        return decode_image(path)
+
+    monkeypatch.setattr(folders, "decode_image", decode)
+    (two_classes / "Negative" / "empty.png").touch()
+    first = read_folder(two_classes)
+    assert len(decoded) == 7
+    for found in first.images:
+        pixels = decode_image(two_classes / found.file)
+        np.testing.assert_array_equal(first.thumbnails[found.sha256], thumbnail(pixels))
+    decoded.clear()
+    image(two_classes / "Positive" / "new.png", 77)
+    again = read_folder(two_classes)
+    assert sorted(path.name for path in decoded) == ["empty.png", "new.png"]
+    assert set(first.images) < set(again.images)
+    assert again.faults == first.faults

@@ -12,8 +12,8 @@ IMAGES = [
 ]
 
 
-def folder_of(images: list[LabelledImage], *sources: str) -> ImageFolder:
-    roots = {source: Path("/photographs") / source for source in sources or ("",)}
+def folder_of(images: list[LabelledImage], *datasets: str) -> ImageFolder:
+    roots = {name: Path("/images") / name for name in datasets or ("",)}
     return ImageFolder(roots, ["A", "B"], images, [])
 
 
@@ -29,37 +29,37 @@ def listed(tmp_path: Path, text: str) -> str:
 
 
 def test_the_part_of_a_name_before_its_first_dash_is_a_group_across_classes() -> None:
-    found = grouped("prefix")
-    assert {"A/7-1.jpg", "B/7-2.jpg"} in found
-    assert len(found) == 3
+    images = [*IMAGES, LabelledImage("A/9-2-1.jpg", "A", "4" * 64)]
+    links = links_by_name(folder_of(images), "prefix")
+    assert links == [["0" * 64, "2" * 64], ["1" * 64], ["3" * 64, "4" * 64]]
 
 
-def test_a_list_of_groups_is_followed(tmp_path: Path) -> None:
+def test_a_csv_file_of_groups_links_its_images(tmp_path: Path) -> None:
     lines = ["group,note,file", "x,,A/7-1.jpg", "x,,A/8-1.jpg", "y,,B/7-2.jpg", "z,,B/9-1-2.jpg"]
     found = grouped(listed(tmp_path, "\n".join(lines)))
     assert {"A/7-1.jpg", "A/8-1.jpg"} in found
     assert len(found) == 3
 
 
-def test_a_list_that_lacks_an_image_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_a_csv_file_that_lacks_an_image_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"does not name 2 of 4.*\n.*missing: B/7-2\.jpg"):
         grouped(listed(tmp_path, "file,group\nA/7-1.jpg,x\nA/8-1.jpg,x\n"))
 
 
 @pytest.mark.parametrize("text", ["", "file,other\nA/7-1.jpg,x\n"])
-def test_a_list_without_its_columns_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_csv_file_without_the_columns_is_an_error(text: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="columns file and group"):
         grouped(listed(tmp_path, text))
 
 
-def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_csv_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be used"):
         grouped(str(tmp_path / "none.csv"))
 
 
 def test_names_without_a_dash_have_no_prefix() -> None:
     images = [LabelledImage("A/0.jpg", "A", "0"), LabelledImage("B/1.jpg", "B", "1")]
-    with pytest.raises(UsageError, match=r"finds no prefix.\n.*A/0\.jpg"):
+    with pytest.raises(UsageError, match=r"has a prefix\.\n.*A/0\.jpg"):
         links_by_name(folder_of(images), "prefix")
 
 
@@ -69,7 +69,7 @@ def test_one_prefix_in_two_folders_is_two_groups() -> None:
     assert links_by_name(folder_of(images, "east", "west"), "prefix") == [["0", "1"], ["2"]]
 
 
-def test_one_picture_under_two_labels_is_a_conflict_and_its_copies_with_it() -> None:
+def test_near_duplicates_of_two_labels_are_a_conflict() -> None:
     groups = group_images(IMAGES, [("0" * 64, "2" * 64)])
     assert conflicting_groups(IMAGES, groups) == [[IMAGES[0], IMAGES[2]]]
     assert conflicting_groups(IMAGES, group_images(IMAGES)) == []

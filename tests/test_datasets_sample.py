@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from concrete_study.datasets import sample
-from concrete_study.datasets.domains import DOMAINS, Domain
 from concrete_study.datasets.sample import draw_concrete, make_sample, sample_folder, sample_path
+from concrete_study.datasets.synthetic_domains import DOMAINS, Domain
 
 COLOUR_BINS = 16
 
@@ -27,7 +27,7 @@ def whole_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_cached_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Has `sample_folder` draw four small pictures into a cache folder of the test's own."""
+    """Makes `sample_folder` generate four small images in a cache folder of the test."""
     monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
 
     def make_small_sample(folder: Path) -> None:
@@ -48,20 +48,20 @@ def colours(path: Path) -> NDArray[np.float64]:
     return np.concatenate(counts) / len(pixels)
 
 
-def test_half_of_240_pictures_are_cracked(whole_sample: Path) -> None:
+def test_half_of_240_images_are_cracked(whole_sample: Path) -> None:
     assert sorted(path.name for path in whole_sample.iterdir()) == ["Negative", "Positive"]
     for name in ("Negative", "Positive"):
         files = sorted(path.name for path in (whole_sample / name).iterdir())
         assert files == [f"{index:04d}.jpg" for index in range(120)]
 
 
-def test_pictures_are_227_pixel_rgb_jpeg(whole_sample: Path) -> None:
+def test_images_are_227_pixel_rgb_jpeg(whole_sample: Path) -> None:
     for path in whole_sample.glob("*/000*.jpg"):
         with Image.open(path) as image:
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (227, 227))
 
 
-def test_colours_do_not_tell_the_classes_apart(whole_sample: Path) -> None:
+def test_colours_do_not_separate_the_classes(whole_sample: Path) -> None:
     paths = sorted(whole_sample.glob("*/*.jpg"))
     features = np.array([colours(path) for path in paths])
     cracked = np.array([path.parent.name == "Positive" for path in paths])
@@ -73,7 +73,7 @@ def test_colours_do_not_tell_the_classes_apart(whole_sample: Path) -> None:
     assert model.fit(features[train], cracked[train]).score(features[test], cracked[test]) < 0.75
 
 
-def test_no_picture_is_there_twice(whole_sample: Path) -> None:
+def test_all_images_are_different(whole_sample: Path) -> None:
     assert len(set(content(whole_sample).values())) == 240
 
 
@@ -83,7 +83,7 @@ def test_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert content(tmp_path / "first") == content(tmp_path / "second")
 
 
-def test_another_seed_gives_other_pictures(tmp_path: Path) -> None:
+def test_another_seed_gives_other_images(tmp_path: Path) -> None:
     for seed in (7, 8):
         make_sample(tmp_path / str(seed), images=6, size=64, seed=seed)
     first, second = content(tmp_path / "7"), content(tmp_path / "8")
@@ -93,11 +93,11 @@ def test_another_seed_gives_other_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cracked", [False, True])
 @pytest.mark.parametrize("size", [32, 65, 227])
-def test_drawing_fills_the_size_asked_for(size: int, cracked: bool) -> None:
-    picture = draw_concrete(np.random.default_rng(0), DOMAINS["plain"], size=size, cracked=cracked)
-    assert picture.shape == (size, size, 3)
-    assert picture.dtype == np.uint8
-    assert picture.std() > 1
+def test_an_image_has_the_given_size(size: int, cracked: bool) -> None:
+    image = draw_concrete(np.random.default_rng(0), DOMAINS["plain"], size=size, cracked=cracked)
+    assert image.shape == (size, size, 3)
+    assert image.dtype == np.uint8
+    assert image.std() > 1
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_an_interrupted_write_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_files_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"mine")
     with pytest.raises(FileExistsError, match="missing or empty"):
         make_sample(tmp_path, images=2, size=40)
@@ -144,7 +144,7 @@ def test_second_call_reuses_the_sample(small_cached_sample: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/*.jpg")} == before
 
 
-def test_of_two_processes_the_first_ones_sample_is_used(
+def test_of_two_processes_the_sample_of_the_first_is_used(
     monkeypatch: pytest.MonkeyPatch, small_cached_sample: Path, tmp_path: Path
 ) -> None:
     theirs = tmp_path / "theirs"
@@ -161,7 +161,7 @@ def test_of_two_processes_the_first_ones_sample_is_used(
     assert list(small_cached_sample.iterdir()) == [folder]
 
 
-def test_a_finer_domain_has_darker_slabs_and_finer_cracks_and_none_in_common(
+def test_the_fine_domain_has_darker_images_and_finer_cracks_and_none_in_common(
     tmp_path: Path,
 ) -> None:
     brightness, crack = {}, {}

@@ -32,7 +32,7 @@ def counts(rows: list[SplitRow], label: str) -> dict[str, int]:
     return {subset: found[subset] for subset in SUBSETS}
 
 
-def sides(rows: list[SplitRow]) -> dict[str, set[str]]:
+def subsets_of(rows: list[SplitRow]) -> dict[str, set[str]]:
     found = defaultdict(set)
     for row in rows:
         found[row.sha256].add(row.subset)
@@ -61,7 +61,7 @@ def test_a_small_class_has_an_image_in_every_subset(total: int) -> None:
     assert min(counts(rows, "A").values()) >= 1
 
 
-def test_no_content_is_on_two_sides_whatever_the_groups() -> None:
+def test_no_content_is_in_two_subsets_whatever_the_groups() -> None:
     dice = random.Random(11)
     for seed in range(40):
         images = []
@@ -72,7 +72,7 @@ def test_no_content_is_on_two_sides_whatever_the_groups() -> None:
             images += [labelled("A", f"{group}-{copy}.jpg", f"A{group}") for copy in range(size)]
         images += single("B", 20)
         rows = split_images(images, seed=seed)
-        assert all(len(subsets) == 1 for subsets in sides(rows).values())
+        assert all(len(subsets) == 1 for subsets in subsets_of(rows).values())
         assert len(rows) == len(images)
         total = sum(row.label == "A" for row in rows)
         for subset, share in zip(SUBSETS, DEFAULT_SHARES, strict=True):
@@ -81,13 +81,22 @@ def test_no_content_is_on_two_sides_whatever_the_groups() -> None:
             assert placed <= share * total + largest + 1
 
 
-def test_the_same_picture_under_two_labels_stays_on_one_side() -> None:
+def test_an_image_under_two_labels_stays_in_one_subset() -> None:
     both = [labelled(label, "twin.jpg", f"twin {n}") for n in range(6) for label in "AB"]
     images = [i._replace(file=f"{i.file}{n}") for n, i in enumerate(both)]
     rows = split_images([*images, *single("A", 12), *single("B", 12)], seed=4)
-    assert all(len(subsets) == 1 for subsets in sides(rows).values())
+    assert all(len(subsets) == 1 for subsets in subsets_of(rows).values())
     for label in "AB":
         assert min(counts(rows, label).values()) >= 1
+
+
+def test_large_groups_are_assigned_first() -> None:
+    """In any other order small groups fill the subsets, and a large one exceeds its quota."""
+    for seed in range(20):
+        large = [labelled("A", f"large {n}.jpg", "large") for n in range(30)]
+        rows = split_images([*single("A", 30), *large, *single("B", 20)], seed=seed)
+        assert {row.subset for row in rows if "large" in row.file} == {"train"}
+        assert counts(rows, "A") == {"train": 42, "validation": 9, "test": 9}
 
 
 def test_the_split_follows_content_and_seed_not_the_order_of_files() -> None:
@@ -97,8 +106,8 @@ def test_the_split_follows_content_and_seed_not_the_order_of_files() -> None:
     assert split_images(images, seed=4) != split_images(images, seed=3)
 
 
-def test_the_split_of_a_seed_is_the_same_for_ever() -> None:
-    # A later version that splits otherwise would move test images into training.
+def test_the_split_of_a_seed_never_changes() -> None:
+    # A changed algorithm would move test images into train.
     rows = split_images([*single("A", 10), *single("B", 10)], seed=1)
     text = "".join(row.subset[1] for row in rows)
     assert text == "rrrerararrrerrarrrar"
@@ -120,10 +129,10 @@ def test_a_class_too_small_for_three_subsets_is_named(count: int, words: str) ->
     assert "the folder Rare" in caught.value.hint
 
 
-def test_copies_do_not_make_a_class_large_enough() -> None:
-    copies = [labelled("Rare", f"{n}.jpg", f"picture {n % 2}") for n in range(10)]
+def test_near_duplicates_do_not_make_a_class_large_enough() -> None:
+    duplicates = [labelled("Rare", f"{n}.jpg", f"image {n % 2}") for n in range(10)]
     with pytest.raises(DataError, match="class Rare has 2 groups of images"):
-        split_images([*single("Common", 30), *copies], seed=1)
+        split_images([*single("Common", 30), *duplicates], seed=1)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +177,7 @@ def test_a_split_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"A/0.jpg,A\n", b"\xff\xfe", b'"A/0.jpg,A,train,g,s\n"x'])
-def test_a_damaged_split_is_named(damage: bytes, tmp_path: Path) -> None:
+def test_a_damaged_split_is_an_error_that_names_the_file(damage: bytes, tmp_path: Path) -> None:
     path = tmp_path / "split.csv"
     write_split(path, split_images([*single("A", 3), *single("B", 3)], seed=1))
     path.write_bytes(path.read_bytes() + damage)
@@ -183,13 +192,13 @@ def test_real_folders_are_split_by_their_bytes(real_images: Path, tmp_path: Path
             (tmp_path / label / f"{number}.jpg").write_bytes(path.read_bytes())
         (tmp_path / label / "copy.jpg").write_bytes((tmp_path / label / "0.jpg").read_bytes())
     rows = split_images(read_folder(tmp_path).images, seed=1)
-    place = {row.file: row.subset for row in rows}
+    subset_by_file = {row.file: row.subset for row in rows}
     assert len(rows) == 22
-    assert place["Positive/copy.jpg"] == place["Positive/0.jpg"]
-    assert place["Negative/copy.jpg"] == place["Negative/0.jpg"]
+    assert subset_by_file["Positive/copy.jpg"] == subset_by_file["Positive/0.jpg"]
+    assert subset_by_file["Negative/copy.jpg"] == subset_by_file["Negative/0.jpg"]
 
 
-def test_a_part_has_the_classes_and_subsets_of_the_whole_and_no_half_group() -> None:
+def test_a_sample_is_stratified_and_cuts_no_group() -> None:
     images = [LabelledImage(f"{n}.jpg", "ABC"[n % 3], f"{n:064}") for n in range(600)]
     groups = {image.sha256: f"{int(image.file[:-4]) // 6}-{image.label}" for image in images}
     rows = split_images(images, seed=1, groups=groups)
@@ -208,7 +217,7 @@ def test_a_part_has_the_classes_and_subsets_of_the_whole_and_no_half_group() -> 
     assert draw_part(rows, 10_000, seed=1) == sorted(searched)
 
 
-def test_the_smallest_part_has_every_class_to_train_and_to_validate() -> None:
+def test_the_smallest_sample_has_every_class_in_train_and_validation() -> None:
     images = [LabelledImage(f"{n}.jpg", "AB"[n % 2], f"{n:016}{'':0<48}") for n in range(40)]
     part = draw_part(split_images(images, seed=1), 1, seed=1)
     assert Counter((row.subset, row.label) for row in part) == {

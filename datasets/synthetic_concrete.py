@@ -1,6 +1,6 @@
-"""The look of bare concrete: its texture, and what hollows, stains and shadows do to it.
+"""Synthetic concrete surfaces: texture, cavities, stains, shadows, and the camera.
 
-Lengths are in pixels of a 227-pixel photograph; `unit` scales them to other sizes.
+Lengths are in pixels of a 227-pixel image; `unit` scales them to other sizes.
 """
 
 from collections.abc import Sequence
@@ -16,36 +16,36 @@ Field = NDArray[np.float64]
 Stroke = tuple[Field, Field]
 """A line to draw: points (n, 2) as x, y in pixels, and the width at each of them (n,)."""
 
-REFERENCE_SIZE = 227  # the METU photographs, on which all lengths were judged by eye
-SUPERSAMPLING = 3  # a third of a pixel is the finest width a crack's tip tapers to
+REFERENCE_SIZE = 227  # METU's; all lengths were chosen by eye at this size
+SUPERSAMPLING = 3  # a crack tapers to a third of a pixel
 
 
 def unit(size: int) -> float:
-    """Pixels of a photograph of this size per pixel of a 227-pixel one."""
+    """Pixels of an image of this size per pixel of a 227-pixel one."""
     return size / REFERENCE_SIZE
 
 
 def noise(
     random: np.random.Generator, size: int, grain: float, *, stretch: float = 1, angle: float = 0
 ) -> Field:
-    """Smooth random field of zero mean and unit deviation.
+    """Smooth random field of zero mean and unit standard deviation.
 
     Args:
-        random: BatchSource of the white noise that is smoothed.
-        size: Side in pixels, at least 1.
+        random: Generator of the white noise that is smoothed.
+        size: Height and width in pixels, at least 1.
         grain: Radius of a blotch in pixels, above 0.
-        stretch: How many times longer than wide blotches are, at least 1.
+        stretch: Aspect ratio of blotches, at least 1.
         angle: Direction of the longer axis in radians.
 
     Returns:
         float64 array (size, size).
     """
-    # A margin of three grains: what is smoothed by Fourier transform wraps around.
+    # A margin of three grains: smoothing by Fourier transform wraps around.
     side = fft.next_fast_len(size + int(3 * grain * stretch), real=True)
     down, across = fft.fftfreq(side)[:, None], fft.rfftfreq(side)[None, :]
     along = across * np.cos(angle) + down * np.sin(angle)
-    beside = down * np.cos(angle) - across * np.sin(angle)
-    kernel = np.exp(-2 * (np.pi * grain) ** 2 * ((along * stretch) ** 2 + beside**2))
+    normal = down * np.cos(angle) - across * np.sin(angle)
+    kernel = np.exp(-2 * (np.pi * grain) ** 2 * ((along * stretch) ** 2 + normal**2))
     white = fft.rfft2(random.standard_normal((side, side)))
     smooth: Field = fft.irfft2(white * kernel, s=(side, side))[:size, :size]
     centred: Field = (smooth - smooth.mean()) / smooth.std()
@@ -53,11 +53,11 @@ def noise(
 
 
 def surface(random: np.random.Generator, size: int, *, roughness: float = 1) -> Field:
-    """Unmarked concrete of a random tone, grain and trowel direction, with pores, evenly lit.
+    """Plain concrete of a random tone, grain and trowel direction, with pores, evenly lit.
 
     Args:
-        random: BatchSource of every choice.
-        size: Side in pixels.
+        random: Generator of all random draws.
+        size: Height and width in pixels.
         roughness: Factor of the relief, above 0.
 
     Returns:
@@ -69,7 +69,7 @@ def surface(random: np.random.Generator, size: int, *, roughness: float = 1) -> 
     for grain in (0.7, 1.6, 4, 10):
         amount = random.lognormal(0, 0.4)
         relief += amount * noise(random, size, grain * scale, stretch=stretch, angle=angle)
-    # Lit from one side, each bump has a bright flank and a dark one.
+    # Lit from one side: each bump has a bright flank and a dark one.
     flank = ndimage.sobel(relief, axis=0) * 0.5 + ndimage.sobel(relief, axis=1)
     roughness *= random.lognormal(np.log(0.011), 0.5)
     blotches = noise(random, size, random.uniform(6, 25) * scale, stretch=stretch, angle=angle)
@@ -77,23 +77,23 @@ def surface(random: np.random.Generator, size: int, *, roughness: float = 1) -> 
         1 + roughness * (relief + flank / flank.std()) + random.uniform(0.005, 0.03) * blotches
     )
     brightness += flecks(random, size)
-    # A telephone's noise removal smears grain into patches with edges, as a median does.
+    # The median filter imitates a phone's noise removal: grain becomes patches with edges.
     brightness = ndimage.median_filter(brightness, size=random.choice([3, 4]))
     tint = noise(random, size, 8 * scale)[..., None] * np.array([0.004, 0, -0.004])
-    picture: Field = brightness[..., None] * tone(random) + tint
+    image: Field = brightness[..., None] * tone(random) + tint
     pores = holes(random, size, count=random.poisson(8), radius=1.2)
-    return carve(random, picture, pores, darkness=random.uniform(0.2, 0.6))
+    return carve(random, image, pores, darkness=random.uniform(0.2, 0.6))
 
 
 def flecks(random: np.random.Generator, size: int) -> Field:
-    """Sand and cement: sparse small patches that are darker or paler than the slab."""
+    """Sand and cement: sparse small patches that are darker or paler than the surface."""
     dark, pale = (noise(random, size, random.uniform(1.2, 2.5) * unit(size)) for _ in range(2))
     flecked: Field = random.uniform(0, 0.08) * np.clip(pale - random.uniform(1, 2), 0, 1)
     return flecked - random.uniform(0, 0.16) * np.clip(dark - random.uniform(1, 2), 0, 1)
 
 
 def tone(random: np.random.Generator) -> Field:
-    """Mean colour of one slab: light grey to beige, as METU's 174 +- 24 of 255; shape (3,)."""
+    """Mean colour of one surface: light grey to beige, as METU's 174 +- 24 of 255; shape (3,)."""
     grey = np.clip(random.normal(0.69, 0.1), 0.38, 0.86)
     warmth, green = random.normal(0.026, 0.014), random.normal(0.004, 0.006)
     return np.array([grey + warmth, grey + green, grey - warmth])
@@ -103,8 +103,8 @@ def rasterise(strokes: Sequence[Stroke], size: int) -> Field:
     """Coverage of each pixel by the strokes.
 
     Args:
-        strokes: Lines of varying width, in pixels; parts outside the picture are cut off.
-        size: Side of the picture in pixels.
+        strokes: Lines of varying width, in pixels; parts outside the image are clipped.
+        size: Height and width of the image in pixels.
 
     Returns:
         float64 array (size, size) in 0..1.
@@ -121,26 +121,26 @@ def rasterise(strokes: Sequence[Stroke], size: int) -> Field:
 
 
 def fray(random: np.random.Generator, mask: Field, amount: float) -> Field:
-    """Moves the edges of a mask to and fro by about `amount` pixels, as broken edges are."""
+    """Displaces the edges of a mask by about `amount` pixels, like broken edges."""
     size = len(mask)
     grains = (1.2 * unit(size), 3 * unit(size))
     shift = [amount * sum(noise(random, size, grain) for grain in grains) for _ in range(2)]
-    places = np.indices(mask.shape) + np.array(shift)
-    frayed: Field = ndimage.map_coordinates(mask, places, order=1, mode="nearest")
+    positions = np.indices(mask.shape) + np.array(shift)
+    frayed: Field = ndimage.map_coordinates(mask, positions, order=1, mode="nearest")
     return frayed
 
 
-def carve(random: np.random.Generator, picture: Field, mask: Field, *, darkness: float) -> Field:
-    """A hollow in the concrete: dark inside, one broken edge in the light, the other in shade.
+def carve(random: np.random.Generator, image: Field, mask: Field, *, darkness: float) -> Field:
+    """Adds a cavity: dark inside, one broken edge lit, the other in shade.
 
     Args:
-        random: BatchSource of the light's side, of the edges and of the unevenness inside.
-        picture: RGB array (size, size, 3).
-        mask: Where the hollow is, (size, size) in 0..1.
-        darkness: Share of the light that is lost inside, 0..1.
+        random: Generator of the light's direction, the edges and the unevenness inside.
+        image: RGB array (size, size, 3).
+        mask: Coverage by the cavity, (size, size) in 0..1.
+        darkness: Share of the light that is absorbed inside, 0..1.
 
     Returns:
-        A new picture of the same shape.
+        A new array of the same shape.
     """
     scale = unit(len(mask))
     offset = random.normal(0, 1.5, 2) * scale
@@ -149,7 +149,7 @@ def carve(random: np.random.Generator, picture: Field, mask: Field, *, darkness:
     lit, dim = (ndimage.shift(mask, side, order=1, mode="nearest") for side in (offset, -offset))
     edges = random.uniform(0, 0.2) * lit - random.uniform(0, 0.35) * darkness * dim
     depth = np.clip(mask * (darkness + 0.07 * uneven), 0, 0.97)
-    carved: Field = picture * ((1 + broken * edges) * (1 - depth))[..., None]
+    carved: Field = image * ((1 + broken * edges) * (1 - depth))[..., None]
     return carved
 
 
@@ -161,50 +161,50 @@ def holes(random: np.random.Generator, size: int, *, count: int, radius: float) 
     return fray(random, mask, 0.3 * radius**0.5 * unit(size))
 
 
-def soil(random: np.random.Generator, picture: Field) -> Field:
-    """A few damp or rusty patches with soft outlines."""
-    size = len(picture)
+def soil(random: np.random.Generator, image: Field) -> Field:
+    """Adds a few damp or rusty patches with soft outlines."""
+    size = len(image)
     field = noise(random, size, random.uniform(10, 30) * unit(size))
     patch = 1 / (1 + np.exp(-(field - random.uniform(0.8, 1.8)) * random.uniform(3, 12)))
     loss = random.uniform(0.04, 0.28) * np.array([0.85, 1, random.uniform(1, 1.3)])
-    soiled: Field = picture * (1 - patch[..., None] * loss)
+    soiled: Field = image * (1 - patch[..., None] * loss)
     return soiled
 
 
-def shade(random: np.random.Generator, picture: Field) -> Field:
-    """The shadow of something outside the picture: one soft or sharp edge, wavy or straight."""
-    size = len(picture)
+def shade(random: np.random.Generator, image: Field) -> Field:
+    """Adds the shadow of an object outside the image: one edge, soft or sharp, wavy or straight."""
+    size = len(image)
     distance = ramp(random, size) * size / 2 + random.uniform(-0.3, 0.3) * size
     distance += random.uniform(0, 8) * unit(size) * noise(random, size, 30 * unit(size))
     dark = 1 / (1 + np.exp(-np.clip(distance / (random.uniform(0.7, 9) * unit(size)), -50, 50)))
-    shaded: Field = picture * (1 - random.uniform(0.15, 0.6) * dark[..., None])
+    shaded: Field = image * (1 - random.uniform(0.15, 0.6) * dark[..., None])
     return shaded
 
 
 def ramp(random: np.random.Generator, size: int) -> Field:
-    """A plane that rises from about -1 to 1 across the picture in a random direction."""
+    """A plane that rises from about -1 to 1 across the image in a random direction."""
     angle = random.uniform(0, 2 * np.pi)
     down, across = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     plane: Field = np.cos(angle) * across + np.sin(angle) * down
     return plane
 
 
-def photograph(
-    random: np.random.Generator, picture: Field, *, slope: float = 0.1
+def add_camera_effects(
+    random: np.random.Generator, image: Field, *, slope: float = 0.1
 ) -> NDArray[np.uint8]:
-    """Uneven light, focus and sensor noise; then 8 bits.
+    """Adds uneven light, blur and sensor noise, and converts to 8 bits.
 
     Args:
-        random: BatchSource of the light's direction, the blur and the noise.
-        picture: RGB reflectance (size, size, 3).
-        slope: Most that the light falls off from the middle to a side, in 0..1.
+        random: Generator of the light's direction, the blur and the noise.
+        image: RGB reflectance (size, size, 3).
+        slope: Maximum fall-off of the light from the middle to a side, in 0..1.
 
     Returns:
         uint8 RGB array of the same shape.
     """
-    size = len(picture)
+    size = len(image)
     light = 1 + random.uniform(0, slope) * ramp(random, size)
     blur = random.uniform(0.2, 0.8) * unit(size)
-    sharp = ndimage.gaussian_filter(picture * light[..., None], (blur, blur, 0))
+    sharp = ndimage.gaussian_filter(image * light[..., None], (blur, blur, 0))
     grain = random.uniform(0.002, 0.012) * random.standard_normal((size, size, 1))
     return np.asarray(np.clip((sharp + grain) * 255, 0, 255).round(), dtype=np.uint8)

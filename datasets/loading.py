@@ -1,0 +1,154 @@
+"""Loading a study's images: reading folders, finding near-duplicates, grouping, splitting."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from concrete_study.datasets.batches import Subset, subset_of
+from concrete_study.datasets.external import add_other_folders
+from concrete_study.datasets.folders import (
+    ImageFolder,
+    LabelledImage,
+    class_folders,
+    loose_images,
+    root_of,
+)
+from concrete_study.datasets.groups import conflicting_groups, group_images, links_by_name
+from concrete_study.datasets.progress import SILENT, Progress, log_first
+from concrete_study.datasets.reading import find_near_duplicates, name_datasets, read_folders
+from concrete_study.datasets.splits import (
+    DEFAULT_SHARES,
+    EXTERNAL,
+    SUBSETS,
+    SplitRow,
+    draw_part,
+    split_images,
+)
+
+DEFAULT_FOLDER = Path("datasets")
+
+
+class StudyData(NamedTuple):
+    """The images of a study and their split."""
+
+    folder: ImageFolder
+    rows: list[SplitRow]
+    conflicts: list[list[LabelledImage]]  # near-duplicates of several labels, excluded
+
+    def subset(self, name: str) -> Subset:
+        """The images of train, validation, test or external."""
+        return subset_of(self.folder.roots, self.rows, name, self.folder.classes)
+
+    def part(self, count: int | None, *, seed: int) -> "StudyData":
+        """The data of a search: a sample of `count` images of train and validation; None: all."""
+        if count is None:
+            return self
+        return self._replace(rows=draw_part(self.rows, count, seed=seed))
+
+    def counts(self) -> dict[str, int]:
+        """Number of images by subset; external only if there are any."""
+        counts = {name: sum(row.subset == name for row in self.rows) for name in SUBSETS}
+        external = sum(row.subset == EXTERNAL for row in self.rows)
+        return counts | ({EXTERNAL: external} if external else {})
+
+
+def find_data(given: Sequence[Path]) -> list[Path]:
+    """The folders to study: those given, else `datasets/`, or none for the built-in sample.
+
+    Images in `datasets/` without class folders count as the user's too: `read_folder` then
+    reports what is missing, where the sample would be studied instead.
+    """
+    if given:
+        return [path.resolve() for path in given]
+    filled = class_folders(DEFAULT_FOLDER) or loose_images(DEFAULT_FOLDER)
+    return [DEFAULT_FOLDER.resolve()] if filled else []
+
+
+def load_images(
+    roots: Sequence[Path],
+    *,
+    seed: int,
+    shares: tuple[float, float, float] = DEFAULT_SHARES,
+    near_duplicates: bool = True,
+    split_by: str | None = None,
+    keep_conflicts: bool = False,
+    validate_on: Path | None = None,
+    external_test: Sequence[Path] = (),
+    earlier: Mapping[str, str] = MappingProxyType({}),
+    progress: Progress = SILENT,
+) -> StudyData:
+    """Reads images, groups near-duplicates, and splits them by class without cutting a group.
+
+    Args:
+        roots: Folders with one sub-folder per class, studied as one.
+        seed: Of the split.
+        shares: Parts of train, validation and test, sum 1.
+        near_duplicates: Whether near-duplicates stay in one subset; if not, only files of
+            identical content do.
+        split_by: Further groups, see `links_by_name`.
+        keep_conflicts: Whether near-duplicates of several labels are used.
+        validate_on: A folder whose images replace the validation subset.
+        external_test: Folders on which only the retrained model is evaluated.
+        earlier: Subsets by SHA-256 from an earlier split, see `split_images`.
+        progress: Receives messages and counts.
+
+    Raises:
+        DataError: If the images cannot be studied.
+        UsageError: If a folder is given twice, or `split_by` cannot be used.
+    """
+    validation_roots = [validate_on] if validate_on else []
+    folder = read_folders(name_datasets([*roots, *validation_roots, *external_test]), progress)
+    groups, conflicts = group_folder(
+        folder, near_duplicates=near_duplicates, split_by=split_by, progress=progress
+    )
+    folder = folder._replace(thumbnails={})  # 16 kB each, not needed any more
+    log_first(
+        progress,
+        "near-duplicates with different labels" + ("" if keep_conflicts else ", excluded"),
+        [" and ".join(image.file for image in conflict) for conflict in conflicts],
+    )
+    excluded = set() if keep_conflicts else {image for images in conflicts for image in images}
+    by_root: dict[Path, list[LabelledImage]] = defaultdict(list)
+    for image in folder.images:
+        if image not in excluded:
+            by_root[root_of(folder.roots, image.file)].append(image)
+    rows = split_images(
+        [image for root in roots for image in by_root[root]],
+        seed=seed,
+        groups=groups,
+        shares=shares,
+        earlier=earlier,
+    )
+    if validate_on or external_test:
+        validation, external = (
+            [image for root in others for image in by_root[root]]
+            for others in (validation_roots, external_test)
+        )
+        rows = add_other_folders(rows, validation, external, groups, progress)
+    return StudyData(folder, rows, [] if keep_conflicts else conflicts)
+
+
+def group_folder(
+    folder: ImageFolder, *, near_duplicates: bool, split_by: str | None, progress: Progress
+) -> tuple[dict[str, str], list[list[LabelledImage]]]:
+    """Groups images that have to stay in one subset.
+
+    Returns:
+        Groups by SHA-256, and near-duplicates that have several labels.
+    """
+    pairs = find_near_duplicates(folder, progress) if near_duplicates else []
+    links = [pair[:2] for pair in pairs]
+    unique = group_images(folder.images, links)
+    images, count = len(folder.images), len(set(unique.values()))
+    if not near_duplicates:
+        progress.log(
+            "Near-duplicates are not grouped: they may be in train and test. Only files of "
+            "identical content stay together."
+        )
+    elif count < images:
+        progress.log(f"{images} images, {count} unique: near-duplicates stay in one subset.")
+    conflicts = conflicting_groups(folder.images, unique)
+    names = links_by_name(folder, split_by) if split_by else []
+    return group_images(folder.images, [*links, *names]), conflicts

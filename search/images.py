@@ -1,0 +1,105 @@
+"""A study's images: loaded by its options, and checked against its stored `split.csv`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from concrete_study.datasets.errors import DataError, StudyError, StudyStateError
+from concrete_study.datasets.files import file_sha256
+from concrete_study.datasets.folders import ImageFolder, Roots, locate
+from concrete_study.datasets.loading import StudyData, load_images
+from concrete_study.datasets.progress import Progress
+from concrete_study.datasets.sample import sample_folder
+from concrete_study.datasets.splits import parse_shares, read_split, write_split
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import SearchOptions, StudyRecord
+from concrete_study.results.runs import list_studies
+
+# Options that decide a split.
+SPLIT_OPTIONS = ("data", "seed", "split", "groups", "split_by", "keep_conflicts", "validate_on")
+
+
+def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) -> StudyData:
+    """Loads and splits the images of a study that has not begun yet, or is resumed.
+
+    Raises:
+        StudyError: If they cannot be studied.
+    """
+    if not options.data:
+        progress.log("No images in datasets/: using the built-in sample of 240 synthetic images.")
+    return load_images(
+        [Path(path) for path in options.data] or [sample_folder(progress)],
+        seed=options.seed,
+        shares=parse_shares(options.split),
+        near_duplicates=options.groups,
+        split_by=options.split_by,
+        keep_conflicts=options.keep_conflicts,
+        validate_on=Path(options.validate_on) if options.validate_on else None,
+        external_test=[Path(path) for path in options.external_test],
+        earlier=_earlier_split(options, study),
+        progress=progress,
+    )
+
+
+def _earlier_split(options: SearchOptions, study: StudyFolder) -> Mapping[str, str]:
+    """Subsets by SHA-256 from this study, if it was begun before, or the last one like it.
+
+    Images of a folder that has grown since then keep their subsets, so that no study tests on
+    what another study of the same folder trained on.
+    """
+    for other in (study, *reversed(list_studies(study.path.parent))):
+        try:
+            stored = other.manifest().options
+            if all(getattr(stored, name) == getattr(options, name) for name in SPLIT_OPTIONS):
+                return {row.sha256: row.subset for row in read_split(other.split_path)}
+        except (StudyError, OSError):
+            continue  # not begun yet, or damaged
+    return {}
+
+
+def store_split(study: StudyFolder, data: StudyData) -> None:
+    """Writes `split.csv`, or, on resume, compares it with the images.
+
+    Raises:
+        StudyStateError: If the images are not those that the study began with.
+    """
+    if study.manifest_path.exists():
+        require_split(study, data)
+    else:
+        write_split(study.split_path, data.rows)
+
+
+def require_split(study: StudyFolder, data: StudyData) -> None:
+    """Raises StudyStateError if the images are not those that a study began with."""
+    if read_split(study.split_path) != data.rows:
+        folders = " and ".join(str(root) for root in data.folder.roots.values())
+        raise StudyStateError(
+            f"the images of study {study.name} have changed.",
+            f"Expected those of {study.split_path} in {folders}.",
+            "put the images back, or start a new study.",
+            study=study.name,
+        )
+
+
+def stored_roots(manifest: StudyRecord) -> Roots:
+    """The folders of a study's images, by dataset name."""
+    return {name: Path(root) for name, root in manifest.data.items()}
+
+
+def reopen_data(study: StudyFolder, manifest: StudyRecord) -> StudyData:
+    """The images of a stored split, after a check of each file's content.
+
+    Raises:
+        DataError: If a file is missing or has changed: a score on other images, or on images
+            that have moved between subsets, would not be this study's.
+    """
+    rows, roots = read_split(study.split_path), stored_roots(manifest)
+    for row in rows:
+        path = locate(roots, row.file)
+        if not path.is_file() or file_sha256(path) != row.sha256:
+            found = "other content" if path.is_file() else "no file"
+            raise DataError(
+                f"the images of study {study.name} have changed.",
+                f"Expected {path} as listed in {study.split_path}; found {found}.",
+                "put the images back, or start a new study.",
+            )
+    return StudyData(ImageFolder(roots, manifest.classes, [], []), rows, [])

@@ -1,0 +1,18 @@
+import pytest
+
+from concrete_study.datasets.audit import Measured, find_outliers
+
+
+def measured(*brightness: float) -> list[Measured]:
+    return [Measured(f"{b}", "A", 9, 9, "L", b, 50) for b in brightness]
+
+
+def test_the_score_is_iglewicz_and_hoaglins_modified_z_score() -> None:
+    (outlier,) = find_outliers(measured(100, 101, 102, 103, 110))  # median 102, MAD 1
+    assert (outlier.value, outlier.typical) == (110, 102)
+    assert outlier.score == pytest.approx(0.6745 * 8, abs=1e-9)
+
+
+def test_a_score_of_3_5_is_the_limit() -> None:
+    assert find_outliers(measured(100, 101, 102, 103, 107)) == []  # 3.37
+    assert find_outliers(measured(100, 101, 102, 103, 107.3))  # 3.57
