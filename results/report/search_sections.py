@@ -18,12 +18,7 @@ from concrete_study.results.report import search_figures
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Element, Plot, Plots, Section, Table
 from concrete_study.results.report.hyperparameter_sections import hyperparameter_sections
-from concrete_study.results.report.trials import (
-    by_configuration,
-    promotions,
-    rounds,
-    without_score,
-)
+from concrete_study.results.report.trials import by_configuration, promotions, rounds, without_score
 from concrete_study.results.trials import leaderboard
 
 

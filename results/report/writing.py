@@ -70,12 +70,7 @@ def write_comparison(studies: Sequence[StudyFolder], folder: Path) -> Path:
 
 
 def write_pages(
-    folder: Path,
-    sections: Sequence[Section],
-    *,
-    title: str,
-    command: str,
-    files: Mapping[str, str],
+    folder: Path, sections: Sequence[Section], *, title: str, command: str, files: Mapping[str, str]
 ) -> None:
     """Writes sections as HTML and Markdown with figures, tables and images, or nothing.
 
