@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import laplace
 
@@ -14,32 +15,17 @@ from concrete_study.datasets.decoding import decode_image, luminance
 from concrete_study.datasets.duplicates import Pair
 from concrete_study.datasets.folders import Fault, ImageFolder, LabelledImage, locate
 from concrete_study.datasets.groups import conflicting_groups, group_images
+from concrete_study.datasets.measurements import Measure, Measured, Outlier
 
 _SIDE = 256  # sharpness is compared at one size
 OUTLIER_SCORE = 3.5
 NORMAL_MAD = 0.6745  # median absolute deviation of the standard normal distribution
 
 
-class Measured(NamedTuple):
-    """One image's size, mode, brightness and sharpness."""
-
-    file: str
-    label: str
-    width: int  # pixels, as stored
-    height: int
-    mode: str  # Pillow's: RGB, L, CMYK, I;16, ...
-    brightness: float  # mean luminance, 0..255
-    sharpness: float  # variance of the Laplacian of the luminance, at least 0
-
-
-class Outlier(NamedTuple):
-    """An image whose brightness or sharpness is unusual for its class."""
-
-    file: str
-    what: str  # brightness or sharpness
-    value: float
-    typical: float  # the class's median
-    score: float  # modified z-score, beyond OUTLIER_SCORE either way
+_SCALES: dict[Measure, Callable[..., NDArray[np.float64]]] = {
+    "brightness": np.asarray,
+    "sharpness": np.log1p,
+}
 
 
 class Audit(NamedTuple):
@@ -97,16 +83,16 @@ def find_outliers(images: Sequence[Measured]) -> list[Outlier]:
     found = []
     for label in {image.label for image in images}:
         chosen = [image for image in images if image.label == label]
-        for what, scale in (("brightness", np.asarray), ("sharpness", np.log1p)):
-            values = np.array([getattr(image, what) for image in chosen])
+        for measure, scale in _SCALES.items():
+            values = np.array([getattr(image, measure) for image in chosen])
             away = scale(values) - np.median(scale(values))
             spread = np.median(np.abs(away))
             if spread == 0:
                 continue  # more than half are equal: no scale
             for image, score in zip(chosen, NORMAL_MAD * away / spread, strict=True):
                 if abs(score) > OUTLIER_SCORE:
-                    value, typical = getattr(image, what), float(np.median(values))
-                    found.append(Outlier(image.file, what, value, typical, float(score)))
+                    value, median = getattr(image, measure), float(np.median(values))
+                    found.append(Outlier(image.file, measure, value, median, float(score)))
     return sorted(found, key=lambda outlier: (-abs(outlier.score), outlier.file))
 
 

@@ -6,19 +6,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import pandas as pd
 
-from concrete_study.datasets.audit import Audit, Outlier
+from concrete_study.datasets.audit import Audit
+from concrete_study.results.images import data_uri, spread, thumbnail
 from concrete_study.results.records import (
     DataCheckRecord,
     DataCheckSummary,
-    ImageMeasurements,
     NearDuplicates,
-    OutlierImage,
 )
 from concrete_study.results.templating import templates
-from concrete_study.results.thumbnails import data_uri, spread, thumbnail
 
 THUMBNAIL = 112  # pixels
 MOST_PER_CLASS, MOST_PAIRS, MOST_CONFLICTS, MOST_OUTLIERS = 24, 60, 60, 24
@@ -55,8 +52,8 @@ def data_check(audit: Audit) -> DataCheckRecord:
         near=audit.near,
         pairs=[NearDuplicates(first=a, second=b, correlation=c) for a, b, c in audit.pairs],
         conflicts=audit.conflicts,
-        outliers=[_outlier(outlier) for outlier in audit.outliers],
-        images=[ImageMeasurements(**image._asdict()) for image in audit.images],
+        outliers=audit.outliers,
+        images=audit.images,
     )
 
 
@@ -119,12 +116,6 @@ def data_check_page(check: DataCheckRecord, name: str, locate: Callable[[str], P
             ],
         )
     )
-
-
-def _outlier(found: Outlier) -> OutlierImage:
-    fields = {**found._asdict(), "measure": found.what, "median": found.typical}
-    names = OutlierImage.__struct_fields__
-    return msgspec.convert({name: fields[name] for name in names}, OutlierImage)
 
 
 def _counted(values: Sequence[str]) -> dict[str, int]:

@@ -37,11 +37,8 @@ def now() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python, the platform and the packages that affect results, and the processor."""
-    found = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": processor(),
-    }
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    found["processor"] = processor()
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from concrete_study.datasets.folders import Fault
+from concrete_study.datasets.measurements import Measured, Outlier
 from concrete_study.results.hyperparameters import Number, Space, default_space
 from concrete_study.results.objectives import DEFAULT_OBJECTIVE
 
@@ -267,28 +268,6 @@ class NearDuplicates(Record, frozen=True, kw_only=True):
     correlation: float
 
 
-class ImageMeasurements(Record, frozen=True, kw_only=True):
-    """Size, mode and appearance of one image."""
-
-    file: str
-    label: str
-    width: int  # pixels, as stored
-    height: int
-    mode: str  # Pillow's: RGB, L, CMYK, I;16, ...
-    brightness: float  # mean luminance, 0..255
-    sharpness: float  # variance of the Laplacian of the luminance, at least 0
-
-
-class OutlierImage(Record, frozen=True, kw_only=True):
-    """An image that is unlike the others of its class."""
-
-    file: str
-    measure: Literal["brightness", "sharpness"]
-    value: float
-    median: float  # of the class
-    score: float  # modified z-score
-
-
 class DataCheckSummary(Record, frozen=True, kw_only=True):
     """Counts of a checked folder."""
 
@@ -315,8 +294,8 @@ class DataCheckRecord(StoredRecord, frozen=True, kw_only=True):
     near: list[list[str]]  # near-duplicates, byte-identical files among them
     pairs: list[NearDuplicates]
     conflicts: list[list[str]]  # near-duplicates under several labels
-    outliers: list[OutlierImage]
-    images: list[ImageMeasurements]
+    outliers: list[Outlier]
+    images: list[Measured]
 
 
 class EvaluationRecord(StoredRecord, frozen=True, kw_only=True):

@@ -13,7 +13,8 @@ from small_study import draw_images
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
-from concrete_study.datasets.audit import Measured, find_outliers
+from concrete_study.datasets.audit import find_outliers
+from concrete_study.datasets.measurements import Measured
 
 
 @pytest.fixture
@@ -139,6 +140,6 @@ def test_outliers_are_relative_to_their_class_and_none_where_all_images_are_equa
     odd = Measured("odd", "A", 9, 9, "L", 60.0, 50)
     found = find_outliers([*light, *dark, odd])
     assert found[0].file == "odd"
-    assert {outlier.what for outlier in found} == {"brightness"}
+    assert {outlier.measure for outlier in found} == {"brightness"}
     assert found[0].score < -3.5
     assert find_outliers([]) == find_outliers([odd]) == []
