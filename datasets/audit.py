@@ -4,7 +4,8 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,35 @@ from concrete_study.datasets.decoding import decode_image, luminance
 from concrete_study.datasets.duplicates import Pair
 from concrete_study.datasets.folders import Fault, ImageFolder, LabelledImage, locate
 from concrete_study.datasets.groups import conflicting_groups, group_images
-from concrete_study.datasets.measurements import Measure, Measured, Outlier
 
+Measure: TypeAlias = Literal["brightness", "sharpness"]
 _SIDE = 256  # sharpness is compared at one size
 OUTLIER_SCORE = 3.5
 NORMAL_MAD = 0.6745  # median absolute deviation of the standard normal distribution
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One image's size, mode, brightness and sharpness."""
+
+    file: str
+    label: str
+    width: int  # pixels, as stored
+    height: int
+    mode: str  # Pillow's: RGB, L, CMYK, I;16, ...
+    brightness: float  # mean luminance, 0..255
+    sharpness: float  # variance of the Laplacian of the luminance, at least 0
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """An image whose brightness or sharpness is unusual for its class."""
+
+    file: str
+    measure: Measure
+    value: float
+    median: float  # of the class
+    score: float  # modified z-score, beyond OUTLIER_SCORE either way
 
 
 _SCALES: dict[Measure, Callable[..., NDArray[np.float64]]] = {

@@ -8,17 +8,52 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from concrete_study.datasets.audit import Audit
+from concrete_study.datasets.audit import Audit, Measured, Outlier
+from concrete_study.datasets.folders import Fault
 from concrete_study.results.images import data_uri, spread, thumbnail
-from concrete_study.results.records import (
-    DataCheckRecord,
-    DataCheckSummary,
-    NearDuplicates,
-)
+from concrete_study.results.records import Record, StoredRecord
 from concrete_study.results.templating import templates
 
 THUMBNAIL = 112  # pixels
 MOST_PER_CLASS, MOST_PAIRS, MOST_CONFLICTS, MOST_OUTLIERS = 24, 60, 60, 24
+
+
+class NearDuplicates(Record, frozen=True, kw_only=True):
+    """Two near-duplicate files, and the correlation of their thumbnails."""
+
+    first: str
+    second: str
+    correlation: float
+
+
+class DataCheckSummary(Record, frozen=True, kw_only=True):
+    """Counts of a checked folder."""
+
+    images: int
+    unique_images: int
+    classes: dict[str, int]  # images by class
+    imbalance: float  # largest class / smallest class
+    sizes: dict[str, int]  # images by "width x height"
+    modes: dict[str, int]
+    faults: int
+    exact_groups: int
+    near_groups: int
+    largest_group: int
+    conflicts: int
+    outliers: int
+
+
+class DataCheckRecord(StoredRecord, frozen=True, kw_only=True):
+    """`check.json`: what `study data check` finds in a folder; groups are lists of files."""
+
+    summary: DataCheckSummary
+    faults: list[Fault]
+    exact: list[list[str]]  # byte-identical files
+    near: list[list[str]]  # near-duplicates, byte-identical files among them
+    pairs: list[NearDuplicates]
+    conflicts: list[list[str]]  # near-duplicates under several labels
+    outliers: list[Outlier]
+    images: list[Measured]
 
 
 class Thumbnail(NamedTuple):

@@ -9,7 +9,6 @@ from typing import Literal
 import msgspec
 
 from concrete_study.datasets.folders import Fault
-from concrete_study.datasets.measurements import Measured, Outlier
 from concrete_study.results.hyperparameters import Number, Space, default_space
 from concrete_study.results.objectives import DEFAULT_OBJECTIVE
 
@@ -258,44 +257,6 @@ class ScratchRecord(StoredRecord, frozen=True, kw_only=True):
     curve: list[Epoch]
     commit: str | None
     seconds: float
-
-
-class NearDuplicates(Record, frozen=True, kw_only=True):
-    """Two near-duplicate files, and the correlation of their thumbnails."""
-
-    first: str
-    second: str
-    correlation: float
-
-
-class DataCheckSummary(Record, frozen=True, kw_only=True):
-    """Counts of a checked folder."""
-
-    images: int
-    unique_images: int
-    classes: dict[str, int]  # images by class
-    imbalance: float  # largest class / smallest class
-    sizes: dict[str, int]  # images by "width x height"
-    modes: dict[str, int]
-    faults: int
-    exact_groups: int
-    near_groups: int
-    largest_group: int
-    conflicts: int
-    outliers: int
-
-
-class DataCheckRecord(StoredRecord, frozen=True, kw_only=True):
-    """`check.json`: what `study data check` finds in a folder; groups are lists of files."""
-
-    summary: DataCheckSummary
-    faults: list[Fault]
-    exact: list[list[str]]  # byte-identical files
-    near: list[list[str]]  # near-duplicates, byte-identical files among them
-    pairs: list[NearDuplicates]
-    conflicts: list[list[str]]  # near-duplicates under several labels
-    outliers: list[Outlier]
-    images: list[Measured]
 
 
 class EvaluationRecord(StoredRecord, frozen=True, kw_only=True):

@@ -13,8 +13,7 @@ from small_study import draw_images
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
-from concrete_study.datasets.audit import find_outliers
-from concrete_study.datasets.measurements import Measured
+from concrete_study.datasets.audit import Measured, find_outliers
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import pytest
 
-from concrete_study.datasets.audit import find_outliers
-from concrete_study.datasets.measurements import Measured
+from concrete_study.datasets.audit import Measured, find_outliers
 
 
 def measured(*brightness: float) -> list[Measured]:

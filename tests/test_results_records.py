@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 from small_records import evaluation_record, retraining_record, study_record
 
+from concrete_study.datasets.audit import Measured, Outlier
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.datasets.folders import Fault
-from concrete_study.datasets.measurements import Measured, Outlier
+from concrete_study.results.audit import DataCheckRecord, DataCheckSummary, NearDuplicates
 from concrete_study.results.hyperparameters import Dimension, default_space
 from concrete_study.results.records import (
-    DataCheckRecord,
-    DataCheckSummary,
     Epoch,
-    NearDuplicates,
     ScratchRecord,
     SearchOptions,
     StoredRecord,
