@@ -80,8 +80,7 @@ def _threshold(
     study: "StudyFolder", classes: list[str], threshold: float | None, recall: float | None
 ) -> float | None:
     from concrete_study.datasets.errors import StudyStateError, UsageError
-    from concrete_study.results.evaluation import read_predictions
-    from concrete_study.results.thresholds import threshold_for_recall
+    from concrete_study.results.evaluation import read_predictions, threshold_for_recall
 
     if threshold is not None and recall is not None:
         raise UsageError("--threshold and --recall cannot be combined.")

@@ -15,8 +15,9 @@ def print_scores(test: "TestReport") -> None:
     Args:
         test: From `results.evaluation.evaluate`.
     """
-    from concrete_study.results.evaluation import CHECKPOINT_NAMES, readable_report
+    from concrete_study.results.evaluation import CHECKPOINT_NAMES
     from concrete_study.results.formats import number
+    from concrete_study.results.report.scores import readable_report
 
     low, high = test.accuracy_interval
     typer.echo(f"{'test images':<18}{'loss':>10}{'accuracy':>10}")

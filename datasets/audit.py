@@ -4,9 +4,11 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import laplace
 
@@ -15,12 +17,14 @@ from concrete_study.datasets.duplicates import Pair
 from concrete_study.datasets.folders import Fault, ImageFolder, LabelledImage, locate
 from concrete_study.datasets.groups import conflicting_groups, group_images
 
+Measure: TypeAlias = Literal["brightness", "sharpness"]
 _SIDE = 256  # sharpness is compared at one size
 OUTLIER_SCORE = 3.5
 NORMAL_MAD = 0.6745  # median absolute deviation of the standard normal distribution
 
 
-class Measured(NamedTuple):
+@dataclass(frozen=True)
+class Measured:
     """One image's size, mode, brightness and sharpness."""
 
     file: str
@@ -32,14 +36,21 @@ class Measured(NamedTuple):
     sharpness: float  # variance of the Laplacian of the luminance, at least 0
 
 
-class Outlier(NamedTuple):
+@dataclass(frozen=True)
+class Outlier:
     """An image whose brightness or sharpness is unusual for its class."""
 
     file: str
-    what: str  # brightness or sharpness
+    measure: Measure
     value: float
-    typical: float  # the class's median
+    median: float  # of the class
     score: float  # modified z-score, beyond OUTLIER_SCORE either way
+
+
+_SCALES: dict[Measure, Callable[..., NDArray[np.float64]]] = {
+    "brightness": np.asarray,
+    "sharpness": np.log1p,
+}
 
 
 class Audit(NamedTuple):
@@ -97,16 +108,16 @@ def find_outliers(images: Sequence[Measured]) -> list[Outlier]:
     found = []
     for label in {image.label for image in images}:
         chosen = [image for image in images if image.label == label]
-        for what, scale in (("brightness", np.asarray), ("sharpness", np.log1p)):
-            values = np.array([getattr(image, what) for image in chosen])
+        for measure, scale in _SCALES.items():
+            values = np.array([getattr(image, measure) for image in chosen])
             away = scale(values) - np.median(scale(values))
             spread = np.median(np.abs(away))
             if spread == 0:
                 continue  # more than half are equal: no scale
             for image, score in zip(chosen, NORMAL_MAD * away / spread, strict=True):
                 if abs(score) > OUTLIER_SCORE:
-                    value, typical = getattr(image, what), float(np.median(values))
-                    found.append(Outlier(image.file, what, value, typical, float(score)))
+                    value, median = getattr(image, measure), float(np.median(values))
+                    found.append(Outlier(image.file, measure, value, median, float(score)))
     return sorted(found, key=lambda outlier: (-abs(outlier.score), outlier.file))
 
 

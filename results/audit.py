@@ -6,22 +6,54 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import pandas as pd
 
-from concrete_study.datasets.audit import Audit, Outlier
-from concrete_study.results.records import (
-    DataCheckRecord,
-    DataCheckSummary,
-    ImageMeasurements,
-    NearDuplicates,
-    OutlierImage,
-)
+from concrete_study.datasets.audit import Audit, Measured, Outlier
+from concrete_study.datasets.folders import Fault
+from concrete_study.results.images import data_uri, spread, thumbnail
+from concrete_study.results.records import Record, StoredRecord
 from concrete_study.results.templating import templates
-from concrete_study.results.thumbnails import data_uri, spread, thumbnail
 
 THUMBNAIL = 112  # pixels
 MOST_PER_CLASS, MOST_PAIRS, MOST_CONFLICTS, MOST_OUTLIERS = 24, 60, 60, 24
+
+
+class NearDuplicates(Record, frozen=True, kw_only=True):
+    """Two near-duplicate files, and the correlation of their thumbnails."""
+
+    first: str
+    second: str
+    correlation: float
+
+
+class DataCheckSummary(Record, frozen=True, kw_only=True):
+    """Counts of a checked folder."""
+
+    images: int
+    unique_images: int
+    classes: dict[str, int]  # images by class
+    imbalance: float  # largest class / smallest class
+    sizes: dict[str, int]  # images by "width x height"
+    modes: dict[str, int]
+    faults: int
+    exact_groups: int
+    near_groups: int
+    largest_group: int
+    conflicts: int
+    outliers: int
+
+
+class DataCheckRecord(StoredRecord, frozen=True, kw_only=True):
+    """`check.json`: what `study data check` finds in a folder; groups are lists of files."""
+
+    summary: DataCheckSummary
+    faults: list[Fault]
+    exact: list[list[str]]  # byte-identical files
+    near: list[list[str]]  # near-duplicates, byte-identical files among them
+    pairs: list[NearDuplicates]
+    conflicts: list[list[str]]  # near-duplicates under several labels
+    outliers: list[Outlier]
+    images: list[Measured]
 
 
 class Thumbnail(NamedTuple):
@@ -55,8 +87,8 @@ def data_check(audit: Audit) -> DataCheckRecord:
         near=audit.near,
         pairs=[NearDuplicates(first=a, second=b, correlation=c) for a, b, c in audit.pairs],
         conflicts=audit.conflicts,
-        outliers=[_outlier(outlier) for outlier in audit.outliers],
-        images=[ImageMeasurements(**image._asdict()) for image in audit.images],
+        outliers=audit.outliers,
+        images=audit.images,
     )
 
 
@@ -119,12 +151,6 @@ def data_check_page(check: DataCheckRecord, name: str, locate: Callable[[str], P
             ],
         )
     )
-
-
-def _outlier(found: Outlier) -> OutlierImage:
-    fields = {**found._asdict(), "measure": found.what, "median": found.typical}
-    names = OutlierImage.__struct_fields__
-    return msgspec.convert({name: fields[name] for name in names}, OutlierImage)
 
 
 def _counted(values: Sequence[str]) -> dict[str, int]:

@@ -37,11 +37,8 @@ def now() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python, the platform and the packages that affect results, and the CPU."""
-    found = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": cpu_model(),
-    }
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    found["cpu"] = cpu_model()
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -1,9 +1,10 @@
 """The scores of a model on test images, computed from predictions.csv alone."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -37,22 +38,15 @@ def read_predictions(path: Path) -> pd.DataFrame:
         for name in table.columns.difference(list(_TEXT)):
             # Python's float, as pandas' own parser may be off by the last bit.
             table[name] = table[name].map(float)
-        _require_rows(table)
-    except (OSError, ValueError) as error:  # pandas' parsing errors are ValueErrors
+        _check(table, class_names(table))
+    except (OSError, ValueError) as error:  # pandas' parsing errors are ValueErrors, too
         raise damaged(path, str(error).strip(), "a table of predictions") from error
     return table
 
 
-def _require_rows(table: pd.DataFrame) -> None:
-    classes = [name for name in table.columns if name.startswith("p_")]
-    missing = [name for name in _TEXT if name not in table.columns]
-    if missing or len(classes) < 2 or table.empty:
-        raise ValueError(f"it has {len(table)} rows of the columns {', '.join(table.columns)}")
-    unknown = sorted(set(table["checkpoint"]) - set(CHECKPOINTS))
-    if unknown or not np.isfinite(table[classes].to_numpy(np.float64)).all():
-        raise ValueError(
-            f"it has the checkpoint {unknown[0]}" if unknown else "a probability is NaN"
-        )
+def class_names(predictions: pd.DataFrame) -> list[str]:
+    """The names of the classes, in the model's order."""
+    return [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
 
 
 def prediction_rows(
@@ -61,23 +55,14 @@ def prediction_rows(
     classes: Sequence[str],
     checkpoints: Mapping[str, NDArray[np.floating]],
 ) -> pd.DataFrame:
-    """The table that `evaluate` reads.
-
-    Args:
-        files: Each image's file.
-        truth: Each image's class.
-        classes: The names of the classes, in the model's order.
-        checkpoints: By checkpoint, probabilities of shape (images, classes).
-    """
+    """The table that `evaluate` reads, of probabilities of shape (images, classes)."""
     columns = [f"p_{name}" for name in classes]
-    return pd.concat(
-        [
-            pd.DataFrame({"file": files, "class": truth, "checkpoint": checkpoint}).join(
-                pd.DataFrame(probabilities, columns=columns)
-            )
-            for checkpoint, probabilities in checkpoints.items()
-        ]
-    )
+    images = {"file": files, "class": truth}
+    parts = [
+        pd.DataFrame({**images, "checkpoint": name}).join(pd.DataFrame(values, columns=columns))
+        for name, values in checkpoints.items()
+    ]
+    return pd.concat(parts)
 
 
 def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> TestReport:
@@ -99,28 +84,23 @@ def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> TestReport:
         ValueError: If rows are missing, duplicated or malformed; the message lists all faults.
     """
     _check(predictions, classes)
-    present = [
-        checkpoint for checkpoint in CHECKPOINTS if (predictions["checkpoint"] == checkpoint).any()
-    ]
     checkpoints = {
-        checkpoint: _scores(predictions[predictions["checkpoint"] == checkpoint], classes)
-        for checkpoint in present
+        name: _scores(predictions[predictions["checkpoint"] == name], classes)
+        for name in _present(predictions)
     }
-    final = final_rows(predictions)
-    truth, probabilities = truth_and_probabilities(final, classes)
-    predicted = probabilities.argmax(axis=1)
-    labels = range(len(classes))
+    truth, probabilities = truth_and_probabilities(final_rows(predictions), classes)
+    predicted, labels = probabilities.argmax(axis=1), range(len(classes))
     report = classification_report(
         truth, predicted, labels=labels, target_names=classes, output_dict=True, zero_division=0
     )
-    macro = _class_scores(report["macro avg"])
+    macro, last = _class_scores(report["macro avg"]), list(checkpoints.values())[-1]
     return TestReport(
-        images=len(final),
+        images=len(truth),
         classes=list(classes),
         checkpoints=checkpoints,
-        loss=checkpoints[present[-1]].loss,
-        accuracy=checkpoints[present[-1]].accuracy,
-        accuracy_interval=wilson_interval(int((truth == predicted).sum()), len(final)),
+        loss=last.loss,
+        accuracy=last.accuracy,
+        accuracy_interval=wilson_interval(int((truth == predicted).sum()), len(truth)),
         interval="Wilson 95 %",
         macro_f1=macro.f1,
         by_class={name: _class_scores(report[name]) for name in classes},
@@ -135,13 +115,8 @@ def clustered_accuracy(
 ) -> str:
     """Accuracy and confidence interval clustered by group, as near-duplicates are not independent.
 
-    Args:
-        predictions: As `evaluate` takes them.
-        classes: The names of the classes, in the model's order.
-        rows: Of split.csv; a file that is not in it is a group of its own.
-
     Returns:
-        Two sentences; empty if every image is a group of its own.
+        Two sentences; empty if every image is a group of its own, as files not in `rows` are.
     """
     groups = {row.file: row.group for row in rows}
     final = final_rows(predictions)
@@ -163,23 +138,51 @@ def clustered_accuracy(
 
 def final_rows(predictions: pd.DataFrame) -> pd.DataFrame:
     """The rows of the last checkpoint that is present, normally the best one."""
-    present = [
-        checkpoint for checkpoint in CHECKPOINTS if (predictions["checkpoint"] == checkpoint).any()
-    ]
-    return predictions[predictions["checkpoint"] == present[-1]]
+    return predictions[predictions["checkpoint"] == _present(predictions)[-1]]
 
 
-def readable_report(test: TestReport) -> str:
-    """The classification report and the confusion matrix as plain text."""
-    rows = test.by_class | {"macro avg": test.macro_avg}
-    report = pd.DataFrame({name: msgspec.structs.asdict(row) for name, row in rows.items()}).T
-    report = report.rename(columns={"f1": "f1-score"}).astype({"support": int})
-    counts = pd.DataFrame(
-        test.confusion_matrix,
-        index=[f"true {name}" for name in test.classes],
-        columns=[f"predicted {name}" for name in test.classes],
-    )
-    return f"{report.to_string(float_format='{:.4f}'.format)}\n\n{counts.to_string()}\n"
+class Threshold(NamedTuple):
+    """The highest threshold that reaches a given recall of the positive (last) class."""
+
+    value: float  # probability in [0, 1]; at or above it the positive class is predicted
+    recall: float  # on the images that the threshold was chosen on
+    false_positive_rate: float  # on the same images
+    images: int  # positive ones; with n of them, recall changes in steps of 1 / n
+
+
+def threshold_for_recall(
+    predictions: pd.DataFrame, classes: Sequence[str], recall: float
+) -> Threshold:
+    """Chooses a threshold of two classes on the last checkpoint of some predictions.
+
+    Args:
+        predictions: From `read_predictions`.
+        classes: Two names, in the model's order; the last one is the positive class.
+        recall: Recall to reach, in (0, 1].
+
+    Raises:
+        ValueError: If there are not two classes, or `recall` is out of range.
+    """
+    if len(classes) != 2 or not 0 < recall <= 1:
+        raise ValueError(f"Need two classes and a recall in (0, 1]; received {classes}, {recall}.")
+    rows = final_rows(predictions)
+    positive = (rows["class"] == classes[1]).to_numpy()
+    probability = rows[f"p_{classes[1]}"].to_numpy(np.float64)
+    ranked = np.sort(probability[positive])[::-1]
+    # Rounded first: 0.99 of 300 is 297, not 297.00000000000006.
+    last = ranked[max(math.ceil(round(recall * len(ranked), 9)), 1) - 1]
+    # Halfway to the next lower probability, so that rounding of other runtimes is harmless.
+    lower = probability[probability < last].max(initial=0.0)
+    halfway = float((last + lower) / 2)
+    value = halfway if halfway > lower else float(last)
+    false_positive_rate = float((probability[~positive] >= value).mean())
+    return Threshold(value, float((ranked >= value).mean()), false_positive_rate, len(ranked))
+
+
+def _present(predictions: pd.DataFrame) -> list[str]:
+    """The checkpoints that a table of predictions has, in order."""
+    found = set(predictions["checkpoint"])
+    return [checkpoint for checkpoint in CHECKPOINTS if checkpoint in found]
 
 
 def _scores(rows: pd.DataFrame, classes: Sequence[str]) -> Scores:
@@ -191,12 +194,8 @@ def _scores(rows: pd.DataFrame, classes: Sequence[str]) -> Scores:
 
 
 def _class_scores(row: Mapping[str, float]) -> ClassScores:
-    return ClassScores(
-        precision=float(row["precision"]),
-        recall=float(row["recall"]),
-        f1=float(row["f1-score"]),
-        support=int(row["support"]),
-    )
+    precision, recall, f1 = (float(row[name]) for name in ("precision", "recall", "f1-score"))
+    return ClassScores(precision=precision, recall=recall, f1=f1, support=int(row["support"]))
 
 
 def truth_and_probabilities(
@@ -210,30 +209,22 @@ def truth_and_probabilities(
 def _check(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
     needed = [*_TEXT, *(f"p_{name}" for name in classes)]
     missing = [name for name in needed if name not in predictions.columns]
-    if missing or predictions.empty:
+    if missing or predictions.empty or len(classes) < 2:
         raise ValueError(
             f"Predictions need a row per image and the columns {', '.join(needed)}; received "
             f"{len(predictions)} rows without {', '.join(missing) or 'any missing column'}."
         )
-    faults = [
-        *_unknown(predictions, "checkpoint", CHECKPOINTS),
-        *_unknown(predictions, "class", classes),
-    ]
-    doubled = int(predictions.duplicated(["file", "checkpoint"]).sum())
-    if doubled:
+    faults = []
+    for column, allowed in (("checkpoint", CHECKPOINTS), ("class", classes)):
+        if unknown := sorted(set(predictions[column].astype(str)) - set(allowed)):
+            names, expected = ", ".join(unknown[:5]), ", ".join(allowed)
+            faults.append(f"unknown {column} {names} (expected {expected})")
+    if doubled := int(predictions.duplicated(["file", "checkpoint"]).sum()):
         faults.append(f"{doubled} files occur twice in a checkpoint")
-    files = {frozenset(names) for _, names in predictions.groupby("checkpoint")["file"]}
-    if len(files) > 1:
+    if predictions.groupby("checkpoint")["file"].agg(frozenset).nunique() > 1:
         faults.append("the checkpoints have different files")
     values = predictions[needed[len(_TEXT) :]].to_numpy(np.float64)
-    wrong = int((~((values >= 0) & (values <= 1 + 1e-3)).all(axis=1)).sum())
-    if wrong:
+    if wrong := int((~((values >= 0) & (values <= 1 + 1e-3)).all(axis=1)).sum()):
         faults.append(f"{wrong} rows have a probability outside [0, 1] or NaN")
     if faults:
         raise ValueError(f"The predictions cannot be evaluated: {'; '.join(faults)}.")
-
-
-def _unknown(predictions: pd.DataFrame, column: str, allowed: Sequence[str]) -> list[str]:
-    unknown = sorted(set(predictions[column].astype(str)) - set(allowed))
-    names = ", ".join(unknown[:5])
-    return [f"unknown {column} {names} (expected {', '.join(allowed)})"] if unknown else []

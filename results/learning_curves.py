@@ -1,9 +1,13 @@
-"""Learning curves of trials, of the retraining and of several studies: collected, then drawn."""
+"""Learning curves of trials, of the retraining and of several studies: tables, and their figures.
 
-import math
+A table of curves has a row per curve and epoch: the curve's name in the first column, the fields of
+`Epoch`, and `best`, whether it is the best epoch.
+"""
+
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, TypeAlias
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,88 +27,46 @@ from concrete_study.results.figures import (
 )
 from concrete_study.results.formats import counted
 from concrete_study.results.objectives import Objective
-from concrete_study.results.records import Epoch, TrialRecord
+from concrete_study.results.records import Epoch, RetrainingRecord, ScratchRecord, TrialRecord
 from concrete_study.results.trials import trial_order
 
 Measure = Literal["loss", "accuracy"]
 MEASURES: dict[Measure, str] = {"loss": "Loss (nats)", "accuracy": "Accuracy"}
+Trained: TypeAlias = TrialRecord | RetrainingRecord | ScratchRecord
 
 
-class Curve(NamedTuple):
-    """One training, epoch by epoch.
-
-    Attributes:
-        name: The trial, the study, or the weights that the training started from.
-        epochs: In order, through both phases; may be empty.
-        best_epoch: The epoch with the best objective; None for a failed trial.
-    """
-
-    name: str
-    epochs: list[Epoch]
-    best_epoch: int | None = None
-
-    def numbers(self) -> list[int]:
-        """The epochs' numbers, from 1."""
-        return [epoch.epoch for epoch in self.epochs]
-
-    def values(self, metric: str) -> list[float]:
-        """A metric, a field of `Epoch`, in every epoch."""
-        return [getattr(epoch, metric) for epoch in self.epochs]
-
-    def fine_tuning(self) -> int | None:
-        """The first epoch of phase 2; None if there is none."""
-        return min((epoch.epoch for epoch in self.epochs if epoch.phase == 2), default=None)
-
-
-def trial_curves(records: Sequence[TrialRecord]) -> dict[int, list[Curve]]:
-    """The curves of all trials that have one, by rung, the lowest rung first."""
-    drawn = sorted(
-        (record for record in records if record.curve),
-        key=lambda record: (record.epochs, trial_order(record.trial)),
-    )
-    rungs: dict[int, list[Curve]] = {}
-    for record in drawn:
-        best = record.best_epoch if record.status == "completed" else None
-        rungs.setdefault(record.epochs, []).append(Curve(record.trial, record.curve, best))
-    return rungs
-
-
-def best_curve(curves: Sequence[Curve], objective: Objective) -> Curve | None:
-    """The curve with the best value at its best epoch; the first of equal ones."""
-    scored = [
-        (objective.cost(value), number)
-        for number, curve in enumerate(curves)
-        for epoch, value in zip(curve.numbers(), curve.values(objective.name), strict=True)
-        if epoch == curve.best_epoch and math.isfinite(value)
-    ]
-    return curves[min(scored)[1]] if scored else None
-
-
-def curves_table(curves: Sequence[Curve], name: str) -> pd.DataFrame:
-    """One row per curve and epoch.
-
-    Columns: `name`, the fields of `Epoch`, best (whether it is the best epoch).
-    """
+def curves_table(column: str, trained: Mapping[str, Trained]) -> pd.DataFrame:
+    """The curves of some trainings by name, which is in `column`."""
     rows = [
-        {name: curve.name, **asdict(epoch), "best": epoch.epoch == curve.best_epoch}
-        for curve in curves
-        for epoch in curve.epochs
+        {column: name, **asdict(epoch), "best": epoch.epoch == record.best_epoch}
+        for name, record in trained.items()
+        for epoch in record.curve
     ]
-    return pd.DataFrame(rows, columns=[name, *Epoch.__struct_fields__, "best"])
+    return pd.DataFrame(rows, columns=[column, *Epoch.__struct_fields__, "best"])
 
 
-def read_curves(table: pd.DataFrame) -> list[Curve]:
-    """The curves of a table of `curves_table`."""
-    curves = []
-    for name, rows in table.groupby(table.columns[0], sort=False):
-        best = next(iter(rows.loc[rows["best"], "epoch"]), None)
-        fields = rows[list(Epoch.__struct_fields__)].to_dict("records")
-        epochs = [Epoch(**{str(key): value for key, value in row.items()}) for row in fields]
-        curves.append(Curve(str(name), epochs, best))
-    return curves
+def trial_curves(records: Sequence[TrialRecord]) -> pd.DataFrame:
+    """The curves of all trials, and their `rung`, the lowest rung first."""
+    ordered = sorted(records, key=lambda record: (record.epochs, trial_order(record.trial)))
+    known = {record.trial: record for record in ordered}
+    table = curves_table("trial", known)
+    return table.assign(rung=[known[trial].epochs for trial in table["trial"]])
 
 
-def draw_retraining(curve: Curve) -> Figure:
+def best_curve(curves: pd.DataFrame, objective: Objective) -> str | None:
+    """The name of the curve with the best value at its best epoch; the first of equal ones."""
+    scored = curves[curves["best"].astype(bool) & np.isfinite(curves[objective.name].astype(float))]
+    if scored.empty:
+        return None
+    return str(scored.iloc[int(scored[objective.name].map(objective.cost).argmin()), 0])
+
+
+def fine_tuning(curves: pd.DataFrame) -> float:
+    """The first epoch of phase 2; NaN if there is none."""
+    return float(curves.loc[curves["phase"] == 2, "epoch"].min())
+
+
+def draw_retraining(curve: pd.DataFrame) -> Figure:
     """Loss and accuracy side by side, with the start of fine-tuning and the best epoch marked."""
     figure = new_figure(10, 4)
     for position, measure in enumerate(MEASURES, start=1):
@@ -112,18 +74,14 @@ def draw_retraining(curve: Curve) -> Figure:
     return figure
 
 
-def draw_measure(curves: Sequence[Curve], *, measure: Measure) -> Figure:
-    """One measure of the retraining.
-
-    Args:
-        curves: The retraining, and the same recipe from random weights if it was run.
-        measure: loss or accuracy.
-    """
+def draw_measure(curves: pd.DataFrame, *, measure: Measure) -> Figure:
+    """One measure of the retraining, and of the same recipe from random weights if it was run."""
     figure, axes = new_panel(MEASURES[measure])
-    _draw_measure(axes, curves[0], measure)
-    for scratch in curves[1:]:
-        values, label = scratch.values(f"val_{measure}"), "validation, random weights"
-        axes.plot(scratch.numbers(), values, "s:", ms=4, color=INK, label=label)
+    (_, retraining), *others = curves.groupby(curves.columns[0], sort=False)
+    _draw_measure(axes, retraining, measure)
+    for _, scratch in others:
+        label = "validation, random weights"
+        axes.plot(scratch["epoch"], scratch[f"val_{measure}"], "s:", ms=4, color=INK, label=label)
         if measure == "loss":  # random weights begin at losses that would flatten all others
             log_losses(axes)
         # Below the axes: with two trainings no corner is free of curves for sure.
@@ -133,21 +91,29 @@ def draw_measure(curves: Sequence[Curve], *, measure: Measure) -> Figure:
     return figure
 
 
-def draw_rungs(rungs: Mapping[int, Sequence[Curve]], objective: Objective) -> Figure:
-    """One panel per rung with every trial's curve, the rung's best trial in colour."""
+def draw_rungs(curves: pd.DataFrame, *, objective: Objective) -> Figure:
+    """One panel per rung with every trial's curve, the rung's best trial in colour.
+
+    Args:
+        curves: As `trial_curves` returns them.
+        objective: The measure that is drawn.
+    """
+    rungs = curves.groupby("rung")
     figure = new_figure(max(4.4, 3.4 * len(rungs)), 3.2 if len(rungs) == 1 else 3.8)
     first: Axes | None = None
-    for position, (rung, curves) in enumerate(rungs.items(), start=1):
+    for position, (rung, trials) in enumerate(rungs, start=1):
         axes = figure.add_subplot(1, len(rungs), position, sharey=first)
         first = first or axes
-        plain_axes(axes, f"Rung of {counted(rung, 'epoch')}: {counted(len(curves), 'trial')}")
+        count = counted(trials["trial"].nunique(), "trial")
+        plain_axes(axes, f"Rung of {counted(int(str(rung)), 'epoch')}: {count}")
         _count_epochs(axes)
-        best = best_curve(curves, objective)
-        for curve in sorted(curves, key=lambda curve: curve is best):
-            ms, lw, shade = (4.0, 2.0, VALIDATION) if curve is best else (2.5, 1.0, QUIET)
-            label = f"best: {curve.name}" if curve is best else None
-            values = curve.values(objective.name)
-            axes.plot(curve.numbers(), values, "o-", ms=ms, lw=lw, color=shade, label=label)
+        best = best_curve(trials, objective)
+        for name, steps in sorted(trials.groupby("trial", sort=False), key=lambda t: t[0] == best):
+            ms, lw, shade, label = 2.5, 1.0, QUIET, None
+            if name == best:
+                ms, lw, shade, label = 4.0, 2.0, VALIDATION, f"best: {best}"
+            values = steps[objective.name]
+            axes.plot(steps["epoch"], values, "o-", ms=ms, lw=lw, color=shade, label=label)
         if best is not None:
             axes.legend(frameon=False)
     if first is not None:
@@ -157,16 +123,15 @@ def draw_rungs(rungs: Mapping[int, Sequence[Curve]], objective: Objective) -> Fi
     return figure
 
 
-def draw_studies(curves: Sequence[Curve], *, measure: Measure) -> Figure:
+def draw_studies(curves: pd.DataFrame, *, measure: Measure) -> Figure:
     """The validation curves of several studies' retrainings."""
     title = MEASURES[measure]
     figure, axes = new_panel(f"Validation {title[0].lower()}{title[1:]}")
     _count_epochs(axes)
-    for number, curve in enumerate(curves):
-        shade, values = colour(number), curve.values(f"val_{measure}")
-        axes.plot(curve.numbers(), values, "o-", ms=4, color=shade, label=curve.name)
-        if (start := curve.fine_tuning()) is not None:
-            axes.axvline(start - 0.5, color=shade, lw=0.8, ls=":")
+    for number, (name, curve) in enumerate(curves.groupby("study", sort=False)):
+        shade, values = colour(number), curve[f"val_{measure}"]
+        axes.plot(curve["epoch"], values, "o-", ms=4, color=shade, label=name)
+        axes.axvline(fine_tuning(curve) - 0.5, color=shade, lw=0.8, ls=":")
     axes.set_xlabel("epoch (dotted: start of fine-tuning)")
     if measure == "loss":
         log_losses(axes)
@@ -174,32 +139,29 @@ def draw_studies(curves: Sequence[Curve], *, measure: Measure) -> Figure:
     return figure
 
 
-def _draw_measure(axes: Axes, curve: Curve, measure: Measure) -> None:
-    numbers, validation = curve.numbers(), curve.values(f"val_{measure}")
+def _draw_measure(axes: Axes, curve: pd.DataFrame, measure: Measure) -> None:
     plain_axes(axes, MEASURES[measure], pad=18)
     _count_epochs(axes)
-    axes.plot(numbers, validation, "o-", ms=4, color=VALIDATION, label="validation")
+    validation, training = curve[f"val_{measure}"], curve[measure]
+    axes.plot(curve["epoch"], validation, "o-", ms=4, color=VALIDATION, label="validation")
     # Dashed and on top: where the curves run together, both are seen.
-    axes.plot(numbers, curve.values(measure), "o--", ms=3, color=TRAIN, label="training")
-    _mark_fine_tuning(axes, curve)
-    if curve.best_epoch in numbers:
-        best = validation[numbers.index(curve.best_epoch)]
-        axes.plot(
-            curve.best_epoch, best, "o", ms=10, mfc="none", mec=INK, mew=1.5, label="best epoch"
-        )
+    axes.plot(curve["epoch"], training, "o--", ms=3, color=TRAIN, label="training")
+    if np.isfinite(start := fine_tuning(curve)):
+        _mark_fine_tuning(axes, start - 0.5)
+    best = curve[curve["best"].astype(bool)]
+    if len(best):
+        value, label = best[f"val_{measure}"], "best epoch"
+        axes.plot(best["epoch"], value, "o", ms=10, mfc="none", mec=INK, mew=1.5, label=label)
     axes.legend(frameon=False)
 
 
-def _mark_fine_tuning(axes: Axes, curve: Curve) -> None:
-    start = curve.fine_tuning()
-    if start is None:
-        return
-    axes.axvline(start - 0.5, color=INK, linestyle="--", linewidth=1)
+def _mark_fine_tuning(axes: Axes, start: float) -> None:
+    axes.axvline(start, color=INK, linestyle="--", linewidth=1)
     # Above the frame, where neither a curve nor the legend can lie under the words.
     for text, side, offset in (("head only", "right", -4), ("fine-tuning", "left", 4)):
         axes.annotate(
             text,
-            (start - 0.5, 1.01),
+            (start, 1.01),
             xycoords=axes.get_xaxis_transform(),
             xytext=(offset, 0),
             textcoords="offset points",

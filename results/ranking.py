@@ -32,7 +32,7 @@ def progress(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     rows = []
     for study in studies:
         records = study.trials()
-        objective = objective_of(study)
+        objective = _objective(study)
         scored = {record.trial for record in rank(records, objective=objective.name)}
         top = max((r.epochs for r in records if r.trial in scored), default=0)
         best, seconds = None, 0.0
@@ -54,7 +54,7 @@ def cost_to_reach(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     reached = progress(studies) if _comparable(studies, "search") else pd.DataFrame()
     if reached.empty:
         return pd.DataFrame(columns=["study", "target", "trials", "seconds"])
-    cost = _objective(studies).cost
+    cost = _objective(studies[0]).cost
     target = max(reached.drop_duplicates("study", keep="last")["best"], key=cost)
     good = reached["best"].map(cost) <= cost(target)
     first: pd.DataFrame = reached.loc[good].drop_duplicates("study", keep="first")
@@ -71,7 +71,7 @@ def ranks(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     tested = [study for study in studies if study.metrics() is not None]
     comparable = {"search": _comparable(studies, "search"), "test": _comparable(tested, "test")}
     measures = {
-        "score": (comparable["search"], _objective(studies).direction == "min"),
+        "score": (comparable["search"], _objective(studies[0]).direction == "min"),
         "test_accuracy": (comparable["test"], False),
         "test_loss": (comparable["test"], True),
         "seconds": (True, True),
@@ -84,18 +84,12 @@ def ranks(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     return pd.DataFrame({"study": frame["study"], **columns})
 
 
-def objective_of(study: StudyFolder) -> Objective:
-    """The objective that a study's search optimises."""
-    return find_objective(study.manifest().options.objective)
-
-
 def _comparable(studies: Sequence[StudyFolder], scores: str) -> bool:
     return not any(difference.scores == scores for difference in differences(studies))
 
 
-def _objective(studies: Sequence[StudyFolder]) -> Objective:
-    """The first study's objective; where scores compare it is that of all."""
-    return objective_of(studies[0])
+def _objective(study: StudyFolder) -> Objective:
+    return find_objective(study.manifest().options.objective)
 
 
 def _flat(options: SearchOptions) -> dict[str, str]:

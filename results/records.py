@@ -259,66 +259,6 @@ class ScratchRecord(StoredRecord, frozen=True, kw_only=True):
     seconds: float
 
 
-class NearDuplicates(Record, frozen=True, kw_only=True):
-    """Two near-duplicate files, and the correlation of their thumbnails."""
-
-    first: str
-    second: str
-    correlation: float
-
-
-class ImageMeasurements(Record, frozen=True, kw_only=True):
-    """Size, mode and appearance of one image."""
-
-    file: str
-    label: str
-    width: int  # pixels, as stored
-    height: int
-    mode: str  # Pillow's: RGB, L, CMYK, I;16, ...
-    brightness: float  # mean luminance, 0..255
-    sharpness: float  # variance of the Laplacian of the luminance, at least 0
-
-
-class OutlierImage(Record, frozen=True, kw_only=True):
-    """An image that is unlike the others of its class."""
-
-    file: str
-    measure: Literal["brightness", "sharpness"]
-    value: float
-    median: float  # of the class
-    score: float  # modified z-score
-
-
-class DataCheckSummary(Record, frozen=True, kw_only=True):
-    """Counts of a checked folder."""
-
-    images: int
-    unique_images: int
-    classes: dict[str, int]  # images by class
-    imbalance: float  # largest class / smallest class
-    sizes: dict[str, int]  # images by "width x height"
-    modes: dict[str, int]
-    faults: int
-    exact_groups: int
-    near_groups: int
-    largest_group: int
-    conflicts: int
-    outliers: int
-
-
-class DataCheckRecord(StoredRecord, frozen=True, kw_only=True):
-    """`check.json`: what `study data check` finds in a folder; groups are lists of files."""
-
-    summary: DataCheckSummary
-    faults: list[Fault]
-    exact: list[list[str]]  # byte-identical files
-    near: list[list[str]]  # near-duplicates, byte-identical files among them
-    pairs: list[NearDuplicates]
-    conflicts: list[list[str]]  # near-duplicates under several labels
-    outliers: list[OutlierImage]
-    images: list[ImageMeasurements]
-
-
 class EvaluationRecord(StoredRecord, frozen=True, kw_only=True):
     """`evaluations/<folder>/metrics.json`: the retrained model on an external test set."""
 

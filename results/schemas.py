@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from concrete_study.datasets.files import write_text
+from concrete_study.results.audit import DataCheckRecord
 from concrete_study.results.records import (
-    DataCheckRecord,
     EvaluationRecord,
     RetrainingRecord,
     ScratchRecord,

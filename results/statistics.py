@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.stats import binomtest, sem, t
 
 # Keras' epsilon: its cross-entropy clips probabilities here, so a certain error costs 16.1 nats.
@@ -69,22 +69,3 @@ def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
         return Interval(mean, mean)
     low, high = t.interval(level, len(values) - 1, loc=mean, scale=error)
     return Interval(float(low), float(high))
-
-
-def expected_calibration_error(
-    mean_probabilities: ArrayLike, fractions: ArrayLike, images: ArrayLike
-) -> float:
-    """Mean distance of predicted probability and fraction of positives, weighted by images.
-
-    Args:
-        mean_probabilities: Mean predicted probability of each bin, shape (bins,), in [0, 1].
-        fractions: Fraction of positives of each bin, shape (bins,), in [0, 1].
-        images: Number of images in each bin, shape (bins,), at least 1 in all.
-
-    Returns:
-        The error in [0, 1]; 0 is perfect calibration.
-
-    Source: Guo et al. (2017), "On calibration of modern neural networks".
-    """
-    distances = np.abs(np.subtract(mean_probabilities, fractions))
-    return float(np.average(distances, weights=np.asarray(images)))

@@ -1,6 +1,7 @@
 """Studies as tables, one row each; and the reasons why their scores do not compare."""
 
 import csv
+import math
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import PurePath
@@ -11,7 +12,6 @@ import pandas as pd
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import by_name
-from concrete_study.results.records import StudyRecord, TrialRecord
 from concrete_study.results.trials import rank, with_whole_numbers
 
 _COUNTS = ("trials", "planned_trials", "failed_trials", "epochs", "rung", "test_images")
@@ -30,29 +30,6 @@ _STUDIES = (
     "score",
     "test_accuracy",
 )
-_BEFORE = (
-    "study",
-    "state",
-    "split",
-    "algorithm",
-    "trials",
-    "planned_trials",
-    "failed_trials",
-    "epochs",
-    "seconds",
-    "objective",
-    "score",
-    "rung",
-    "trial",
-)
-_TEST = (
-    "test_images",
-    "test_accuracy",
-    "test_accuracy_low",
-    "test_accuracy_high",
-    "test_loss",
-    "test_macro_f1",
-)
 
 
 def studies_table(studies: Sequence[StudyFolder]) -> pd.DataFrame:
@@ -63,25 +40,24 @@ def studies_table(studies: Sequence[StudyFolder]) -> pd.DataFrame:
             rows.append(_row(study))
         except StudyStateError:
             rows.append({"study": study.name, "state": "damaged"})
-    return _frame(rows, _STUDIES)
+    return _frame(rows).reindex(columns=list(_STUDIES))
 
 
 def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     """One row per study with its search, its best trial and its test result.
 
-    Columns: study, state, split (see `split_kind`), algorithm, trials (finished ones),
-    planned_trials, failed_trials, epochs (sum over all completed trials), seconds (wall time
-    of the search), objective; score, rung, trial and hyperparameters of the retrained trial,
-    or of the best one before any is retrained; test_images, test_accuracy with its 95 %
-    interval, test_loss and test_macro_f1, blank before retraining; for every external test set
-    of any of the studies, on_<folder> (accuracy) with its interval.
+    Columns: study, state, split (grouped or random), algorithm, trials (finished ones),
+    planned_trials, failed_trials, epochs (sum over all completed trials), seconds (wall time of
+    the search), objective; score, rung, trial and hyperparameters of the retrained trial, or of
+    the best one before any is retrained; test_images, test_accuracy with its 95 % interval,
+    test_loss and test_macro_f1, blank before retraining; for every external test set of any of the
+    studies, on_<folder> (accuracy) with its interval.
 
     Raises:
         StudyStateError: If a study's files are damaged.
     """
-    rows = [_row(study) | _external(study) for study in studies]
-    others = dict.fromkeys(name for row in rows for name in row if name.startswith("on_"))
-    return _frame(rows, [*_BEFORE, *by_name(), *_TEST, *others])
+    frame = _frame([_row(study) | _external(study) for study in studies])
+    return frame.drop(columns=["created", "data"])
 
 
 class Difference(NamedTuple):
@@ -131,26 +107,25 @@ def _differing_options(studies: Sequence[StudyFolder]) -> list[Difference]:
     return found
 
 
-def split_kind(manifest: StudyRecord) -> str:
-    """`grouped` if near-duplicates are kept in one subset, else `random`."""
-    return "random" if manifest.groups is None else "grouped"
-
-
-def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=list(columns))
-    counts = [name for name in _COUNTS if name in columns]
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows).fillna(math.nan)  # also where a whole column is None
+    counts = [name for name in _COUNTS if name in frame.columns]
     return with_whole_numbers(frame.astype(dict.fromkeys(counts, "Int64")))
 
 
 def _row(study: StudyFolder) -> dict[str, Any]:
     manifest, records, metrics = study.manifest(), study.trials(), study.metrics()
-    options = manifest.options
-    row = {
+    options, test = manifest.options, metrics.test if metrics else None
+    ranked = rank(records, objective=options.objective)
+    retrained = [record for record in ranked if metrics and record.trial == metrics.trial]
+    best = next(iter([*retrained, *ranked]), None)
+    low, high = test.accuracy_interval if test else (None, None)
+    return {
         "study": study.name,
         "state": study.state(),
         "created": manifest.created,
         "data": ", ".join(options.data) or None,
-        "split": split_kind(manifest),
+        "split": "random" if manifest.groups is None else "grouped",
         "algorithm": options.algorithm,
         "trials": len(records),
         "planned_trials": manifest.planned_trials,
@@ -158,16 +133,17 @@ def _row(study: StudyFolder) -> dict[str, Any]:
         "epochs": sum(record.epochs for record in records if record.status == "completed"),
         "seconds": manifest.seconds,
         "objective": options.objective,
+        "score": best and best.score,
+        "rung": best and best.epochs,
+        "trial": best and best.trial,
+        **{name: best and best.hyperparameters.get(name) for name in by_name()},
+        "test_images": test and test.images,
+        "test_accuracy": test and test.accuracy,
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_loss": test and test.loss,
+        "test_macro_f1": test and test.macro_f1,
     }
-    chosen = _chosen(records, options.objective, metrics.trial if metrics else None)
-    if chosen is not None:
-        row |= {"score": chosen.score, "rung": chosen.epochs, "trial": chosen.trial}
-        row |= {name: chosen.hyperparameters.get(name) for name in by_name()}
-    if metrics is not None:
-        test, (low, high) = metrics.test, metrics.test.accuracy_interval
-        values = (test.images, test.accuracy, low, high, test.loss, test.macro_f1)
-        row |= dict(zip(_TEST, values, strict=True))
-    return row
 
 
 def _external(study: StudyFolder) -> dict[str, float]:
@@ -178,14 +154,6 @@ def _external(study: StudyFolder) -> dict[str, float]:
         low, high = found.test.accuracy_interval
         row |= {name: found.test.accuracy, f"{name}_low": low, f"{name}_high": high}
     return row
-
-
-def _chosen(
-    records: Sequence[TrialRecord], objective: str, retrained: str | None
-) -> TrialRecord | None:
-    ranked = rank(records, objective=objective)
-    named = [record for record in ranked if record.trial == retrained]
-    return next(iter([*named, *ranked]), None)
 
 
 def subset_images(study: StudyFolder, subset: str) -> frozenset[str]:

@@ -26,28 +26,29 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
     best_epoch, one per metric at the best epoch, score, seconds, message. Missing values are
     blank.
     """
-    hyperparameters = _columns(list(by_name()), [record.hyperparameters for record in records])
-    metrics = _columns(METRICS, [record.metrics for record in records])
+    names = hyperparameter_columns(records)
+    others = {name for record in records for name in record.metrics} - set(METRICS)
+    metrics = [*METRICS, *sorted(others)]
     rows = [
-        {
-            "trial": record.trial,
-            "status": record.status,
-            "bracket": record.bracket,
-            "round": record.round,
-            "parent": record.parent,
-            **{name: record.hyperparameters.get(name) for name in hyperparameters},
-            "epochs": record.epochs,
-            "best_epoch": record.best_epoch,
-            **{name: record.metrics.get(name) for name in metrics},
-            "score": record.score,
-            "seconds": record.seconds,
-            "message": record.message,
-        }
-        for record in records
+        [
+            *(r.trial, r.status, r.bracket, r.round, r.parent),
+            *(r.hyperparameters.get(name) for name in names),
+            *(r.epochs, r.best_epoch),
+            *(r.metrics.get(name) for name in metrics),
+            *(r.score, r.seconds, r.message),
+        ]
+        for r in records
     ]
-    before = ("trial", "status", "bracket", "round", "parent", *hyperparameters)
-    columns = [*before, "epochs", "best_epoch", *metrics, "score", "seconds", "message"]
+    before = ("trial", "status", "bracket", "round", "parent", *names, "epochs", "best_epoch")
+    columns = [*before, *metrics, "score", "seconds", "message"]
     return with_whole_numbers(pd.DataFrame(rows, columns=columns))
+
+
+def hyperparameter_columns(records: Sequence[TrialRecord], *, used: bool = False) -> list[str]:
+    """The known hyperparameters and those of the records; with `used`, those of the records."""
+    names = {name for record in records for name in record.hyperparameters}
+    known = [name for name in by_name() if name in names or not used]
+    return [*known, *sorted(names.difference(known))]
 
 
 def rank(records: Sequence[TrialRecord], *, objective: str) -> list[TrialRecord]:
@@ -107,17 +108,15 @@ def leaderboard(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFra
         if trial in known and known[trial].epochs < record.epochs
     }
     shown = [record for record in ranked if record.trial not in promoted]
-    table = trials_table(shown)
-    table = table.rename(columns={"epochs": "rung"})
+    table = trials_table(shown).rename(columns={"epochs": "rung"})
     table["rank"] = table.groupby("rung").cumcount() + 1
     table["path"] = [" → ".join(paths[record.trial]) for record in shown]
     table["seconds"] = [
         sum(known[trial].seconds for trial in paths[record.trial] if trial in known)
         for record in shown
     ]
-    hyperparameters = _columns(list(by_name()), [record.hyperparameters for record in shown])
     validation = [name for name in METRICS if name.startswith("val_")]
-    head = ["rung", "rank", "trial", "path", *hyperparameters]
+    head = ["rung", "rank", "trial", "path", *hyperparameter_columns(shown)]
     return table[[*head, *validation, "score", "best_epoch", "seconds"]]
 
 
@@ -146,8 +145,3 @@ def with_whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
 def _is_scored(record: TrialRecord) -> bool:
     scored = record.score is not None and math.isfinite(record.score)
     return record.status == "completed" and scored
-
-
-def _columns(first: Sequence[str], rows: Sequence[dict[str, float]]) -> list[str]:
-    others = {name for row in rows for name in row} - set(first)
-    return [*first, *sorted(others)]

@@ -182,7 +182,7 @@ class _Run:
         self._log_end(total_trials(schedule))
         self.study.write_table(list(self.records.values()))
         records, objective = list(self.records.values()), self.options.objective
-        figure = draw_rungs(trial_curves(records), find_objective(objective))
+        figure = draw_rungs(trial_curves(records), objective=find_objective(objective))
         save_figure(figure, self.study.path / "trials.png")
         return best_trial(records, objective)
 

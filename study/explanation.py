@@ -7,7 +7,7 @@ from PIL import Image
 from concrete_study.datasets.decoding import decode_image
 from concrete_study.datasets.files import replacing
 from concrete_study.models.classifier import LAST_CONVOLUTION, Classifier
-from concrete_study.results.overlays import overlay
+from concrete_study.results.images import overlay
 
 JPEG_QUALITY = 85
 

@@ -18,7 +18,7 @@ from concrete_study.results.card import write_card
 from concrete_study.results.evaluation import final_rows, read_predictions
 from concrete_study.results.figures import save_figure
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.learning_curves import Curve, draw_retraining
+from concrete_study.results.learning_curves import curves_table, draw_retraining
 from concrete_study.results.records import RetrainingRecord, StudyRecord
 from concrete_study.results.report.score_figures import draw_confusion
 from concrete_study.results.report.scores import confusion_table
@@ -61,7 +61,7 @@ def export(
         # Exports of an earlier call, and their differences, are kept.
         metrics = replace(metrics, exports=metrics.exports | differences)
         illustrate(study, data, manifest.features.views)
-        curve = Curve("retraining", metrics.curve, metrics.best_epoch)
+        curve = curves_table("weights", {"pretrained": metrics})
         save_figure(draw_retraining(curve), folder / "curves.png")
         confusion = draw_confusion(confusion_table(metrics.test))
         save_figure(confusion, folder / "confusion-matrix.png")

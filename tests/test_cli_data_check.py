@@ -139,6 +139,6 @@ def test_outliers_are_relative_to_their_class_and_none_where_all_images_are_equa
     odd = Measured("odd", "A", 9, 9, "L", 60.0, 50)
     found = find_outliers([*light, *dark, odd])
     assert found[0].file == "odd"
-    assert {outlier.what for outlier in found} == {"brightness"}
+    assert {outlier.measure for outlier in found} == {"brightness"}
     assert found[0].score < -3.5
     assert find_outliers([]) == find_outliers([odd]) == []

@@ -17,10 +17,9 @@ from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.decoding import decode_image
 from concrete_study.models.classifier import Classifier
 from concrete_study.models.export import KERAS_FILE
-from concrete_study.results.evaluation import read_predictions
+from concrete_study.results.evaluation import read_predictions, threshold_for_recall
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.overlays import overlay
-from concrete_study.results.thresholds import threshold_for_recall
+from concrete_study.results.images import overlay
 from concrete_study.study.prediction import BATCH_SIZE, expand, predict_files
 
 CLASSES = ["Negative", "Positive"]

@@ -9,7 +9,7 @@ def measured(*brightness: float) -> list[Measured]:
 
 def test_the_score_is_iglewicz_and_hoaglins_modified_z_score() -> None:
     (outlier,) = find_outliers(measured(100, 101, 102, 103, 110))  # median 102, MAD 1
-    assert (outlier.value, outlier.typical) == (110, 102)
+    assert (outlier.value, outlier.median) == (110, 102)
     assert outlier.score == pytest.approx(0.6745 * 8, abs=1e-9)
 
 

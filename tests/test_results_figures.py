@@ -5,19 +5,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from msgspec.structs import replace
 from numpy.testing import assert_array_equal
 from PIL import Image
 
 from concrete_study.results.figures import save_figure
 from concrete_study.results.learning_curves import (
-    Curve,
     best_curve,
     curves_table,
     draw_measure,
     draw_retraining,
     draw_rungs,
     draw_studies,
-    read_curves,
+    fine_tuning,
     trial_curves,
 )
 from concrete_study.results.objectives import find_objective
@@ -70,47 +70,49 @@ def counts(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> pd.DataFr
     )
 
 
+def curves(*trained: TrialRecord) -> pd.DataFrame:
+    return curves_table("study", {record.trial: record for record in trained})
+
+
+def training(
+    name: str, *val_losses: float, best: int | None = None, phase_2: int = 99
+) -> TrialRecord:
+    epochs = curve(*val_losses, second_phase=phase_2)
+    return replace(trial(name, len(epochs), None), best_epoch=best, curve=epochs)
+
+
 def test_a_curve_has_its_epochs_and_the_start_of_fine_tuning() -> None:
-    found = Curve("retraining", curve(0.6, 0.4, 0.2, second_phase=3), 3)
-    assert found.numbers() == [1, 2, 3]
-    assert found.values("val_loss") == [0.6, 0.4, 0.2]
-    assert found.values("loss") == [0.3, 0.2, 0.1]
-    assert found.fine_tuning() == 3
-    assert Curve("one phase", curve(0.6, 0.4)).fine_tuning() is None
-
-
-def test_a_table_of_curves_is_read_back_as_it_was() -> None:
-    curves = [Curve("0001", curve(0.6, 0.4, second_phase=2), 2), Curve("0002", curve(0.5))]
-    assert read_curves(curves_table(curves, "trial")) == curves
-    assert read_curves(curves_table([], "trial")) == []
+    found = curves(training("retraining", 0.6, 0.4, 0.2, best=3, phase_2=3))
+    assert found["epoch"].tolist() == [1, 2, 3]
+    assert found["val_loss"].tolist() == [0.6, 0.4, 0.2]
+    assert found["best"].tolist() == [False, False, True]
+    assert fine_tuning(found) == 3
+    assert math.isnan(fine_tuning(curves(training("one phase", 0.6, 0.4))))
 
 
 def test_the_start_of_fine_tuning_is_drawn_between_the_epochs() -> None:
-    figure = draw_retraining(Curve("retraining", curve(0.6, 0.4, 0.2, second_phase=3)))
+    figure = draw_retraining(curves(training("retraining", 0.6, 0.4, 0.2, phase_2=3)))
     loss = figure.axes[0]
     assert_array_equal(loss.lines[-1].get_xdata(), [2.5, 2.5])
     assert {text.get_text().strip() for text in loss.texts} == {"head only", "fine-tuning"}
 
 
 def test_rungs_are_separate_and_each_has_its_own_best_trial() -> None:
-    rungs = trial_curves(TRIALS)
-    assert list(rungs) == [2, 4]
-    best = [best_curve(curves, LOSS) for curves in rungs.values()]
-    assert [found and found.name for found in best] == ["0001", "0002"]
-    assert [[c.name for c in curves] for curves in rungs.values()] == [
-        ["0000", "0001"],
-        ["0002", "0003"],
-    ]
-    assert rungs[4][0].values("val_loss") == [0.4, 0.3, 0.1, 0.2]
+    rungs = {str(rung): found for rung, found in trial_curves(TRIALS).groupby("rung")}
+    assert list(rungs) == ["2", "4"]
+    assert [best_curve(found, LOSS) for found in rungs.values()] == ["0001", "0002"]
+    names = [found["trial"].unique().tolist() for found in rungs.values()]
+    assert names == [["0000", "0001"], ["0002", "0003"]]
+    assert rungs["4"]["val_loss"].tolist()[:4] == [0.4, 0.3, 0.1, 0.2]
 
 
 def test_the_first_of_equal_trials_is_the_best_one() -> None:
-    curves = [Curve("0001", curve(0.5), 1), Curve("0002", curve(0.5), 1)]
-    assert best_curve(curves, LOSS) is curves[0]
+    equal = curves(training("0001", 0.5, best=1), training("0002", 0.5, best=1))
+    assert best_curve(equal, LOSS) == "0001"
 
 
 def test_a_rung_of_failures_has_no_best_trial() -> None:
-    assert best_curve(trial_curves([TRIALS[3]])[4], LOSS) is None
+    assert best_curve(trial_curves([TRIALS[3]]), LOSS) is None
 
 
 def test_the_confusion_matrix_has_counts_and_not_shares() -> None:
@@ -123,13 +125,13 @@ def test_the_confusion_matrix_has_counts_and_not_shares() -> None:
 @pytest.mark.parametrize(
     "figure",
     [
-        draw_retraining(Curve("empty", [])),
-        draw_retraining(Curve("one", curve(0.5), 1)),
-        draw_retraining(Curve("NaN", curve(0.5, math.nan, second_phase=2))),
-        draw_measure([Curve("a", curve(0.5), 1), Curve("b", curve(0.9), 1)], measure="loss"),
-        draw_studies([Curve("a", curve(0.5), 1)], measure="accuracy"),
-        draw_rungs({}, LOSS),
-        draw_rungs(trial_curves(TRIALS), LOSS),
+        draw_retraining(curves(training("empty"))),
+        draw_retraining(curves(training("one", 0.5, best=1))),
+        draw_retraining(curves(training("NaN", 0.5, math.nan, phase_2=2))),
+        draw_measure(curves(training("a", 0.5, best=1), training("b", 0.9)), measure="loss"),
+        draw_studies(curves(training("a", 0.5, best=1)), measure="accuracy"),
+        draw_rungs(trial_curves([]), objective=LOSS),
+        draw_rungs(trial_curves(TRIALS), objective=LOSS),
         draw_confusion(counts(["a", "b"], [[0, 0], [0, 0]])),
         draw_confusion(counts([f"class {i}" for i in range(10)], [[1] * 10] * 10)),
     ],

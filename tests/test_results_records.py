@@ -8,16 +8,13 @@ from typing import Any
 import pytest
 from small_records import evaluation_record, retraining_record, study_record
 
+from concrete_study.datasets.audit import Measured, Outlier
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.datasets.folders import Fault
+from concrete_study.results.audit import DataCheckRecord, DataCheckSummary, NearDuplicates
 from concrete_study.results.hyperparameters import Dimension, default_space
 from concrete_study.results.records import (
-    DataCheckRecord,
-    DataCheckSummary,
     Epoch,
-    ImageMeasurements,
-    NearDuplicates,
-    OutlierImage,
     ScratchRecord,
     SearchOptions,
     StoredRecord,
@@ -61,9 +58,9 @@ CHECK = DataCheckRecord(
     near=[["a/1.jpg", "b/2.jpg"]],
     pairs=[NearDuplicates(first="a/1.jpg", second="b/2.jpg", correlation=0.99)],
     conflicts=[["a/1.jpg", "b/2.jpg"]],
-    outliers=[OutlierImage(file="a/1.jpg", measure="brightness", value=9, median=90, score=-4)],
+    outliers=[Outlier(file="a/1.jpg", measure="brightness", value=9, median=90, score=-4)],
     images=[
-        ImageMeasurements(
+        Measured(
             file="a/1.jpg", label="a", width=8, height=8, mode="RGB", brightness=9, sharpness=0
         )
     ],

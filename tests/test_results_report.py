@@ -188,8 +188,8 @@ def test_three_classes_have_curves_of_each_and_no_thresholds(tmp_path: Path) -> 
     study = whole_study(tmp_path / "three", THREE, records=[trial(12, 10, 0.1)])
     text = markdown(study)
     assert "## Thresholds" not in text
-    areas = pd.read_csv(study.path / "report" / "tables" / "areas.csv")
-    assert areas["class"].tolist() == list(THREE)
+    curves = pd.read_csv(study.path / "report" / "figures" / "roc.csv")
+    assert curves["class"].unique().tolist() == list(THREE)
 
 
 def test_names_with_html_are_escaped(tmp_path: Path) -> None:

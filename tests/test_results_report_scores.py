@@ -5,11 +5,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from concrete_study.results.evaluation import evaluate
 from concrete_study.results.report.scores import (
-    areas,
     calibration,
     checkpoints_table,
     classification_table,
     confusion_table,
+    expected_calibration_error,
     image_predictions,
     least_confident,
     misclassified,
@@ -17,7 +17,6 @@ from concrete_study.results.report.scores import (
     roc_points,
     thresholds,
 )
-from concrete_study.results.statistics import expected_calibration_error
 
 AB = ["a", "b"]
 
@@ -51,21 +50,19 @@ def test_areas_are_those_of_scikit_learn(classes: list[str]) -> None:
     predictions = made_up(classes, 80)
     roc = roc_points(predictions, classes)
     curve = precision_recall_points(predictions, classes)
-    table = areas(roc, curve).set_index("class")
-    assert table.index.tolist() == (["b"] if len(classes) == 2 else classes)
-    for name, area in table.iterrows():
+    areas = roc.groupby("class")["roc_auc"].first().to_dict()
+    averages = curve.groupby("class")["average_precision"].first().to_dict()
+    assert list(areas) == list(averages) == (["b"] if len(classes) == 2 else classes)
+    for name, area in areas.items():
         positive, probability = predictions["class"] == name, predictions[f"p_{name}"]
-        assert area["roc_auc"] == pytest.approx(roc_auc_score(positive, probability))
-        assert area["average_precision"] == pytest.approx(
-            average_precision_score(positive, probability)
-        )
+        assert area == pytest.approx(roc_auc_score(positive, probability))
+        assert averages[name] == pytest.approx(average_precision_score(positive, probability))
 
 
 def test_test_images_of_one_class_have_no_curve() -> None:
     predictions = rows(("a", 0.1), ("a", 0.2))
     assert roc_points(predictions, AB).empty
     assert precision_recall_points(predictions, AB).empty
-    assert areas(roc_points(predictions, AB), precision_recall_points(predictions, AB)).empty
 
 
 def test_calibration_counts_by_bins_and_leaves_empty_ones_out() -> None:
@@ -79,9 +76,9 @@ def test_calibration_counts_by_bins_and_leaves_empty_ones_out() -> None:
 def test_the_calibration_error_weights_bins_by_their_images() -> None:
     bins = calibration(rows(("a", 0.05), ("b", 0.95), ("b", 0.95), ("b", 0.95)), AB)
     assert bins["images"].tolist() == [1, 3]
-    columns = ("mean_predicted_probability", "fraction_of_positives", "images")
-    assert expected_calibration_error(*(bins[name] for name in columns)) == pytest.approx(0.05)
-    assert expected_calibration_error([0.2, 0.9], [0.0, 0.5], [1, 3]) == pytest.approx(0.35)
+    assert expected_calibration_error(bins) == pytest.approx(0.05)
+    worse = bins.assign(mean_predicted_probability=[0.2, 0.9], fraction_of_positives=[0.0, 0.5])
+    assert expected_calibration_error(worse) == pytest.approx(0.35)
 
 
 def test_calibration_of_three_classes_is_of_the_predicted_class() -> None:

@@ -8,7 +8,6 @@ from concrete_study.results.objectives import Objective, find_objective
 from concrete_study.results.records import TrialRecord
 from concrete_study.results.report.importance import FEWEST, importance, significant, spearman
 from concrete_study.results.report.trials import (
-    by_configuration,
     on_rung,
     promotions,
     rounds,
@@ -45,20 +44,10 @@ def test_rounds_add_up_trials_epochs_and_time_brackets_apart() -> None:
     assert table["best_score"].tolist() == [0.4, 0.2, 0.3]
 
 
-def test_each_configuration_has_one_row_with_its_score_on_each_rung() -> None:
-    table = by_configuration(promotions(TRIALS, LOSS), LOSS)
-    assert table["configuration"].tolist() == ["0001", "0000", "0002", "0004"]
-    assert table["score_at_2"].fillna(9).tolist() == [0.4, 0.5, 9, 9]
-    assert table["score_at_4"].fillna(9).tolist() == [0.2, 9, 9, 0.3]
-    assert table["seconds"].tolist() == [12.0, 4.0, 4.0, 8.0]
-
-
 def test_a_search_without_brackets_has_one_round() -> None:
     records = [trial(0, 3, 0.5), trial(1, 3, 0.4)]
-    promoted = promotions(records, LOSS)
-    table = rounds(promoted, LOSS)
+    table = rounds(promotions(records, LOSS), LOSS)
     assert (len(table), table["trials"][0], bool(table["bracket"].isna()[0])) == (1, 2, True)
-    assert len(by_configuration(promoted, LOSS)) == 2
 
 
 def test_trials_are_compared_on_the_rung_of_most_configurations_and_of_equals_the_highest() -> None:

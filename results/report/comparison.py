@@ -4,48 +4,37 @@ from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.learning_curves import (
-    MEASURES,
-    Curve,
-    Measure,
-    curves_table,
-    draw_studies,
-    read_curves,
-)
+from concrete_study.results.learning_curves import MEASURES, curves_table, draw_studies
+from concrete_study.results.objectives import find_objective
 from concrete_study.results.paired import paired_table
-from concrete_study.results.ranking import (
-    changed_options,
-    cost_to_reach,
-    objective_of,
-    progress,
-    ranks,
-)
-from concrete_study.results.report.elements import Element, Plot, Plots, Section, Table
+from concrete_study.results.ranking import changed_options, cost_to_reach, progress, ranks
+from concrete_study.results.report.elements import Element, Plot, Section, Table
 from concrete_study.results.report.search_figures import draw_progress
 from concrete_study.results.tables import comparison, differences
-
-_TEST = ("test_images", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_loss")
 
 
 def comparison_sections(studies: Sequence[StudyFolder]) -> list[Section]:
     """The sections in their order; those for which the studies have no data are left out."""
+    ranking = Table("ranks", "Ranks of the studies.", ranks(studies))
+    text = "Rank 1 is the best, by each measure in which the studies are comparable."
+    paired = (
+        "Pairs of models tested on exactly the same images: the number of images that only one of "
+        "them classifies correctly, the difference of the accuracies with its 95 % cluster "
+        "bootstrap interval, and McNemar's exact test, both clustered by group. A large p means "
+        "that no significant difference was found, not that the models are equal."
+    )
+    pairs = Table("paired", "Paired tests of all studies.", paired_table(studies))
+    caption = "Values as in `study.json`; all other options are equal."
+    changed = Table("options", caption, changed_options(studies))
     return [
         _summary(studies, comparison(studies)),
-        *_paired(studies),
-        Section(
-            "ranks",
-            "Ranks",
-            [
-                "Rank 1 is the best, by each measure in which the studies are comparable.",
-                Table("ranks", "Ranks of the studies.", ranks(studies)),
-            ],
-        ),
+        *([Section("paired", "Paired tests", [paired, pairs])] if len(pairs.frame) else []),
+        Section("ranks", "Ranks", [text, ranking]),
         *_curves(studies),
         *_costs(studies),
-        *_options(studies),
+        *([Section("options", "Options that differ", [changed])] if len(changed.frame) else []),
     ]
 
 
@@ -54,13 +43,11 @@ def _summary(studies: Sequence[StudyFolder], frame: pd.DataFrame) -> Section:
     if reasons := differences(studies):
         sentences = " ".join(difference.sentence for difference in reasons)
         elements.append(f"Not all of these results are comparable. {sentences}")
-    names = [str(name) for name in frame.columns]
-    external = [name for name in names if name.startswith("on_")]
-    test = [*_TEST, "test_macro_f1", *external]
-    search = [name for name in names if name not in test]
+    test = [name for name in frame.columns if name.startswith(("test_", "on_"))]
+    search = frame.drop(columns=test)
     elements += [
         Table("tests", "Test results, with 95 % Wilson intervals.", frame[["study", *test]]),
-        Table("searches", "Searches and the trial that is retrained.", frame[search]),
+        Table("searches", "Searches and the trial that is retrained.", search),
     ]
     return Section("summary", "Summary", elements)
 
@@ -81,67 +68,33 @@ def _best(frame: pd.DataFrame) -> str:
     )
 
 
-def _paired(studies: Sequence[StudyFolder]) -> list[Section]:
-    pairs = paired_table(studies)
-    if pairs.empty:
-        return []
-    text = (
-        "Pairs of models tested on exactly the same images: the number of images that only one of "
-        "them classifies correctly, the difference of the accuracies with its 95 % cluster "
-        "bootstrap interval, and McNemar's exact test, both clustered by group. A large p means "
-        "that no significant difference was found, not that the models are equal."
-    )
-    table = Table("paired", "Paired tests of all studies.", pairs)
-    return [Section("paired", "Paired tests", [text, table])]
-
-
 def _curves(studies: Sequence[StudyFolder]) -> list[Section]:
-    curves = [
-        Curve(study.name, metrics.curve, metrics.best_epoch)
-        for study in studies
-        if (metrics := study.metrics()) is not None
-    ]
-    if not curves:
-        return []
-    table = curves_table(curves, "study")
+    trained = {study.name: study.metrics() for study in studies}
+    table = curves_table("study", {name: found for name, found in trained.items() if found})
     plots = [
         Plot(
             f"validation-{measure}",
             f"Validation {measure} of the retraining of each study.",
             table,
-            partial(_draw, measure=measure),
+            partial(draw_studies, measure=measure),
         )
         for measure in MEASURES
     ]
-    return [Section("curves", "Retraining", [Plots(plots)])]
-
-
-def _draw(table: pd.DataFrame, *, measure: Measure) -> Figure:
-    return draw_studies(read_curves(table), measure=measure)
+    return [Section("curves", "Retraining", [plots])] if len(table) else []
 
 
 def _costs(studies: Sequence[StudyFolder]) -> list[Section]:
     cost = cost_to_reach(studies)
     if cost.empty:
         return []
-    objective = objective_of(studies[0])
-    plot = Plot(
-        "progress",
-        f"Best {objective.label} so far on the highest rung of each study, by time of its trials.",
-        progress(studies),
-        partial(draw_progress, objective=objective),
+    objective = find_objective(studies[0].manifest().options.objective)
+    text = (
+        f"Best {objective.label} so far on the highest rung of each study, by time of its trials."
     )
+    draw = partial(draw_progress, objective=objective)
     caption = (
         "Trials and time until a study reached the target, the worst of the studies' best scores; "
         "without the time for frozen features."
     )
-    table = Table("cost", caption, cost)
-    return [Section("cost", "Cost to reach a score", [Plots([plot]), table])]
-
-
-def _options(studies: Sequence[StudyFolder]) -> list[Section]:
-    changed = changed_options(studies)
-    if changed.empty:
-        return []
-    table = Table("options", "Values as in `study.json`; all other options are equal.", changed)
-    return [Section("options", "Options that differ", [table])]
+    plot, table = Plot("progress", text, progress(studies), draw), Table("cost", caption, cost)
+    return [Section("cost", "Cost to reach a score", [[plot], table])]

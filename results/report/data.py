@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,7 @@ class ReportData:
     name: str
     state: str
     study: StudyRecord
+    objective: Objective
     trials: Sequence[TrialRecord]
     ranked: Sequence[TrialRecord]  # those with a score, best first
     split: Sequence[SplitRow]
@@ -38,15 +40,10 @@ class ReportData:
     illustrations: Path | None
     evaluations: Sequence[EvaluationRecord]
 
-    @property
-    def objective(self) -> Objective:
-        """What the search optimised."""
-        return find_objective(self.study.options.objective)
-
-    @property
-    def classes(self) -> list[str]:
-        """The names of the classes, in the model's order."""
-        return self.study.classes
+    @cached_property
+    def rows(self) -> dict[str, SplitRow]:
+        """The rows of the split by file."""
+        return {row.file: row for row in self.split}
 
 
 def read_report_data(study: StudyFolder) -> ReportData:
@@ -56,7 +53,7 @@ def read_report_data(study: StudyFolder) -> ReportData:
         StudyStateError: If one of its files is damaged; the message names it.
     """
     record, trials, retraining = study.manifest(), study.trials(), study.metrics()
-    summary = study.best_path / "summary.txt"
+    objective, summary = record.options.objective, study.best_path / "summary.txt"
 
     def predictions(path: Path) -> pd.DataFrame | None:
         return read_predictions(path) if retraining is not None and path.exists() else None
@@ -65,8 +62,9 @@ def read_report_data(study: StudyFolder) -> ReportData:
         name=study.name,
         state=study.state(),
         study=record,
+        objective=find_objective(objective),
         trials=trials,
-        ranked=rank(trials, objective=record.options.objective),
+        ranked=rank(trials, objective=objective),
         split=read_split(study.split_path) if study.split_path.exists() else [],
         retraining=retraining,
         scratch=study.scratch(),

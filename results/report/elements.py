@@ -1,6 +1,6 @@
 """What a report consists of, whatever it is written as: sections with elements in their order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -41,30 +41,11 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Plots:
-    """Figures side by side where there is room."""
-
-    plots: Sequence[Plot]
-    kind: ClassVar[str] = "plots"
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis of parallel coordinates; its values are numbers, or names if it has `names`."""
-
-    title: str
-    log: bool = False
-    names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class ParallelCoordinates:
     """Interactive parallel coordinates; on paper the static plot takes their place."""
 
-    plot: Plot
-    axes: Sequence[Axis]
-    lines: Sequence[Sequence[float | str | None]]  # one per trial, in the order of the axes
-    labels: Sequence[str]  # each line's trial
+    plot: Plot  # one row per trial: its id in `trial`, and a column per axis
+    log: Collection[str]  # the columns with a logarithmic scale
     kind: ClassVar[str] = "parallel"
 
 
@@ -87,8 +68,8 @@ class Gallery:
     kind: ClassVar[str] = "gallery"
 
 
-# A string is a paragraph; text between backticks is code.
-Element: TypeAlias = str | Code | Table | Plots | ParallelCoordinates | Gallery
+# A string is a paragraph, where text between backticks is code; plots in a list are side by side.
+Element: TypeAlias = str | Code | Table | list[Plot] | ParallelCoordinates | Gallery
 
 
 @dataclass(frozen=True)
@@ -101,5 +82,5 @@ class Section:
 
     def plots(self) -> list[Plot]:
         """All figures of the section, static ones of parallel coordinates included."""
-        several = [plot for e in self.elements if isinstance(e, Plots) for plot in e.plots]
+        several = [plot for e in self.elements if isinstance(e, list) for plot in e]
         return several + [e.plot for e in self.elements if isinstance(e, ParallelCoordinates)]

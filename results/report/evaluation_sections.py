@@ -1,26 +1,29 @@
 """The sections on the test: classification report, curves, calibration, misclassified images."""
 
 from collections.abc import Sequence
-from pathlib import PurePath
 
 import pandas as pd
 
 from concrete_study.results.evaluation import final_rows
 from concrete_study.results.formats import counted, number
-from concrete_study.results.records import EvaluationRecord, RetrainingRecord, TestReport
 from concrete_study.results.report import score_figures, scores
 from concrete_study.results.report.data import ReportData
-from concrete_study.results.report.elements import Element, Plot, Plots, Section, Table
-from concrete_study.results.report.images import MOST, StudyImages
-from concrete_study.results.statistics import expected_calibration_error
+from concrete_study.results.report.elements import Element, Plot, Section, Table
+from concrete_study.results.report.images import MOST, gallery
 
 
-def evaluation_sections(data: ReportData, images: StudyImages) -> list[Section]:
+def evaluation_sections(data: ReportData) -> list[Section]:
     """Every section that needs the retrained model's predictions; none before."""
     if data.retraining is None:
         return []
-    sections = [_classification(data.retraining.test)]
-    table = by_dataset_table(data.retraining, data.evaluations)
+    test, classes = data.retraining.test, data.study.classes
+    caption = "Number of images; the shade is the share of the true class."
+    report = Table("classification", "Classification report.", scores.classification_table(test))
+    counts = scores.confusion_table(test)
+    plot = Plot("confusion", caption, counts, score_figures.draw_confusion)
+    title = "Classification report and confusion matrix"
+    sections = [Section("classification", title, [report, [plot]])]
+    table = scores.by_dataset_table(data.retraining, data.evaluations)
     if len(table):
         text = (
             "The same model on each dataset. Only external test sets (`study evaluate`) measure "
@@ -30,40 +33,12 @@ def evaluation_sections(data: ReportData, images: StudyImages) -> list[Section]:
         sections.append(Section("datasets", "Datasets", [text, Table("datasets", caption, table)]))
     if data.predictions is not None:
         sections += [
-            _curves(data.predictions, data.classes),
-            _calibration(data.predictions, data.classes),
-            *_thresholds(data.validation, data.predictions, data.classes),
-            _misclassified(data, data.predictions, images),
+            _curves(data.predictions, classes),
+            _calibration(data.predictions, classes),
+            *_thresholds(data.validation, data.predictions, classes),
+            _misclassified(data, data.predictions),
         ]
     return sections
-
-
-def by_dataset_table(
-    retraining: RetrainingRecord, evaluations: Sequence[EvaluationRecord]
-) -> pd.DataFrame:
-    """Scores on parts of the test images and on external test sets.
-
-    Columns: dataset (the folder's name), subset (test or external), images, accuracy,
-    accuracy_low, accuracy_high (Wilson 95 %), loss (nats), macro_f1.
-    """
-    tests = [(part.dataset, part.subset, part.test) for part in retraining.by_dataset]
-    tests += [(PurePath(found.data).name, "external", found.test) for found in evaluations]
-    rows = [
-        (name, subset, t.images, t.accuracy, *t.accuracy_interval, t.loss, t.macro_f1)
-        for name, subset, t in tests
-    ]
-    columns = ["dataset", "subset", "images", "accuracy", "accuracy_low", "accuracy_high", "loss"]
-    return pd.DataFrame(rows, columns=[*columns, "macro_f1"])
-
-
-def _classification(test: TestReport) -> Section:
-    counts = scores.confusion_table(test)
-    caption = "Number of images; the shade is the share of the true class."
-    elements: list[Element] = [
-        Table("classification", "Classification report.", scores.classification_table(test)),
-        Plots([Plot("confusion", caption, counts, score_figures.draw_confusion)]),
-    ]
-    return Section("classification", "Classification report and confusion matrix", elements)
 
 
 def _curves(predictions: pd.DataFrame, classes: Sequence[str]) -> Section:
@@ -74,20 +49,14 @@ def _curves(predictions: pd.DataFrame, classes: Sequence[str]) -> Section:
         two = len(classes) == 2
         text = f"Positive class: {classes[1]}." if two else "Each class against all others."
         draw_roc, draw_curve = score_figures.draw_roc, score_figures.draw_precision_recall
-        plots = [
-            Plot("roc", "True positive rate against false positive rate.", roc, draw_roc),
-            Plot("precision-recall", "Precision against recall.", curve, draw_curve),
-        ]
-        table = Table("areas", "Areas under the curves.", scores.areas(roc, curve))
-        elements = [text, Plots(plots), table]
+        first = Plot("roc", "True positive rate against false positive rate.", roc, draw_roc)
+        second = Plot("precision-recall", "Precision against recall.", curve, draw_curve)
+        elements = [text, [first, second]]
     return Section("roc", "ROC and precision-recall curves", elements)
 
 
 def _calibration(predictions: pd.DataFrame, classes: Sequence[str]) -> Section:
     bins = scores.calibration(predictions, classes)
-    error = expected_calibration_error(
-        bins["mean_predicted_probability"], bins["fraction_of_positives"], bins["images"]
-    )
     grouped, positive = (
         (f"predicted probability of {classes[1]}", f"images of {classes[1]}")
         if len(classes) == 2
@@ -96,11 +65,11 @@ def _calibration(predictions: pd.DataFrame, classes: Sequence[str]) -> Section:
     text = (
         f"Test images in {scores.BINS} bins by the {grouped}; positives are {positive}. Numbers "
         "are images per bin, bars 95 % Wilson intervals; bins with few images are uncertain. "
-        f"Expected calibration error: {number(error)}."
+        f"Expected calibration error: {number(scores.expected_calibration_error(bins))}."
     )
     caption = "On the dashed line, predicted probabilities equal observed fractions."
     plot = Plot("calibration", caption, bins, score_figures.draw_calibration)
-    return Section("calibration", "Calibration", [text, Plots([plot])])
+    return Section("calibration", "Calibration", [text, [plot]])
 
 
 def _thresholds(
@@ -123,8 +92,8 @@ def _thresholds(
     return [Section("thresholds", "Thresholds", [text, table])]
 
 
-def _misclassified(data: ReportData, predictions: pd.DataFrame, images: StudyImages) -> Section:
-    rows = scores.image_predictions(predictions, data.classes)
+def _misclassified(data: ReportData, predictions: pd.DataFrame) -> Section:
+    rows = scores.image_predictions(predictions, data.study.classes)
     wrong, unsure = scores.misclassified(rows), scores.least_confident(rows, MOST)
     count = counted(len(rows), "test image")
     text = (
@@ -143,14 +112,10 @@ def _misclassified(data: ReportData, predictions: pd.DataFrame, images: StudyIma
         ("least-confident", unsure, "Correctly classified images, least confident first."),
     ):
         shown = found.head(MOST)
-        captions = [
-            f"{file}: {true}{f', predicted {predicted}' * (true != predicted)} ({p:.3f})"
-            for file, true, predicted, p in zip(
-                *(shown[name].tolist() for name in ("file", "true", "predicted", "p_predicted")),
-                strict=True,
-            )
-        ]
-        elements += images.gallery(name, title, shown["file"].tolist(), captions)
+        predicted = ", predicted {predicted}" if found is wrong else ""
+        caption = f"{{file}}: {{true}}{predicted} ({{p_predicted:.3f}})"
+        captions = [caption.format_map(row) for row in shown.to_dict("records")]
+        elements += gallery(data, name, title, shown["file"].tolist(), captions)
         if len(found):
             elements.append(Table(name, title, found, most=MOST))
     return Section("misclassified", "Misclassified and least confident images", elements)

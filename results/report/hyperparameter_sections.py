@@ -8,16 +8,14 @@ from concrete_study.results.formats import counted
 from concrete_study.results.report import search_figures
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import (
-    Axis,
     Element,
     ParallelCoordinates,
     Plot,
-    Plots,
     Section,
     Table,
 )
 from concrete_study.results.report.importance import FEWEST, importance, significant
-from concrete_study.results.report.search_figures import is_category, label
+from concrete_study.results.report.search_figures import axis_label
 from concrete_study.results.report.trials import on_rung, widest_rung
 
 _METHOD = (
@@ -39,11 +37,12 @@ def hyperparameter_sections(data: ReportData, promoted: pd.DataFrame) -> list[Se
     rung = widest_rung(promoted)
     if rung is None:
         return []
-    trials = on_rung(data.trials, rung, data.objective)
+    trials, space = on_rung(data.trials, rung, data.objective), data.study.options.space
+    log = {name for name, dimension in space.items() if dimension.log}
     return [
         _importance(data, trials, rung),
-        _slices(data, trials, rung),
-        _parallel(data, trials, rung),
+        _slices(data, trials, rung, log),
+        _parallel(data, trials, rung, log),
     ]
 
 
@@ -64,9 +63,9 @@ def _importance(data: ReportData, trials: pd.DataFrame, rung: int) -> Section:
             "direction is uncertain."
         )
         plot = Plot("importance", caption, table, search_figures.draw_importance)
-        elements += [Plots([plot]), _METHOD]
+        elements += [[plot], _METHOD]
     if len(table):
-        named = table.assign(hyperparameter=table["hyperparameter"].map(label))
+        named = table.assign(hyperparameter=table["hyperparameter"].map(axis_label))
         elements.append(Table("importance", "Rank correlations with the score.", named))
     return Section("importance", "Hyperparameter importance", elements)
 
@@ -83,67 +82,35 @@ def _verdict(table: pd.DataFrame, trials: str) -> str:
         if len(found) < len(table)
         else ""
     )
-    return f"Significant: {', '.join(label(name) for name in found)}.{others}"
+    return f"Significant: {', '.join(axis_label(name) for name in found)}.{others}"
 
 
-def _slices(data: ReportData, trials: pd.DataFrame, rung: int) -> Section:
-    log = _logarithmic(data)
+def _slices(data: ReportData, trials: pd.DataFrame, rung: int, log: set[str]) -> Section:
+    draw = partial(search_figures.draw_slice, objective=data.objective)
     plots = [
         Plot(
             f"slice-{name.replace('_', '-')}",
-            f"{data.objective.label.capitalize()} against {label(name)}.",
+            f"{data.objective.label.capitalize()} against {axis_label(name)}.",
             trials,
-            partial(
-                search_figures.draw_slice,
-                hyperparameter=name,
-                objective=data.objective,
-                log=name in log,
-            ),
+            partial(draw, hyperparameter=name, log=name in log),
         )
-        for name in _hyperparameters(data, trials)
+        for name in trials.columns.drop(["trial", data.objective.name])
     ]
     text = (
         f"One point per trial at {counted(rung, 'epoch')}. The other hyperparameters vary in every "
         "plot."
     )
-    return Section("slices", "Slice plots", [text, Plots(plots)])
+    return Section("slices", "Slice plots", [text, plots])
 
 
-def _parallel(data: ReportData, trials: pd.DataFrame, rung: int) -> Section:
+def _parallel(data: ReportData, trials: pd.DataFrame, rung: int, log: set[str]) -> Section:
     objective = data.objective
-    log = _logarithmic(data)
     if objective.direction == "min" and bool((trials[objective.name] > 0).all()):
-        log |= {objective.name}
-    axes: list[Axis] = []
-    columns: list[list[float | str | None]] = []
-    for name in [*_hyperparameters(data, trials), objective.name]:
-        values = trials[name]
-        if name != objective.name and is_category(values):
-            levels = sorted(values.dropna().unique())
-            axes.append(Axis(label(name), names=tuple(f"{v:g}" for v in levels)))
-            columns.append([None if pd.isna(v) else f"{v:g}" for v in values])
-        else:
-            axes.append(Axis(label(name), log=name in log))
-            columns.append([None if pd.isna(v) else float(v) for v in values])
+        log = log | {objective.name}
     text = (
         f"All hyperparameters and the {objective.label} of the {counted(len(trials), 'trial')} at "
         f"{counted(rung, 'epoch')}. A line skips a hyperparameter that its trial does not have."
     )
     draw = partial(search_figures.draw_parallel, log=log)
-    element = ParallelCoordinates(
-        Plot("parallel", "One line per trial, the best in orange.", trials, draw),
-        axes,
-        lines=[list(line) for line in zip(*columns, strict=True)],
-        labels=[f"trial {trial}" for trial in trials["trial"]],
-    )
-    return Section("parallel", "Parallel coordinates", [text, element])
-
-
-def _logarithmic(data: ReportData) -> frozenset[str]:
-    """The hyperparameters whose range was searched on a logarithmic scale."""
-    space = data.study.options.space
-    return frozenset(name for name, dimension in space.items() if dimension.log)
-
-
-def _hyperparameters(data: ReportData, trials: pd.DataFrame) -> list[str]:
-    return [name for name in trials.columns if name not in ("trial", data.objective.name)]
+    plot = Plot("parallel", "One line per trial, the best in orange.", trials, draw)
+    return Section("parallel", "Parallel coordinates", [text, ParallelCoordinates(plot, log)])

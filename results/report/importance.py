@@ -36,19 +36,18 @@ def importance(trials: pd.DataFrame, objective: Objective) -> pd.DataFrame:
     Source: Spearman (1904), "The proof and measurement of association between two things";
     Efron (1979), "Bootstrap methods: another look at the jackknife".
     """
-    names = [name for name in trials.columns if name not in ("trial", objective.name)]
-    varied = [name for name in names if trials[name].nunique() > 1]
+    names = trials.columns.drop(["trial", objective.name])
     goodness = -trials[objective.name].map(objective.cost)
     rows = [
         {"hyperparameter": name, **_association(trials.loc[has, name], goodness[has])}
-        for name, has in ((name, trials[name].notna()) for name in varied)
+        for name, has in ((name, trials[name].notna()) for name in names)
+        if trials[name].nunique() > 1
     ]
     columns = ["hyperparameter", "trials", "correlation", "low", "high", "p"]
     frame = pd.DataFrame(rows, columns=columns)
     frame["p_corrected"] = (frame["p"] * len(frame)).clip(upper=1.0)
-    strength = frame["correlation"].abs().rename("strength")
-    order = strength.sort_values(ascending=False, kind="stable", na_position="last").index
-    return frame.loc[order].reset_index(drop=True)
+    order = -frame["correlation"].abs()
+    return frame.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def significant(table: pd.DataFrame) -> list[str]:
@@ -61,9 +60,9 @@ def _association(values: "pd.Series[Any]", goodness: "pd.Series[Any]") -> dict[s
     blank = dict.fromkeys(("correlation", "low", "high", "p"), float("nan"))
     if count < FEWEST or values.nunique() < 2 or goodness.nunique() < 2:
         return {"trials": count, **blank}
-    pair = (values.to_numpy(np.float64), goodness.to_numpy(np.float64))
-    interval = bootstrap(
-        pair,
+    first, second = values.to_numpy(np.float64), goodness.to_numpy(np.float64)
+    low, high = bootstrap(
+        (first, second),
         spearman,
         paired=True,
         vectorized=True,
@@ -74,20 +73,15 @@ def _association(values: "pd.Series[Any]", goodness: "pd.Series[Any]") -> dict[s
     ).confidence_interval
     # One side is shuffled, not both: up to 6 trials all 720 orders are tried, and p is exact.
     test = permutation_test(
-        pair[:1],
-        lambda shuffled, axis: spearman(shuffled, pair[1], axis),
+        (first,),
+        lambda shuffled, axis: spearman(shuffled, second, axis),
         permutation_type="pairings",
         vectorized=True,
         n_resamples=RESAMPLES,
         rng=np.random.default_rng(_SEED),
     )
-    return {
-        "trials": count,
-        "correlation": float(spearman(*pair)),
-        "low": float(interval.low),
-        "high": float(interval.high),
-        "p": float(test.pvalue),
-    }
+    found = (spearman(first, second), low, high, test.pvalue)
+    return {"trials": count, **dict(zip(blank, map(float, found), strict=True))}
 
 
 def spearman(first: ArrayLike, second: ArrayLike, axis: int = -1) -> NDArray[np.float64]:

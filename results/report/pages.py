@@ -3,6 +3,7 @@
 import json
 import re
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import pandas as pd
@@ -11,9 +12,10 @@ from markupsafe import Markup, escape
 
 from concrete_study.results.figures import GRID, INK, QUIET, TRAIN, VALIDATION
 from concrete_study.results.formats import readable, render
+from concrete_study.results.images import data_uri
 from concrete_study.results.report.elements import ParallelCoordinates, Plot, Table
+from concrete_study.results.report.search_figures import axis_label, is_category
 from concrete_study.results.templating import templates
-from concrete_study.results.thumbnails import data_uri
 
 PAGE, MARKDOWN = "report.html", "report.md"
 # The colours of figures and the names that the page's style gives them, light and dark.
@@ -29,31 +31,24 @@ _THEME = {
 
 
 def render_page(page: str, content: dict[str, Any]) -> str:
-    """One of `PAGE` and `MARKDOWN`.
-
-    Args:
-        page: Which one.
-        content: title, command, created, sections, and svg: inlined figures by name.
-    """
+    """One of `PAGE` and `MARKDOWN`, of title, command, created, sections, and svg by figure."""
     return _environment().get_template(f"{page}.jinja").render(content)
 
 
 def inline_svg(svg: str, plot: Plot) -> Markup:
     """A figure's SVG as a part of a page, with the page's colours and fonts."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     for colour, name in _THEME.items():
         svg = svg.replace(colour, name)
     # Two figures of one size share ids, and a hidden one would hide parts of the other.
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{plot.name}-", svg)
     svg = re.sub(r"'?DejaVu Sans'?[^;\"]*", "var(--type)", svg)
-    found = re.search(r'<svg [^>]*?width="([\d.]+)pt"', svg, flags=re.DOTALL)
-    width = float(found.group(1)) * 4 / 3 if found else 0.0
-    for size in ("width", "height"):
-        svg = re.sub(rf'(<svg [^>]*?) {size}="[^"]*"', r"\1", svg, count=1, flags=re.DOTALL)
-    label = escape(plot.caption)
+    tag, rest = svg.removeprefix("<svg").split(">", 1)
+    (points,) = re.findall(r' width="([\d.]+)pt"', tag)
+    tag = re.sub(r' (width|height)="[^"]*"', "", tag)
+    label, width = escape(plot.caption), float(points) * 4 / 3
     head = f'<svg role="img" aria-label="{label}" style="--wide: {width:.0f}px"'
-    return Markup(svg.replace("<svg", head, 1))
+    return Markup(f"{head}{tag}>{rest}")
 
 
 def _rows(table: Table) -> list[list[tuple[str, Any]]]:
@@ -73,8 +68,16 @@ def _coded(text: str) -> Markup:
 
 def _parallel_json(element: ParallelCoordinates) -> Markup:
     """What the page's script draws, safe within a script element."""
-    axes = [{"title": a.title, "log": a.log, "names": a.names} for a in element.axes]
-    content = {"axes": axes, "lines": element.lines, "labels": element.labels}
+    frame, axes, columns = element.plot.frame, [], []
+    for name in frame.columns.drop("trial"):
+        values, names = frame[name].astype(object), list[str]()
+        if is_category(frame[name]):
+            names = [f"{level:g}" for level in sorted(values.dropna().unique())]
+            values = values.map("{:g}".format, na_action="ignore")
+        axes.append({"title": axis_label(name), "log": name in element.log, "names": names})
+        columns.append(values.where(values.notna(), None))
+    labels = [f"trial {trial}" for trial in frame["trial"]]
+    content = {"axes": axes, "lines": list(zip(*columns, strict=True)), "labels": labels}
     # A class or a file may be called </script>; JSON can escape "<".
     return Markup(json.dumps(content, allow_nan=False).replace("<", "\\u003c"))
 
@@ -91,11 +94,6 @@ def _environment() -> Environment:
         "parallel_json": _parallel_json,
         "rows": _rows,
     }
-    environment.globals["echarts"] = lambda: _verbatim(environment, "echarts/echarts.min.js")
+    echarts = files("concrete_study.results") / "templates/report/echarts/echarts.min.js"
+    environment.globals["echarts"] = lambda: Markup(echarts.read_text(encoding="utf-8"))
     return environment
-
-
-def _verbatim(environment: Environment, file: str) -> Markup:
-    """A file of the templates' folder as it is: not a template."""
-    assert environment.loader is not None
-    return Markup(environment.loader.get_source(environment, file)[0])

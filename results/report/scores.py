@@ -1,6 +1,7 @@
 """The test results as tables for the report, computed from the predictions alone."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
@@ -13,23 +14,17 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from concrete_study.results.evaluation import CHECKPOINT_NAMES, final_rows, truth_and_probabilities
-from concrete_study.results.records import TestReport
+from concrete_study.results.evaluation import (
+    CHECKPOINT_NAMES,
+    final_rows,
+    threshold_for_recall,
+    truth_and_probabilities,
+)
+from concrete_study.results.records import EvaluationRecord, RetrainingRecord, TestReport
 from concrete_study.results.statistics import wilson_interval
-from concrete_study.results.thresholds import threshold_for_recall
 
 RECALLS = (0.99, 0.999, 1.0)
 BINS = 10  # of the reliability diagram, equally wide
-
-
-def checkpoints_table(test: TestReport) -> pd.DataFrame:
-    """Columns: checkpoint, loss (nats), accuracy with its 95 % Wilson interval."""
-    rows = []
-    for checkpoint, scores in test.checkpoints.items():
-        low, high = wilson_interval(round(scores.accuracy * test.images), test.images)
-        rows.append((CHECKPOINT_NAMES[checkpoint], scores.loss, scores.accuracy, low, high))
-    columns = ["checkpoint", "loss", "accuracy", "accuracy_low", "accuracy_high"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def classification_table(test: TestReport) -> pd.DataFrame:
@@ -46,21 +41,64 @@ def confusion_table(test: TestReport) -> pd.DataFrame:
     return counts
 
 
+def readable_report(test: TestReport) -> str:
+    """The classification report and the confusion matrix as plain text."""
+    report = classification_table(test).set_index("class")
+    counts = (
+        confusion_table(test).set_index("true").add_prefix("predicted ").rename("true {}".format)
+    )
+    tables = (table.rename_axis(index=None) for table in (report.drop("weighted avg"), counts))
+    return "\n\n".join(table.to_string(float_format="{:.4f}".format) for table in tables) + "\n"
+
+
+def checkpoints_table(test: TestReport) -> pd.DataFrame:
+    """Columns: checkpoint, loss (nats), accuracy with its 95 % Wilson interval."""
+    rows = [
+        (
+            CHECKPOINT_NAMES[checkpoint],
+            scores.loss,
+            scores.accuracy,
+            *wilson_interval(round(scores.accuracy * test.images), test.images),
+        )
+        for checkpoint, scores in test.checkpoints.items()
+    ]
+    columns = ["checkpoint", "loss", "accuracy", "accuracy_low", "accuracy_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def by_dataset_table(
+    retraining: RetrainingRecord, evaluations: Sequence[EvaluationRecord]
+) -> pd.DataFrame:
+    """Scores on parts of the test images and on external test sets.
+
+    Columns: dataset (the folder's name), subset (test or external), images, accuracy,
+    accuracy_low, accuracy_high (Wilson 95 %), loss (nats), macro_f1.
+    """
+    tests = [(part.dataset, part.subset, part.test) for part in retraining.by_dataset]
+    tests += [(PurePath(found.data).name, "external", found.test) for found in evaluations]
+    rows = [
+        (name, subset, t.images, t.accuracy, *t.accuracy_interval, t.loss, t.macro_f1)
+        for name, subset, t in tests
+    ]
+    columns = ["dataset", "subset", "images", "accuracy", "accuracy_low", "accuracy_high", "loss"]
+    return pd.DataFrame(rows, columns=[*columns, "macro_f1"])
+
+
 def roc_points(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """The ROC curve of each positive class against all others.
 
-    Columns: class, threshold, false_positive_rate, true_positive_rate, roc_auc (of the curve).
     The positive class of two is the last one; of more, each in turn. A class without images on
     both sides has no rows.
+
+    Columns: class, threshold, false_positive_rate, true_positive_rate, roc_auc (of the curve).
     """
     columns = ["class", "threshold", "false_positive_rate", "true_positive_rate", "roc_auc"]
-    frames = [pd.DataFrame(columns=columns)]
+    rows: list[tuple[object, ...]] = []
     for name, positive, probability in _positives(predictions, classes):
         fpr, tpr, threshold = roc_curve(positive, probability)
-        points = {"threshold": threshold, "false_positive_rate": fpr, "true_positive_rate": tpr}
         area = roc_auc_score(positive, probability)
-        frames.append(pd.DataFrame({"class": name, **points, "roc_auc": area}))
-    return pd.concat(frames[1:] or frames, ignore_index=True)
+        rows += [(name, *point, area) for point in zip(threshold, fpr, tpr, strict=True)]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def precision_recall_points(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -70,20 +108,13 @@ def precision_recall_points(predictions: pd.DataFrame, classes: Sequence[str]) -
     average_precision (of the curve).
     """
     columns = ["class", "threshold", "recall", "precision", "average_precision"]
-    frames = [pd.DataFrame(columns=columns)]
+    rows: list[tuple[object, ...]] = []
     for name, positive, probability in _positives(predictions, classes):
         precision, recall, threshold = precision_recall_curve(positive, probability)
-        points = {"threshold": [*threshold, np.inf], "recall": recall, "precision": precision}
+        points = zip([*threshold, np.inf], recall, precision, strict=True)
         average = average_precision_score(positive, probability)
-        frames.append(pd.DataFrame({"class": name, **points, "average_precision": average}))
-    return pd.concat(frames[1:] or frames, ignore_index=True)
-
-
-def areas(roc: pd.DataFrame, precision_recall: pd.DataFrame) -> pd.DataFrame:
-    """Columns: class, roc_auc, average_precision, both in [0, 1]."""
-    averages = precision_recall.groupby("class", sort=False)["average_precision"].first()
-    areas = roc.groupby("class", sort=False)["roc_auc"].first()
-    return pd.concat([areas, averages], axis=1).reset_index()
+        rows += [(name, *point, average) for point in points]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def calibration(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -108,10 +139,18 @@ def calibration(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFra
         chosen = bins == number
         count, positives = int(chosen.sum()), int(positive[chosen].sum())
         edges, mean = (number / BINS, (number + 1) / BINS), float(probability[chosen].mean())
-        interval = wilson_interval(positives, count)
-        rows.append((*edges, count, mean, positives / count, *interval))
+        rows.append((*edges, count, mean, positives / count, *wilson_interval(positives, count)))
     columns = ["low", "high", "images", "mean_predicted_probability", "fraction_of_positives"]
     return pd.DataFrame(rows, columns=[*columns, "fraction_low", "fraction_high"])
+
+
+def expected_calibration_error(bins: pd.DataFrame) -> float:
+    """Mean distance of predicted probability and fraction of positives, weighted by images.
+
+    Source: Guo et al. (2017), "On calibration of modern neural networks".
+    """
+    distances = (bins["mean_predicted_probability"] - bins["fraction_of_positives"]).abs()
+    return float(np.average(distances, weights=bins["images"]))
 
 
 def thresholds(
@@ -136,22 +175,21 @@ def thresholds(
         predicted = probability >= chosen.value
         true, false = int((predicted & positive).sum()), int((predicted & ~positive).sum())
         low, high = wilson_interval(true, positives) if positives else (np.nan, np.nan)
-        table.append(
-            {
-                "target_recall": target,
-                "threshold": chosen.value,
-                "validation_true_positives": round(chosen.recall * chosen.images),
-                "validation_positives": chosen.images,
-                "validation_false_positive_rate": chosen.false_positive_rate,
-                "test_true_positives": true,
-                "test_positives": positives,
-                "test_recall": true / positives if positives else np.nan,
-                "test_recall_low": low,
-                "test_recall_high": high,
-                "test_false_positives": false,
-                "test_false_positive_rate": false / negatives if negatives else np.nan,
-            }
-        )
+        row = {
+            "target_recall": target,
+            "threshold": chosen.value,
+            "validation_true_positives": round(chosen.recall * chosen.images),
+            "validation_positives": chosen.images,
+            "validation_false_positive_rate": chosen.false_positive_rate,
+            "test_true_positives": true,
+            "test_positives": positives,
+            "test_recall": true / positives if positives else np.nan,
+            "test_recall_low": low,
+            "test_recall_high": high,
+            "test_false_positives": false,
+            "test_false_positive_rate": false / negatives if negatives else np.nan,
+        }
+        table.append(row)
     return pd.DataFrame(table)
 
 
@@ -161,21 +199,14 @@ def image_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.D
     Columns: file, true, predicted, p_true, p_predicted, margin (between the two highest
     probabilities).
     """
-    rows = final_rows(predictions).reset_index(drop=True)
+    rows = final_rows(predictions)
     truth, probabilities = truth_and_probabilities(rows, classes)
     predicted = probabilities.argmax(axis=1)
-    ordered = np.sort(probabilities, axis=1)
-    each = np.arange(len(rows))
-    frame = pd.DataFrame(
-        {
-            "file": rows["file"],
-            "true": rows["class"],
-            "predicted": [classes[number] for number in predicted],
-            "p_true": probabilities[each, truth],
-            "p_predicted": probabilities[each, predicted],
-            "margin": ordered[:, -1] - ordered[:, -2] if len(classes) > 1 else 1.0,
-        }
-    )
+    ordered, each = np.sort(probabilities, axis=1), np.arange(len(rows))
+    frame = rows[["file", "class"]].rename(columns={"class": "true"})
+    frame["predicted"] = np.array(classes)[predicted]
+    frame["p_true"], frame["p_predicted"] = probabilities[each, truth], ordered[:, -1]
+    frame["margin"] = ordered[:, -1] - ordered[:, -2]
     return frame.sort_values("p_true", kind="stable", ignore_index=True)
 
 

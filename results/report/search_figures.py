@@ -27,18 +27,17 @@ from concrete_study.results.objectives import OBJECTIVES, Objective
 _MOST_CATEGORIES = 8
 
 
-def label(column: str) -> str:
+def axis_label(column: str) -> str:
     """A hyperparameter's or a metric's name as axes have it."""
     known = OBJECTIVES.get(column) or by_name().get(column)
     return known.label if known else column.replace("_", " ")
 
 
 def draw_bracket(trials: pd.DataFrame, *, bracket: int | None, objective: Objective) -> Figure:
-    """The scores of one bracket's configurations over its rungs.
+    """The scores of one bracket's configurations over its rungs; without brackets, of all.
 
     Args:
-        trials: As `results.report.trials.promotions` returns them; all brackets, so that panels
-            have the same limits.
+        trials: `results.report.trials.promotions`; all brackets, so that panels have equal limits.
         bracket: Which one; None draws all trials, of searches without brackets.
         objective: What the scores are.
     """
@@ -51,17 +50,11 @@ def draw_bracket(trials: pd.DataFrame, *, bracket: int | None, objective: Object
     top = own[own["rung"] == own["rung"].max()]
     best = top.loc[top["score"].map(objective.cost).idxmin(), "configuration"]
     for name, steps in own.groupby("configuration"):
-        is_best = name == best
-        axes.plot(
-            [rungs.index(rung) for rung in steps["rung"]],
-            steps["score"],
-            "o-",
-            color=VALIDATION if is_best else TRAIN if len(steps) > 1 else QUIET,
-            ms=5,
-            lw=2 if is_best else 1.2,
-            zorder=3 if is_best else 2,
-            label=f"best: {steps['trial'].iloc[-1]}" if is_best else None,
-        )
+        shade, lw, zorder, label = TRAIN if len(steps) > 1 else QUIET, 1.2, 2, None
+        if name == best:
+            shade, lw, zorder, label = VALIDATION, 2, 3, f"best: {steps['trial'].iloc[-1]}"
+        at = [rungs.index(rung) for rung in steps["rung"]]
+        axes.plot(at, steps["score"], "o-", c=shade, ms=5, lw=lw, zorder=zorder, label=label)
     _score_axis(axes, objective, scored["score"])
     axes.set_xlim(-0.4, len(rungs) - 0.6)
     axes.set_xticks(range(len(rungs)), [str(rung) for rung in rungs])
@@ -71,11 +64,7 @@ def draw_bracket(trials: pd.DataFrame, *, bracket: int | None, objective: Object
 
 
 def draw_importance(table: pd.DataFrame) -> Figure:
-    """Each hyperparameter's rank correlation with the score, with its interval.
-
-    Args:
-        table: As `results.report.importance.importance` returns it.
-    """
+    """The rank correlations of `results.report.importance.importance`, with their intervals."""
     shown = table[table["correlation"].notna()][::-1]
     figure, axes = new_panel("Rank correlation with the score", (5.2, 1.2 + 0.42 * len(shown)))
     axes.grid(visible=False)
@@ -85,10 +74,8 @@ def draw_importance(table: pd.DataFrame) -> Figure:
     # A percentile interval of so few trials may leave the estimate itself outside.
     left = np.clip(middle - shown["low"].to_numpy(), 0, None)
     right = np.clip(shown["high"].to_numpy() - middle, 0, None)
-    axes.errorbar(
-        middle, rows, xerr=[left, right], fmt="o", color=TRAIN, ecolor=TRAIN, capsize=3, ms=7
-    )
-    axes.set_yticks(rows, [label(name) for name in shown["hyperparameter"]])
+    axes.errorbar(middle, rows, xerr=[left, right], fmt="o", color=TRAIN, capsize=3, ms=7)
+    axes.set_yticks(rows, [axis_label(name) for name in shown["hyperparameter"]])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlim(-1.05, 1.05)
     axes.set_xticks([-1, -0.5, 0, 0.5, 1])
@@ -107,7 +94,7 @@ def draw_slice(
         objective: The column of the score.
         log: Whether the hyperparameter has a logarithmic scale.
     """
-    figure, axes = new_panel(label(hyperparameter).capitalize())
+    figure, axes = new_panel(axis_label(hyperparameter).capitalize())
     shown = trials[trials[hyperparameter].notna()]
     values = shown[hyperparameter].to_numpy(np.float64)
     positions = values
@@ -123,7 +110,7 @@ def draw_slice(
     axes.plot(positions[~best], scores[~best], "o", color=TRAIN, ms=6, alpha=0.8)
     axes.plot(positions[best], scores[best], "o", color=VALIDATION, ms=9, label="best")
     _score_axis(axes, objective, trials[objective.name])
-    axes.set_xlabel(label(hyperparameter))
+    axes.set_xlabel(axis_label(hyperparameter))
     if best.any():
         axes.legend(frameon=False)
     return figure
@@ -146,7 +133,7 @@ def draw_parallel(trials: pd.DataFrame, *, log: Collection[str] = ()) -> Figure:
         there = np.flatnonzero(np.isfinite(line))
         shade, width, alpha = (VALIDATION, 2.4, 1.0) if row == 0 else (TRAIN, 1.0, 0.6)
         axes.plot(there, line[there], "-", color=shade, lw=width, alpha=alpha)
-    axes.set_xticks(range(len(names)), [fill(label(name), 13) for name in names])
+    axes.set_xticks(range(len(names)), [fill(axis_label(name), 13) for name in names])
     axes.tick_params(length=0)
     axes.set_yticks([])
     axes.set_xlim(-0.2, len(names) - 0.6)
@@ -156,12 +143,7 @@ def draw_parallel(trials: pd.DataFrame, *, log: Collection[str] = ()) -> Figure:
 
 
 def draw_progress(reached: pd.DataFrame, *, objective: Objective) -> Figure:
-    """The best score so far of several studies against the time spent on trials.
-
-    Args:
-        reached: As `results.ranking.progress` returns it.
-        objective: What the scores are.
-    """
+    """The best score so far of several studies, `results.ranking.progress`, by time of trials."""
     figure, axes = new_panel(f"Best {objective.label} so far")
     for number, (name, steps) in enumerate(reached.groupby("study", sort=False)):
         axes.step(steps["seconds"], steps["best"], where="post", color=colour(number), label=name)

@@ -3,27 +3,14 @@
 from functools import partial
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from concrete_study.results.formats import counted, duration
-from concrete_study.results.learning_curves import (
-    Curve,
-    curves_table,
-    draw_rungs,
-    read_curves,
-    trial_curves,
-)
-from concrete_study.results.objectives import Objective
-from concrete_study.results.report import search_figures
+from concrete_study.results.learning_curves import draw_rungs, trial_curves
 from concrete_study.results.report.data import ReportData
-from concrete_study.results.report.elements import Element, Plot, Plots, Section, Table
+from concrete_study.results.report.elements import Element, Plot, Section, Table
 from concrete_study.results.report.hyperparameter_sections import hyperparameter_sections
-from concrete_study.results.report.trials import (
-    by_configuration,
-    promotions,
-    rounds,
-    without_score,
-)
+from concrete_study.results.report.search_figures import draw_bracket
+from concrete_study.results.report.trials import promotions, rounds, without_score
 from concrete_study.results.trials import leaderboard
 
 
@@ -33,25 +20,20 @@ def search_sections(data: ReportData) -> list[Section]:
     if data.ranked:
         trials = promotions(data.trials, data.objective)
         sections += [_promotions(data, trials), *hyperparameter_sections(data, trials)]
-    if curves := trial_curves(data.trials):
-        sections.append(_curves(data, curves))
-    return sections
+    return sections + _curves(data)
 
 
 def _leaderboard(data: ReportData) -> Section:
     lost = without_score(data.trials, data.objective)
     elements: list[Element] = ["No trial has a score."]
     if data.ranked:
-        elements = [
+        text = (
             f"Configurations by {data.objective.label}. Each is shown once, at the highest rung "
             "(epoch budget) it reached; scores compare within a rung only. The score of the best "
-            "of many trials is optimistic.",
-            Table(
-                "leaderboard",
-                "Configurations by rung, best first.",
-                leaderboard(data.trials, objective=data.objective.name),
-            ),
-        ]
+            "of many trials is optimistic."
+        )
+        board = leaderboard(data.trials, objective=data.objective.name)
+        elements = [text, Table("leaderboard", "Configurations by rung, best first.", board)]
     if len(lost):
         caption = f"{counted(len(lost), 'trial')} without a finite score."
         elements.append(Table("without-score", caption, lost))
@@ -61,7 +43,7 @@ def _leaderboard(data: ReportData) -> Section:
 def _promotions(data: ReportData, trials: pd.DataFrame) -> Section:
     scored = trials[trials["score"].notna()]
     brackets = sorted(scored["bracket"].dropna().unique(), reverse=True)
-    draw = partial(search_figures.draw_bracket, objective=data.objective)
+    draw = partial(draw_bracket, objective=data.objective)
     label = data.objective.label
     plots = [
         Plot(
@@ -88,33 +70,21 @@ def _promotions(data: ReportData, trials: pd.DataFrame) -> Section:
         f"{duration(trials['seconds'].sum())} in all, {duration(stopped.sum())} of them on trials "
         "below the top rung that were not promoted."
     )
-    elements: list[Element] = [
-        f"{text} {cost}",
-        Plots(plots),
-        Table("rounds", "Trials, cost and best score of each round.", table),
-        Table(
-            "configurations",
-            "Score of each configuration at each rung (epochs), and the time of all its trials.",
-            by_configuration(trials, data.objective),
-        ),
-    ]
-    return Section("search", "Hyperband" if brackets else "Scores", elements)
+    costs = Table("rounds", "Trials, cost and best score of each round.", table)
+    title = "Hyperband" if brackets else "Scores"
+    return Section("search", title, [f"{text} {cost}", plots, costs])
 
 
-def _curves(data: ReportData, rungs: dict[int, list[Curve]]) -> Section:
-    label = data.objective.label
+def _curves(data: ReportData) -> list[Section]:
+    label = data.objective.label.capitalize()
     plots = [
         Plot(
             f"curves-{rung}",
-            f"{label.capitalize()} of every trial at {counted(rung, 'epoch')}.",
-            curves_table(curves, "trial"),
-            partial(_draw, rung=rung, objective=data.objective),
+            f"{label} of every trial at {counted(int(str(rung)), 'epoch')}.",
+            curves,
+            partial(draw_rungs, objective=data.objective),
         )
-        for rung, curves in rungs.items()
+        for rung, curves in trial_curves(data.trials).groupby("rung")
     ]
-    text = f"{label.capitalize()} by epoch. A trial's score is the value of its best epoch."
-    return Section("curves", "Learning curves of trials", [text, Plots(plots)])
-
-
-def _draw(table: pd.DataFrame, *, rung: int, objective: Objective) -> Figure:
-    return draw_rungs({rung: read_curves(table)}, objective)
+    text = f"{label} by epoch. A trial's score is the value of its best epoch."
+    return [Section("curves", "Learning curves of trials", [text, plots])] if plots else []

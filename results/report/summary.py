@@ -6,14 +6,14 @@ from concrete_study.results.hyperparameters import describe
 from concrete_study.results.records import RetrainingRecord
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Element, Section
-from concrete_study.results.report.evaluation_sections import by_dataset_table
+from concrete_study.results.report.scores import by_dataset_table
 from concrete_study.results.trials import promotion_path
 
 
 def summary_section(data: ReportData) -> Section:
     """The summary of a study in any state."""
     elements: list[Element] = [" ".join(filter(None, (_search_result(data), _test_result(data))))]
-    if limits := _limits(data):
+    if limits := [*_search_limits(data), *_test_limits(data)]:
         elements.append("Limits: " + " ".join(limits))
     return Section("summary", "Summary", elements)
 
@@ -67,10 +67,6 @@ def _retrained(retraining: RetrainingRecord) -> str:
     )
 
 
-def _limits(data: ReportData) -> list[str]:
-    return [*_search_limits(data), *_test_limits(data)]
-
-
 def _search_limits(data: ReportData) -> list[str]:
     study, limits = data.study, []
     if study.is_sample:
@@ -96,7 +92,7 @@ def _test_limits(data: ReportData) -> list[str]:
     if data.split and data.study.groups is None:
         limits.append("Near-duplicates of test images may be in the training split (data leakage).")
     if data.predictions is not None:
-        limits.append(clustered_accuracy(data.predictions, data.classes, data.split))
+        limits.append(clustered_accuracy(data.predictions, data.study.classes, data.split))
     if data.retraining is None:
         return limits
     limits += [

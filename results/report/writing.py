@@ -17,7 +17,6 @@ from concrete_study.results.report.data_sections import sample_section, split_se
 from concrete_study.results.report.elements import Gallery, Plot, Section, Table
 from concrete_study.results.report.environment_section import environment_section, space_toml
 from concrete_study.results.report.evaluation_sections import evaluation_sections
-from concrete_study.results.report.images import open_images
 from concrete_study.results.report.pages import MARKDOWN, PAGE, inline_svg, render_page
 from concrete_study.results.report.retraining_sections import model_section, retraining_sections
 from concrete_study.results.report.search_sections import search_sections
@@ -40,16 +39,9 @@ def write_report(study: StudyFolder) -> Path:
     Raises:
         StudyStateError: If a file of the study is damaged; the message names it.
     """
-    data = read_report_data(study)
-    folder = study.path / "report"
-    write_pages(
-        folder,
-        report_sections(data),
-        title=f"Study {data.name}",
-        command="study report",
-        files={"space.toml": space_toml(data.study)},
-    )
-    return folder / PAGE
+    data, folder = read_report_data(study), study.path / "report"
+    space, title = {"space.toml": space_toml(data.study)}, f"Study {data.name}"
+    return _write_pages(folder, report_sections(data), title, "study report", space)
 
 
 def write_comparison(studies: Sequence[StudyFolder], folder: Path) -> Path:
@@ -64,29 +56,27 @@ def write_comparison(studies: Sequence[StudyFolder], folder: Path) -> Path:
     """
     ensure_writable(folder, _WRITTEN)
     title = "Comparison of " + " and ".join(study.name for study in studies)
-    sections = comparison_sections(studies)
-    write_pages(folder, sections, title=title, command="study compare --report", files={})
-    return folder / PAGE
+    return _write_pages(folder, comparison_sections(studies), title, "study compare --report", {})
 
 
-def write_pages(
-    folder: Path,
-    sections: Sequence[Section],
-    *,
-    title: str,
-    command: str,
-    files: Mapping[str, str],
-) -> None:
-    """Writes sections as HTML and Markdown with figures, tables and images, or nothing.
+def report_sections(data: ReportData) -> list[Section]:
+    """The sections in their order; those for which a study has no data are left out."""
+    return [
+        summary_section(data),
+        *search_sections(data),
+        *retraining_sections(data),
+        *evaluation_sections(data),
+        *sample_section(data),
+        *model_section(data),
+        *split_section(data),
+        environment_section(data),
+    ]
 
-    Args:
-        folder: Replaced.
-        sections: In their order.
-        title: Of the page.
-        command: That created it.
-        files: Further text files by name.
-    """
-    elements = [element for section in sections for element in section.elements]
+
+def _write_pages(
+    folder: Path, sections: Sequence[Section], title: str, command: str, files: Mapping[str, str]
+) -> Path:
+    """Writes sections as HTML and Markdown, and further text files, or nothing."""
     with replacing_folder(folder) as new:
         plots = [plot for section in sections for plot in section.plots()]
         content = {
@@ -96,7 +86,7 @@ def write_pages(
             "sections": sections,
             "svg": {plot.name: _write_plot(plot, new / "figures") for plot in plots},
         }
-        for element in elements:
+        for element in (element for section in sections for element in section.elements):
             if isinstance(element, Table):
                 _write(new / "tables" / f"{element.name}.csv", render(element.frame, "csv"))
             elif isinstance(element, Gallery):
@@ -106,22 +96,7 @@ def write_pages(
             _write(new / name, text)
         for page in (PAGE, MARKDOWN):
             _write(new / page, render_page(page, content))
-
-
-def report_sections(data: ReportData) -> list[Section]:
-    """The sections in their order; those for which a study has no data are left out."""
-    images = open_images(data)
-    retraining = data.retraining
-    return [
-        summary_section(data),
-        *search_sections(data),
-        *(retraining_sections(retraining, data.scratch) if retraining is not None else []),
-        *evaluation_sections(data, images),
-        *sample_section(data, images),
-        *model_section(data),
-        *split_section(data),
-        environment_section(data),
-    ]
+    return folder / PAGE
 
 
 def _write_plot(plot: Plot, folder: Path) -> Markup:
