@@ -145,6 +145,7 @@ def test_near_duplicates_do_not_make_a_class_large_enough() -> None:
         "80/30/-10",
         "a/b/c",
         "60/15/15",
+        "70/15/15.5",
         "nan/50/50",
         "inf/1/1",
     ],
@@ -153,6 +154,8 @@ def test_shares_that_are_no_three_positive_parts_of_a_hundred_are_refused(text: 
     with pytest.raises(UsageError, match="cannot be used") as caught:
         parse_shares(text)
     assert text in str(caught.value)
+    assert "Expected three positive percentages" in str(caught.value)
+    assert (caught.value.parameter, caught.value.hint) == ("split", "70/15/15")
 
 
 @pytest.mark.parametrize("text", ["70/15/15", "33.4/33.3/33.3", " 98 / 1 / 1 "])
@@ -173,7 +176,17 @@ def test_a_split_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "split.csv"
     write_split(path, rows)
     assert read_split(path) == rows
-    assert path.read_text(encoding="utf-8").startswith("file,class,subset,group,sha256\n")
+    lines = path.read_bytes().decode().split("\n")
+    assert lines[0] == "file,class,subset,group,sha256"
+    assert lines[-2] == ",".join(rows[-1])  # not quoted
+
+
+def test_only_the_row_with_a_carriage_return_is_quoted(tmp_path: Path) -> None:
+    rows = [SplitRow("a\rb", "A", "test", "g", "s"), SplitRow("c", "A", "test", "g", "s")]
+    write_split(tmp_path / "split.csv", rows)
+    assert (tmp_path / "split.csv").read_bytes() == (
+        b'file,class,subset,group,sha256\n"a\rb","A","test","g","s"\nc,A,test,g,s\n'
+    )
 
 
 @pytest.mark.parametrize("damage", [b"A/0.jpg,A\n", b"\xff\xfe", b'"A/0.jpg,A,train,g,s\n"x'])
@@ -181,8 +194,11 @@ def test_a_damaged_split_is_an_error_that_names_the_file(damage: bytes, tmp_path
     path = tmp_path / "split.csv"
     write_split(path, split_images([*single("A", 3), *single("B", 3)], seed=1))
     path.write_bytes(path.read_bytes() + damage)
-    with pytest.raises(StudyStateError, match=r"split\.csv is damaged"):
+    with pytest.raises(
+        StudyStateError, match=r"split\.csv is damaged.*\n.*columns file, class"
+    ) as e:
         read_split(path)
+    assert "from a backup" in e.value.hint
 
 
 def test_real_folders_are_split_by_their_bytes(real_images: Path, tmp_path: Path) -> None:
@@ -215,6 +231,16 @@ def test_a_sample_is_stratified_and_cuts_no_group() -> None:
     assert draw_part(rows, 100, seed=2) != part
     searched = [row for row in rows if row.subset != "test"]
     assert draw_part(rows, 10_000, seed=1) == sorted(searched)
+
+
+def test_a_sample_fills_its_share_exactly_where_groups_allow_it() -> None:
+    rows = [
+        SplitRow(f"{n}", "A", subset, f"{subset} {n}", "")
+        for subset, count in (("train", 40), ("validation", 20))
+        for n in range(count)
+    ]
+    part = draw_part(rows, 30, seed=1)
+    assert Counter(row.subset for row in part) == {"train": 20, "validation": 10}
 
 
 def test_the_smallest_sample_has_every_class_in_train_and_validation() -> None:
