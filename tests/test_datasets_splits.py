@@ -7,6 +7,7 @@ import pytest
 
 from concrete_study.datasets.errors import DataError, StudyStateError, UsageError
 from concrete_study.datasets.folders import LabelledImage, read_folder
+from concrete_study.datasets.groups import group_images
 from concrete_study.datasets.splits import (
     DEFAULT_SHARES,
     SUBSETS,
@@ -118,6 +119,22 @@ def test_another_name_does_not_move_an_image_to_another_subset() -> None:
     renamed = [i._replace(file=i.file.replace("A/", "A/new ")) for i in images]
     before = {row.sha256: row.subset for row in split_images(images, seed=1)}
     assert {row.sha256: row.subset for row in split_images(renamed, seed=1)} == before
+
+
+def test_earlier_images_keep_their_subset_and_new_ones_fill_the_rest() -> None:
+    first = split_images([*single("A", 20), *single("B", 20)], seed=1)
+    earlier = {row.sha256: row.subset for row in first}
+    rows = split_images([*single("A", 40), *single("B", 20)], seed=2, earlier=earlier)
+    assert {row.sha256: row.subset for row in rows if row.sha256 in earlier} == earlier
+    assert counts(rows, "A") == {"train": 28, "validation": 6, "test": 6}
+
+
+def test_a_joined_group_goes_where_most_of_its_images_were() -> None:
+    images = [*single("A", 12), *single("B", 12)]
+    joined = [image.sha256 for image in images[:4]]
+    earlier = dict(zip(joined, ("validation", "test", "test"), strict=False))  # the fourth is new
+    rows = split_images(images, seed=1, groups=group_images(images, [joined]), earlier=earlier)
+    assert {row.subset for row in rows if row.sha256 in joined} == {"test"}
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "1 group"), (2, "2 groups")])
