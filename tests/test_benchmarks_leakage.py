@@ -3,11 +3,9 @@
 import sys
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from concrete_study.datasets.sample import make_sample
-from concrete_study.results.statistics import mean_interval
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from leakage import probe_leakage
@@ -27,11 +25,3 @@ def test_only_a_random_split_has_near_duplicates_in_train_and_test(tmp_path: Pat
     for run in runs:
         assert 0 <= run.errors <= run.test_images
         assert (run.leaked > 0) == (run.split == "random")
-
-
-def test_the_interval_of_a_mean_is_students() -> None:
-    half = 4.302653 * 1.527525 / 3**0.5  # t at 97.5 % and 2 degrees, times s / sqrt(n)
-    assert mean_interval([1, 2, 4]) == pytest.approx((7 / 3 - half, 7 / 3 + half), abs=1e-5)
-    assert mean_interval([3.0, 3.0]) == (3.0, 3.0)
-    with pytest.raises(ValueError, match="at least 2 values; received 1"):
-        mean_interval([1.0])

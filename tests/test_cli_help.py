@@ -30,17 +30,15 @@ def test_help_takes_less_than_half_a_second_of_cpu_time() -> None:
     assert min(times) < 0.5
 
 
-@pytest.mark.parametrize("arguments", [[], ["data"], *ALL_COMMANDS])
-def test_help_imports_no_heavy_package(arguments: list[str]) -> None:
+def test_help_imports_no_heavy_package() -> None:
     code = (
         "import sys; from concrete_study.cli.app import run\n"
-        f"assert run({[*arguments, '--help']!r}) == 0\n"
-        f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+        f"for arguments in {[[], ['data'], *ALL_COMMANDS]!r}:\n"
+        "    assert run([*arguments, '--help']) == 0\n"
+        f"    assert not set({HEAVY!r}) & set(sys.modules), arguments"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert ended.stderr.strip() == "[]"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_help_lists_the_commands_in_the_order_of_use(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,25 +42,45 @@ def test_a_csv_file_of_groups_links_its_images(tmp_path: Path) -> None:
 
 
 def test_a_csv_file_that_lacks_an_image_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"does not name 2 of 4.*\n.*missing: B/7-2\.jpg"):
+    with pytest.raises(DataError, match=r"does not name 2 of 4.*\n.*missing: B/7-2\.jpg") as caught:
         grouped(listed(tmp_path, "file,group\nA/7-1.jpg,x\nA/8-1.jpg,x\n"))
+    assert caught.value.parameter == "split_by"
+    assert "a group of its own" in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["", "file,other\nA/7-1.jpg,x\n"])
-def test_a_csv_file_without_the_columns_is_an_error(text: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="columns file and group"):
+@pytest.mark.parametrize(
+    ("text", "columns"), [("", r"\(none\)"), ("file,other\nA/7-1.jpg,x\n", "file, other")]
+)
+def test_a_csv_file_without_the_columns_is_an_error(
+    text: str, columns: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=f"received: the columns {columns}") as caught:
         grouped(listed(tmp_path, text))
+    assert caught.value.parameter == "split_by"
 
 
 def test_a_missing_csv_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be used"):
+    with pytest.raises(UsageError, match="cannot be used") as caught:
         grouped(str(tmp_path / "none.csv"))
+    assert caught.value.hint == "prefix, or a file with one line per image."
+
+
+def test_file_names_in_a_csv_file_keep_their_accents_and_line_breaks(tmp_path: Path) -> None:
+    files = ("A/Riß 橋.jpg", "B/two\r\nlines.jpg")
+    images = [LabelledImage(file, file[0], f"{n}") for n, file in enumerate(files)]
+    path = tmp_path / "groups.csv"
+    path.write_bytes("\n".join(["file,group", *(f'"{file}",x' for file in files)]).encode())
+    assert links_by_name(folder_of(images), str(path)) == [["0", "1"]]
 
 
 def test_names_without_a_dash_have_no_prefix() -> None:
     images = [LabelledImage("A/0.jpg", "A", "0"), LabelledImage("B/1.jpg", "B", "1")]
-    with pytest.raises(UsageError, match=r"has a prefix\.\n.*A/0\.jpg"):
+    with pytest.raises(UsageError, match=r"has a prefix\.\n.*A/0\.jpg") as caught:
         links_by_name(folder_of(images), "prefix")
+    assert (caught.value.parameter, caught.value.hint) == (
+        "split_by",
+        "a CSV file with the columns file and group.",
+    )
 
 
 def test_one_prefix_in_two_folders_is_two_groups() -> None:

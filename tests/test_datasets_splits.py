@@ -7,6 +7,7 @@ import pytest
 
 from concrete_study.datasets.errors import DataError, StudyStateError, UsageError
 from concrete_study.datasets.folders import LabelledImage, read_folder
+from concrete_study.datasets.groups import group_images
 from concrete_study.datasets.splits import (
     DEFAULT_SHARES,
     SUBSETS,
@@ -120,6 +121,22 @@ def test_another_name_does_not_move_an_image_to_another_subset() -> None:
     assert {row.sha256: row.subset for row in split_images(renamed, seed=1)} == before
 
 
+def test_earlier_images_keep_their_subset_and_new_ones_fill_the_rest() -> None:
+    first = split_images([*single("A", 20), *single("B", 20)], seed=1)
+    earlier = {row.sha256: row.subset for row in first}
+    rows = split_images([*single("A", 40), *single("B", 20)], seed=2, earlier=earlier)
+    assert {row.sha256: row.subset for row in rows if row.sha256 in earlier} == earlier
+    assert counts(rows, "A") == {"train": 28, "validation": 6, "test": 6}
+
+
+def test_a_joined_group_goes_where_most_of_its_images_were() -> None:
+    images = [*single("A", 12), *single("B", 12)]
+    joined = [image.sha256 for image in images[:4]]
+    earlier = dict(zip(joined, ("validation", "test", "test"), strict=False))  # the fourth is new
+    rows = split_images(images, seed=1, groups=group_images(images, [joined]), earlier=earlier)
+    assert {row.subset for row in rows if row.sha256 in joined} == {"test"}
+
+
 @pytest.mark.parametrize(("count", "words"), [(1, "1 group"), (2, "2 groups")])
 def test_a_class_too_small_for_three_subsets_is_named(count: int, words: str) -> None:
     with pytest.raises(
@@ -145,6 +162,7 @@ def test_near_duplicates_do_not_make_a_class_large_enough() -> None:
         "80/30/-10",
         "a/b/c",
         "60/15/15",
+        "70/15/15.5",
         "nan/50/50",
         "inf/1/1",
     ],
@@ -153,6 +171,8 @@ def test_shares_that_are_no_three_positive_parts_of_a_hundred_are_refused(text: 
     with pytest.raises(UsageError, match="cannot be used") as caught:
         parse_shares(text)
     assert text in str(caught.value)
+    assert "Expected three positive percentages" in str(caught.value)
+    assert (caught.value.parameter, caught.value.hint) == ("split", "70/15/15")
 
 
 @pytest.mark.parametrize("text", ["70/15/15", "33.4/33.3/33.3", " 98 / 1 / 1 "])
@@ -173,7 +193,17 @@ def test_a_split_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "split.csv"
     write_split(path, rows)
     assert read_split(path) == rows
-    assert path.read_text(encoding="utf-8").startswith("file,class,subset,group,sha256\n")
+    lines = path.read_bytes().decode().split("\n")
+    assert lines[0] == "file,class,subset,group,sha256"
+    assert lines[-2] == ",".join(rows[-1])  # not quoted
+
+
+def test_only_the_row_with_a_carriage_return_is_quoted(tmp_path: Path) -> None:
+    rows = [SplitRow("a\rb", "A", "test", "g", "s"), SplitRow("c", "A", "test", "g", "s")]
+    write_split(tmp_path / "split.csv", rows)
+    assert (tmp_path / "split.csv").read_bytes() == (
+        b'file,class,subset,group,sha256\n"a\rb","A","test","g","s"\nc,A,test,g,s\n'
+    )
 
 
 @pytest.mark.parametrize("damage", [b"A/0.jpg,A\n", b"\xff\xfe", b'"A/0.jpg,A,train,g,s\n"x'])
@@ -181,8 +211,11 @@ def test_a_damaged_split_is_an_error_that_names_the_file(damage: bytes, tmp_path
     path = tmp_path / "split.csv"
     write_split(path, split_images([*single("A", 3), *single("B", 3)], seed=1))
     path.write_bytes(path.read_bytes() + damage)
-    with pytest.raises(StudyStateError, match=r"split\.csv is damaged"):
+    with pytest.raises(
+        StudyStateError, match=r"split\.csv is damaged.*\n.*columns file, class"
+    ) as e:
         read_split(path)
+    assert "from a backup" in e.value.hint
 
 
 def test_real_folders_are_split_by_their_bytes(real_images: Path, tmp_path: Path) -> None:
@@ -215,6 +248,16 @@ def test_a_sample_is_stratified_and_splits_no_group() -> None:
     assert draw_part(rows, 100, seed=2) != part
     searched = [row for row in rows if row.subset != "test"]
     assert draw_part(rows, 10_000, seed=1) == sorted(searched)
+
+
+def test_a_sample_fills_its_share_exactly_where_groups_allow_it() -> None:
+    rows = [
+        SplitRow(f"{n}", "A", subset, f"{subset} {n}", "")
+        for subset, count in (("train", 40), ("validation", 20))
+        for n in range(count)
+    ]
+    part = draw_part(rows, 30, seed=1)
+    assert Counter(row.subset for row in part) == {"train": 20, "validation": 10}
 
 
 def test_the_smallest_sample_has_every_class_in_train_and_validation() -> None:

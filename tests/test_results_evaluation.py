@@ -13,7 +13,9 @@ from concrete_study.results.evaluation import (
     CHECKPOINTS,
     clustered_accuracy,
     evaluate,
+    prediction_rows,
     read_predictions,
+    readable_report,
 )
 from concrete_study.results.records import TestReport
 from concrete_study.results.statistics import wilson_interval
@@ -52,9 +54,12 @@ def rows(*probabilities: tuple[str, float, float]) -> pd.DataFrame:
     ("content", "reason"),
     [
         ("", "No columns"),
-        ("file,class,checkpoint\n", "0 rows"),
+        ("file,class,checkpoint\n", "0 rows of the columns file, class, checkpoint"),
+        ("file,class,checkpoint,p_a,p_b\n", "0 rows of the columns"),
+        ("file,class,checkpoint,p_a\n1.jpg,a,best,0.5\n", "1 rows of the columns"),
+        ("file,checkpoint,p_a,p_b\n1.jpg,best,0.5,0.5\n", "1 rows of the columns file, checkpoint"),
         ("file,class,checkpoint,p_a,p_b\n1.jpg,a,best,0.5,x\n", "'x'"),
-        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,best,0.5,nan\n", "NaN"),
+        ("file,class,checkpoint,p_a,p_b\n1.jpg,a,best,0.5,nan\n", "a probability is NaN"),
         ("file,class,checkpoint,p_a,p_b\n1.jpg,a,later,0.5,0.5\n", "later"),
         ("file,class,checkpoint,p_a,p_b\n1.jpg,a,best,0.5", "float"),
     ],
@@ -93,8 +98,10 @@ def test_metrics_json_can_be_recomputed_to_the_last_bit_from_predictions_csv(
     assert msgspec.json.decode(written, type=TestReport) == again
 
 
-def test_classes_that_look_like_numbers_or_blanks_survive_the_file(tmp_path: Path) -> None:
-    classes = ["01", "NA"]
+@pytest.mark.parametrize("classes", [["01", "NA"], ["01", "02"]])
+def test_classes_that_look_like_numbers_or_blanks_survive_the_file(
+    tmp_path: Path, classes: list[str]
+) -> None:
     predictions = predict(classes, 4)
     predictions.to_csv(tmp_path / "predictions.csv", index=False)
     again = evaluate(read_predictions(tmp_path / "predictions.csv"), classes)
@@ -127,6 +134,12 @@ def test_a_tie_goes_to_the_first_class() -> None:
     assert metrics.confusion_matrix == [[1, 0], [1, 0]]
 
 
+def test_a_class_neither_present_nor_predicted_stays_in_the_confusion_matrix() -> None:
+    metrics = evaluate(rows(("a", 0.9, 0.1)).assign(p_c=0.0), ["a", "b", "c"])
+    assert metrics.confusion_matrix == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.filterwarnings("error:::sklearn")
 def test_a_class_without_test_images_counts_as_zero_and_breaks_nothing() -> None:
     metrics = evaluate(rows(("a", 0.9, 0.1)), ["a", "b"])
     assert metrics.macro_f1 == 0.5
@@ -139,14 +152,66 @@ def test_all_faults_are_reported_at_once() -> None:
     faulty = pd.concat([faulty, faulty.head(1), other])
     with pytest.raises(ValueError, match="cannot be evaluated") as caught:
         evaluate(faulty, ["a", "b"])
-    for fault in ("after_lunch", "class c", "1 files occur twice", "different files", "1 rows"):
-        assert fault in str(caught.value)
+    assert str(caught.value) == (
+        "The predictions cannot be evaluated: unknown checkpoint after_lunch (expected "
+        "before_training, after_phase_1, after_phase_2, best); unknown class c (expected a, b); 1 "
+        "files occur twice in a checkpoint; the checkpoints have different files; 1 rows have a "
+        "probability outside [0, 1] or NaN."
+    )
+
+
+@pytest.mark.parametrize("probability", [-0.01, 1.01])
+def test_a_row_with_a_probability_outside_0_and_1_is_a_fault(probability: float) -> None:
+    faulty = rows(("a", 0.5, 0.5), ("b", 0.5, 0.5), ("a", 0.5, probability))
+    with pytest.raises(ValueError, match="1 rows have a probability outside"):
+        evaluate(faulty, ["a", "b"])
+
+
+def test_a_file_occurs_twice_even_with_other_probabilities() -> None:
+    twice = pd.concat([rows(("a", 0.5, 0.5)), rows(("a", 0.4, 0.6))])
+    with pytest.raises(ValueError, match="1 files occur twice"):
+        evaluate(twice, ["a", "b"])
+
+
+def test_at_most_five_unknown_classes_are_named() -> None:
+    faulty = rows(*((name, 0.5, 0.5) for name in "cdefgh"))
+    with pytest.raises(ValueError, match=r"unknown class c, d, e, f, g \(expected a, b\)"):
+        evaluate(faulty, ["a", "b"])
+
+
+def test_a_row_per_image_and_checkpoint_is_written() -> None:
+    after = np.array([[0.25, 0.75], [0.5, 0.5]], np.float32)
+    table = prediction_rows(
+        ["1", "2"], ["b", "a"], ["a", "b"], {"best": after, "other": after[::-1]}
+    )
+    assert table.columns.tolist() == ["file", "class", "checkpoint", "p_a", "p_b"]
+    assert table.to_numpy().tolist() == [
+        ["1", "b", "best", 0.25, 0.75],
+        ["2", "a", "best", 0.5, 0.5],
+        ["1", "b", "other", 0.5, 0.5],
+        ["2", "a", "other", 0.25, 0.75],
+    ]
+
+
+def test_the_readable_report_has_each_class_their_mean_and_the_confusion_matrix() -> None:
+    metrics = evaluate(rows(("a", 0.9, 0.1), ("a", 0.2, 0.8), ("b", 0.3, 0.7)), ["a", "b"])
+    assert metrics.interval == "Wilson 95 %"
+    assert readable_report(metrics) == (
+        "           precision  recall  f1-score  support\n"
+        "a             1.0000  0.5000    0.6667        2\n"
+        "b             0.5000  1.0000    0.6667        1\n"
+        "macro avg     0.7500  0.7500    0.6667        3\n"
+        "\n"
+        "        predicted a  predicted b\n"
+        "true a            1            1\n"
+        "true b            0            1\n"
+    )
 
 
 def test_missing_columns_and_empty_predictions_are_refused() -> None:
-    with pytest.raises(ValueError, match="without p_b"):
-        evaluate(rows(("a", 0.5, 0.5)).drop(columns="p_b"), ["a", "b"])
-    with pytest.raises(ValueError, match="0 rows"):
+    with pytest.raises(ValueError, match=r"columns file, .*received 1 rows without p_a, p_b"):
+        evaluate(rows(("a", 0.5, 0.5)).drop(columns=["p_a", "p_b"]), ["a", "b"])
+    with pytest.raises(ValueError, match="0 rows without any missing column"):
         evaluate(rows(("a", 0.5, 0.5)).head(0), ["a", "b"])
 
 
@@ -163,3 +228,11 @@ def test_clustered_by_group_a_group_counts_once_and_is_correct_only_as_a_whole()
     sentence = clustered_accuracy(predictions, ["a", "b"], split("0", "0", "2", "3"))
     low, high = wilson_interval(2, 3)
     assert f"accuracy is 0.6667 (95 % interval {low:.4f} to {high:.4f})" in sentence
+
+
+def test_files_that_the_split_does_not_list_are_groups_of_their_own() -> None:
+    predictions = rows(("a", 0.9, 0.1), ("a", 0.8, 0.2), ("b", 0.3, 0.7), ("b", 0.6, 0.4))
+    split = [SplitRow(f"{n}", "a", "test", "0", f"{n}") for n in range(2)]
+    sentence = clustered_accuracy(predictions, ["a", "b"], split)
+    assert sentence.startswith("The 4 test images form 3 groups")
+    assert "accuracy is 0.6667" in sentence
