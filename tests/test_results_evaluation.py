@@ -15,9 +15,9 @@ from concrete_study.results.evaluation import (
     evaluate,
     prediction_rows,
     read_predictions,
-    readable_report,
 )
 from concrete_study.results.records import TestReport
+from concrete_study.results.report.scores import readable_report
 from concrete_study.results.statistics import wilson_interval
 
 THREE = ["crack", "none", "spalling"]

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from concrete_study.results.statistics import (
-    expected_calibration_error,
     log_loss,
     mean_interval,
     wilson_interval,
@@ -64,10 +63,3 @@ def test_the_interval_of_equal_values_is_their_mean() -> None:
 def test_one_value_has_no_interval() -> None:
     with pytest.raises(ValueError, match="at least 2 values; received 1"):
         mean_interval([0.5])
-
-
-def test_a_bins_calibration_error_counts_by_its_images() -> None:
-    # 90 images 0.1 too low and 10 images 0.3 too high; bins of equal weight would give 0.2.
-    error = expected_calibration_error([0.1, 0.9], [0.2, 0.6], [90, 10])
-    assert error == pytest.approx(0.9 * 0.1 + 0.1 * 0.3)
-    assert expected_calibration_error([0.1, 0.9], [0.1, 0.9], [90, 10]) == 0
