@@ -46,14 +46,6 @@ def study(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stu
     return StudyFolder(Path("runs/small"))
 
 
-@pytest.fixture
-def trained(retrained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
-    """A copy of the small study as `runs/small`, retrained."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(retrained.path, Path("runs/small"))
-    return StudyFolder(Path("runs/small"))
-
-
 def test_the_best_trial_is_retrained_tested_once_and_exported(
     study: StudyFolder, whole: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,11 +114,12 @@ def predicts_again(study: StudyFolder) -> None:
 
 
 def test_retraining_again_reports_that_the_test_split_was_evaluated_twice(
-    trained: StudyFolder, capsys: pytest.CaptureFixture[str]
+    study: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["best", "small", "--fast", "--retrain", "--epochs", "2"]) == ExitCode.OK
+    for arguments in (["--fast"], ["--fast", "--retrain", "--epochs", "2"]):
+        assert run(["best", "small", *arguments]) == ExitCode.OK
     assert "evaluated 2 times" in capsys.readouterr().out
-    metrics = trained.metrics()
+    metrics = study.metrics()
     assert metrics is not None
     assert (metrics.epochs, metrics.views) == (2, "stored")
 
@@ -145,17 +138,19 @@ class Interrupted(Recorder):
 
 
 def test_a_better_trial_found_later_is_logged_and_scratch_uses_the_retrained_one(
-    trained: StudyFolder, capsys: pytest.CaptureFixture[str]
+    study: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    metrics = trained.metrics()
+    assert run(["best", "small", "--fast"]) == ExitCode.OK
+    metrics = study.metrics()
     assert metrics is not None
-    best = next(record for record in trained.trials() if record.trial == metrics.trial)
-    trained.write_trial(replace(best, trial="0099", score=0.0, metrics=best.metrics))
+    best = next(record for record in study.trials() if record.trial == metrics.trial)
+    study.write_trial(replace(best, trial="0099", score=0.0, metrics=best.metrics))
+    capsys.readouterr()
     assert run(["best", "small", "--scratch"]) == ExitCode.OK
     _, err = capsys.readouterr()
     assert f"is of trial {metrics.trial}; the resumed search" in err
     assert "better one, trial 0099" in err
-    scratch = trained.scratch()
+    scratch = study.scratch()
     assert scratch is not None
     assert scratch.trial == metrics.trial
 
