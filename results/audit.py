@@ -10,6 +10,8 @@ import msgspec
 import pandas as pd
 
 from concrete_study.datasets.audit import Audit, Outlier
+from concrete_study.datasets.summary import imbalance
+from concrete_study.datasets.tree import Ignored
 from concrete_study.results.records import (
     DataCheckRecord,
     DataCheckSummary,
@@ -44,13 +46,18 @@ def data_check(audit: Audit) -> DataCheckRecord:
             sizes=_counted([f"{image.width} x {image.height}" for image in audit.images]),
             modes=_counted([image.mode for image in audit.images]),
             faults=len(audit.faults),
+            left_out=sum(i.count for i in audit.ignored if i.is_image),
+            ignored=sum(i.count for i in audit.ignored if not i.is_image),
             exact_groups=len(audit.exact),
             near_groups=len(audit.near),
             largest_group=max((len(group) for group in audit.near), default=1),
             conflicts=len(audit.conflicts),
             outliers=len(audit.outliers),
         ),
+        notes=audit.notes,
+        warnings=imbalance(counts),
         faults=audit.faults,
+        ignored=audit.ignored,
         exact=audit.exact,
         near=audit.near,
         pairs=[NearDuplicates(first=a, second=b, correlation=c) for a, b, c in audit.pairs],
@@ -71,6 +78,8 @@ def data_check_table(check: DataCheckRecord) -> pd.DataFrame:
         "modes": _most_frequent(summary.modes),
         "largest class / smallest class": f"{summary.imbalance:.2f}",
         "unreadable files": summary.faults,
+        "left out": _by_reason([i for i in check.ignored if i.is_image]),
+        "ignored files": _by_reason([i for i in check.ignored if not i.is_image]),
         "groups of exact duplicates": summary.exact_groups,
         "groups of near-duplicates": summary.near_groups,
         "images in the largest group": summary.largest_group,
@@ -125,6 +134,10 @@ def _outlier(found: Outlier) -> OutlierImage:
     fields = {**found._asdict(), "measure": found.what, "median": found.typical}
     names = OutlierImage.__struct_fields__
     return msgspec.convert({name: fields[name] for name in names}, OutlierImage)
+
+
+def _by_reason(ignored: Sequence[Ignored]) -> str:
+    return "; ".join(f"{i.count} {i.reason}, e.g. {i.example}" for i in ignored) or "0"
 
 
 def _counted(values: Sequence[str]) -> dict[str, int]:

@@ -8,7 +8,9 @@ from typing import Literal
 
 import msgspec
 
+from concrete_study.datasets.decoding import MAX_MEGAPIXELS
 from concrete_study.datasets.folders import Fault
+from concrete_study.datasets.tree import Ignored
 from concrete_study.results.hyperparameters import Number, Space, default_space
 from concrete_study.results.objectives import DEFAULT_OBJECTIVE
 
@@ -88,6 +90,9 @@ class SearchOptions(Record, frozen=True, kw_only=True):
     split: str = "70/15/15"
     groups: bool = True  # whether near-duplicates stay on one side of the split
     split_by: str | None = None  # `prefix`, or the absolute path of a CSV file
+    class_map: dict[str, str] = {}  # class by folder, where the names differ
+    labels: str | None = None  # the absolute path of a CSV file of labels
+    max_megapixels: float = MAX_MEGAPIXELS  # larger images are not read
     keep_conflicts: bool = False  # whether near-duplicates may have different labels
     search_images: int | None = None  # size of the subsample of train and validation; None: all
     seed: int = 1
@@ -299,6 +304,8 @@ class DataCheckSummary(Record, frozen=True, kw_only=True):
     sizes: dict[str, int]  # images by "width x height"
     modes: dict[str, int]
     faults: int
+    left_out: int  # files that look like images and are not read
+    ignored: int  # other files
     exact_groups: int
     near_groups: int
     largest_group: int
@@ -310,7 +317,10 @@ class DataCheckRecord(StoredRecord, frozen=True, kw_only=True):
     """`check.json`: what `study data check` finds in a folder; groups are lists of files."""
 
     summary: DataCheckSummary
+    notes: list[str]  # on a layout that is more than class folders
+    warnings: list[str]  # imbalance, tiny sets
     faults: list[Fault]
+    ignored: list[Ignored]
     exact: list[list[str]]  # byte-identical files
     near: list[list[str]]  # near-duplicates, byte-identical files among them
     pairs: list[NearDuplicates]
