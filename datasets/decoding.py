@@ -50,7 +50,7 @@ def pixel_limit() -> float:
 limit_pixels(MAX_MEGAPIXELS)
 # glibc keeps a thread's freed blocks of up to 32 MB, Pillow's of 16 MB among them: 800 MB of each
 # thread for a PNG of 200 megapixels. Larger blocks go back to the system; small images have one.
-Image.core.set_block_size(1 << 26)
+Image.core.set_block_size(1 << 26)  # type: ignore[attr-defined]
 
 
 class _Megapixels:

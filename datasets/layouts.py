@@ -150,6 +150,8 @@ def _arrange(files: Sequence[TreeFile]) -> _Arrangement:
         return _Arrangement({}, _SDNET_MAP, [note])
     if bases := _parts(files, base, children):
         return _Arrangement(bases, notes=[_describe_parts(bases)] if any(bases.values()) else [])
+    if children and all(_plain(name) in _SUBSETS for name in children):
+        return _Arrangement({})  # train/ and test/ without class folders: no classes themselves
     if sites := _sites(files, base, children):
         return _Arrangement({}, sites=sites)
     notes = [f"Class folders are in {'/'.join(base)}/."] if base else []

@@ -212,9 +212,10 @@ def peak_memory(path: Path) -> float:
         "import re, sys; from concurrent.futures import ThreadPoolExecutor\n"
         "from pathlib import Path\n"
         "from concrete_study.datasets.decoding import decode_image, thumbnail\n"
+        "def side(_): return thumbnail(decode_image(Path(sys.argv[1]), 128))\n"
         "with ThreadPoolExecutor(4) as pool:\n"
-        "    for side in pool.map(lambda _: thumbnail(decode_image(Path(sys.argv[1]), 128)), range(4)):\n"
-        "        assert 100 < side.mean() < 150\n"
+        "    for small in pool.map(side, range(4)):\n"
+        "        assert 100 < small.mean() < 150\n"
         # Not getrusage, which has the peak of the process that started this one.
         "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"
     )
