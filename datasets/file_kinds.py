@@ -20,29 +20,10 @@ _OPTIONAL = {  # Pillow may be built without them
     "JPEG2000": ("jpg_2000", (".jp2",)),
 }
 _HEIC = (".heic", ".heif")
-_NOT_READ = frozenset(
-    [
-        ".arw",
-        ".cr2",
-        ".cr3",
-        ".dng",
-        ".eps",
-        ".exr",
-        ".hdr",
-        ".ico",
-        ".j2k",
-        ".jxl",
-        ".nef",
-        ".orf",
-        ".psd",
-        ".raf",
-        ".raw",
-        ".rw2",
-        ".svg",
-        ".tga",
-        ".xcf",
-    ]
+_NOT_READ_NAMES = (
+    ".arw .cr2 .cr3 .dng .eps .exr .hdr .ico .j2k .jxl .nef .orf .psd .raf .raw .rw2 .svg .tga .xcf"
 )
+_NOT_READ = frozenset(_NOT_READ_NAMES.split())
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"BM", b"GIF8", b"II*\0", b"MM\0*")
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", ".ds_store"})
 

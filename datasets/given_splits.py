@@ -42,14 +42,21 @@ def complete_split(
     rows: list[SplitRow] = []
     for subset in ("test", "validation"):
         chosen = [image for image in images if image.subset == subset]
-        rows += _place(_without(rows, chosen, groups, progress), subset, groups)
+        placed = _rows(_without(rows, chosen, groups, progress), subset, groups)
+        if chosen and not placed:
+            raise DataError(
+                f"no {subset} images of the ready-made split are left.",
+                "Expected images that are no near-duplicates of test images; found none.",
+                "use the training folder alone, which is then split by groups.",
+            )
+        rows += placed
     train = [image for image in images if image.subset in ("train", "")]
     left = _without(rows, train, groups, progress)
     missing = [name for name in SUBSETS if name == "train" or name not in given]
     parts = [share for name, share in zip(SUBSETS, shares, strict=True) if name in missing]
     _require_classes(images, left)
     if len(missing) == 1:
-        return sorted(rows + _place(left, "train", groups))
+        return sorted(rows + _rows(left, "train", groups))
     for name in missing[1:]:
         progress.log(f"The ready-made split has no {name} images: split off its training images.")
     whole = [part / sum(parts) for part in parts]
@@ -81,7 +88,7 @@ def _without(
     return [image for image in images if groups[image.sha256] not in subset_of]
 
 
-def _place(
+def _rows(
     images: Sequence[LabelledImage], subset: str, groups: Mapping[str, str]
 ) -> list[SplitRow]:
     return [SplitRow(i.file, i.label, subset, groups[i.sha256], i.sha256) for i in images]

@@ -10,20 +10,11 @@ from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.file_kinds import SUFFIXES, kind_of
 
 # Folders of systems and tools; what is in them are duplicates, thumbnails or no images.
-_SYSTEM_FOLDERS = frozenset(
-    [
-        "$recycle.bin",
-        ".git",
-        ".ipynb_checkpoints",
-        ".spotlight-v100",
-        ".thumbnails",
-        ".trash",
-        ".trashes",
-        "@eadir",
-        "__macosx",
-        "__pycache__",
-    ]
+_SYSTEM_NAMES = (
+    "$recycle.bin .git .ipynb_checkpoints .spotlight-v100 .thumbnails .trash .trashes @eadir "
+    "__macosx __pycache__"
 )
+_SYSTEM_FOLDERS = frozenset(_SYSTEM_NAMES.split())
 
 
 @dataclass(frozen=True, order=True)

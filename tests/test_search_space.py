@@ -220,5 +220,5 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["'3'", "[0, '3']"])
 def test_a_number_in_quotes_is_named_as_text(value: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="expected a whole number .*; received the text '3'\n"):
+    with pytest.raises(UsageError, match=r"expected a whole number .*; received the text '3'\n"):
         read_space(written(tmp_path, f"unfreeze_depth = {value}\n"))
