@@ -168,7 +168,7 @@ def test_an_unreadable_image_is_named_and_left_out(
         target.write_bytes(path.read_bytes())
     (data / "Positive" / "[empty].jpg").touch()
     assert run(tiny(data, "--name", "first")) == ExitCode.OK
-    assert "left out: Positive/[empty].jpg: the file is empty" in capsys.readouterr().err
+    assert "excluded: Positive/[empty].jpg: the file is empty" in capsys.readouterr().err
     manifest = StudyFolder(Path("runs/first")).manifest()
     assert manifest.faults == [Fault("Positive/[empty].jpg", "the file is empty")]
 
