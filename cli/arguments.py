@@ -1,5 +1,6 @@
 """Arguments and options that name a study, with shell completion."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,16 @@ ModelOption = Annotated[
         show_default="the latest retrained study",
         autocompletion=complete_studies,
     ),
+]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", help="FOLDER=CLASS if a folder has another name; repeatable, or with commas."
+    ),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(help="CSV file of labels instead of class folders; columns: file, class."),
 ]
 
 

@@ -5,11 +5,16 @@ from typing import Annotated
 
 import typer
 
+from concrete_study.cli.arguments import LabelsOption, MapOption
 from concrete_study.cli.tables import Format, FormatOption, print_frame
 
 
 def check_command(
-    folder: Annotated[Path, typer.Argument(help="Folder with one sub-folder per class.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with one sub-folder per class, or a zip file.")
+    ],
+    class_map: MapOption = None,
+    labels: LabelsOption = None,
     page: Annotated[
         Path | None, typer.Option(help="Also write index.html and check.json into this folder.")
     ] = None,
@@ -17,7 +22,8 @@ def check_command(
 ) -> None:
     """Find faults, near-duplicates and outliers in a folder.
 
-    Ends with exit code 1 if a file cannot be read or near-duplicates have different labels.
+    Ends with exit code 1 if a file cannot be read, an image file is left out, or near-duplicates
+    have different labels.
 
     Example: study data check photographs --page photographs-check
     """
@@ -28,6 +34,7 @@ def check_command(
     from concrete_study.datasets.audit import audit_folder
     from concrete_study.datasets.files import write_text
     from concrete_study.datasets.folders import locate
+    from concrete_study.datasets.labels import parse_class_map
     from concrete_study.datasets.reading import find_near_duplicates, read_folders
     from concrete_study.results.audit import data_check, data_check_page, data_check_table
     from concrete_study.results.stored import ensure_writable, write_record
@@ -35,7 +42,9 @@ def check_command(
     if page is not None:
         ensure_writable(page, ("check.json", "index.html"))
     with Display() as display:
-        found = read_folders({"": folder}, display)
+        found = read_folders(
+            {"": folder}, display, class_map=parse_class_map(class_map or ()), labels=labels
+        )
         pairs = find_near_duplicates(found, display)
         with display.counting("measuring", len(found.images)) as done:
             audit = audit_folder(found, pairs, on_image=lambda: done(1))
@@ -50,5 +59,7 @@ def check_command(
         print(msgspec.json.format(msgspec.json.encode(check), indent=2).decode())
     else:
         print_frame(data_check_table(check), format, f"Images of {folder}")
-    if audit.faults or audit.conflicts:
+    for line in check.warnings:
+        typer.echo(line, err=True)
+    if audit.faults or audit.conflicts or check.summary.left_out:
         raise typer.Exit(ExitCode.FAULTS)

@@ -1,5 +1,6 @@
 """Errors at the command line: option names, suggested commands, exit codes."""
 
+import shlex
 from enum import IntEnum
 
 from concrete_study.datasets.errors import (
@@ -7,6 +8,7 @@ from concrete_study.datasets.errors import (
     NotRetrainedError,
     ResourceError,
     SearchError,
+    SitesError,
     StudyError,
     StudyExistsError,
     StudyStateError,
@@ -58,6 +60,16 @@ def message(error: StudyError) -> str:
         One line each for the problem, what was expected, and the hint; empty ones are left out.
     """
     option = f"--{error.parameter.replace('_', '-')}: " if error.parameter else ""
-    hint = error.hint or COMMANDS.get(type(error), "").format(study=getattr(error, "study", ""))
+    hint = (
+        _arguments(error)
+        or error.hint
+        or COMMANDS.get(type(error), "").format(study=getattr(error, "study", ""))
+    )
     lines = (f"{option}{error.problem}", error.expected, f"Try: {hint}" if hint else "")
     return "\n".join(line for line in lines if line)
+
+
+def _arguments(error: StudyError) -> str:
+    """The options that replace a data folder of several sites."""
+    folders = error.folders if isinstance(error, SitesError) else []
+    return " ".join(f"--data {shlex.quote(str(folder))}" for folder in folders)

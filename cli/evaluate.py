@@ -5,18 +5,18 @@ from typing import Annotated
 
 import typer
 
-from concrete_study.cli.arguments import StudyArgument
+from concrete_study.cli.arguments import MapOption, StudyArgument
 
 
 def evaluate_command(
     data: Annotated[
-        Path, typer.Option(help="External test set: a folder with one sub-folder per class.")
+        Path,
+        typer.Option(
+            help="External test set: a folder with one sub-folder per class, or a zip file."
+        ),
     ],
     name: StudyArgument = None,
-    mapping: Annotated[
-        list[str] | None,
-        typer.Option("--map", help="FOLDER=CLASS if a class folder has another name; repeatable."),
-    ] = None,
+    mapping: MapOption = None,
 ) -> None:
     """Evaluate the retrained model on an external test set.
 
@@ -27,17 +27,10 @@ def evaluate_command(
     from concrete_study.cli.display import Display
     from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.cli.scores import print_scores
-    from concrete_study.datasets.errors import UsageError
+    from concrete_study.datasets.labels import parse_class_map
     from concrete_study.results.runs import RUNS, open_study
 
-    names = dict(pair.split("=", 1) for pair in mapping or () if "=" in pair)
-    if len(names) < len(mapping or ()):
-        raise UsageError(
-            f"{' '.join(mapping or ())} is not a mapping.",
-            "Expected FOLDER=CLASS, each folder once.",
-            "--map Cracked=Positive",
-            parameter="map",
-        )
+    names = parse_class_map(mapping or ())
     study = open_study(RUNS, name)
     import_tensorflow()
 

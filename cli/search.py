@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from concrete_study.cli.arguments import typed
+from concrete_study.cli.arguments import LabelsOption, MapOption, typed
 from concrete_study.cli.session import run_study
 
 if TYPE_CHECKING:
@@ -18,10 +18,12 @@ def search_command(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder with one sub-folder per class; repeatable, folders are joined.",
+            help="Folder with one sub-folder per class, or a zip file; repeatable, joined.",
             show_default="datasets/, or the built-in sample",
         ),
     ] = None,
+    class_map: MapOption = None,
+    labels: LabelsOption = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the study.", show_default="ALGORITHM-NUMBER")
     ] = None,
@@ -69,6 +71,7 @@ def search_command(
     keep_conflicts: Annotated[
         bool, typer.Option("--keep-conflicts", help="Keep near-duplicates with different labels.")
     ] = False,
+    max_megapixels: Annotated[float, typer.Option(help="Larger images are not read.")] = 300.0,
     external_test: Annotated[
         list[Path] | None,
         typer.Option(help="External test set for the retrained model; repeatable."),
@@ -104,17 +107,19 @@ def search_command(
     from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.datasets.errors import UsageError
     from concrete_study.results.folder import StudyFolder
-    from concrete_study.results.runs import RUNS, check_name, require_free
+    from concrete_study.results.runs import RUNS, check_name, claim_study, require_free
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite cannot be combined.")
     if resume and name is None:
         raise UsageError("--resume needs --name.", hint="study list prints the names.")
     budget = None if time_budget is None else parse_budget(time_budget)
-    study = StudyFolder(RUNS / (check_name(name) if name else _next_name(algorithm)))
+    claimed = context.with_resource(claim_study(RUNS, algorithm)) if name is None else None
+    study = claimed or StudyFolder(RUNS / check_name(name or ""))
     require_free(study, resume=resume, overwrite=overwrite)
     import_tensorflow()
 
+    from concrete_study.datasets.labels import parse_class_map
     from concrete_study.datasets.loading import find_data
     from concrete_study.models.backbone import NAMED_WEIGHTS
     from concrete_study.results.records import SearchOptions
@@ -130,6 +135,8 @@ def search_command(
         given["weights"] = str(Path(weights).resolve())
     if split_by and split_by != "prefix":
         given["split_by"] = str(Path(split_by).resolve())
+    given["class_map"] = parse_class_map(class_map or ())
+    given["labels"] = str(labels.resolve()) if labels else None
     given["data"] = tuple(str(path) for path in find_data(data or ()))
     given["external_test"] = tuple(str(path.resolve()) for path in external_test or ())
     given["validate_on"] = str(validate_on.resolve()) if validate_on else None
@@ -177,16 +184,6 @@ def parse_budget(text: str) -> float:
     return float(budget)
 
 
-def _next_name(algorithm: str) -> str:
-    from concrete_study.results.folder import StudyFolder
-    from concrete_study.results.runs import RUNS
-
-    number = 1
-    while StudyFolder(RUNS / f"{algorithm}-{number}").is_taken():
-        number += 1
-    return f"{algorithm}-{number}"
-
-
 def _resumed(
     context: typer.Context, study: "StudyFolder", given: dict[str, Any]
 ) -> "SearchOptions":
@@ -205,7 +202,7 @@ def _resumed(
                 if dimension != stored.space[name]
             ]
         elif getattr(stored, key) != value:
-            option = f"--{key.replace('_', '-')}"
+            option = "--map" if key == "class_map" else f"--{key.replace('_', '-')}"
             changed.append(f"{option}: was {getattr(stored, key)}, now {value}")
     if changed:
         raise StudyStateError(

@@ -16,6 +16,7 @@ from concrete_study.datasets.decoding import decode_image, luminance
 from concrete_study.datasets.duplicates import Pair
 from concrete_study.datasets.folders import Fault, ImageFolder, LabelledImage, locate
 from concrete_study.datasets.groups import conflicting_groups, group_images
+from concrete_study.datasets.tree import Ignored
 
 Measure: TypeAlias = Literal["brightness", "sharpness"]
 _SIDE = 256  # sharpness is compared at one size
@@ -63,6 +64,8 @@ class Audit(NamedTuple):
     pairs: list[tuple[str, str, float]]  # near-duplicates of different content, and correlation
     conflicts: list[list[str]]  # near-duplicates in several classes
     outliers: list[Outlier]
+    ignored: list[Ignored]
+    notes: list[str]  # on a layout that is more than class folders
 
     def counts(self) -> dict[str, int]:
         """Images by class."""
@@ -96,6 +99,8 @@ def audit_folder(
         _named(folder.images, pairs),
         [[image.file for image in group] for group in conflicting_groups(folder.images, groups)],
         find_outliers(measured),
+        list(folder.ignored),
+        list(folder.notes),
     )
 
 

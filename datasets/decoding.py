@@ -1,13 +1,24 @@
 """Decoding of one image file to an array of pixels: CMYK, EXIF orientation, 16-bit, damage."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Condition
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
-FORMATS = ("JPEG", "PNG", "BMP")
+from concrete_study.datasets.file_kinds import FORMATS
+
+MAX_MEGAPIXELS = 300.0  # by default; a phone's 200 are read
+LARGE_MEGAPIXELS = 50.0  # above, a JPEG is reduced while it is decoded
+_MEGAPIXEL = 1_000_000
+_AT_ONCE = 100.0  # megapixels in memory of all threads; larger images are reduced and alone
+_UNCOUNTED = 10.0  # smaller images need no waiting
 THUMBNAIL_SIDE = 128  # height and width in pixels
 
 UPRIGHT = {  # EXIF's orientations but 1, which is upright already
@@ -26,12 +37,59 @@ UPRIGHT = {  # EXIF's orientations but 1, which is upright already
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+def limit_pixels(megapixels: float) -> None:
+    """Sets the size, for this process, beyond which images are not decoded."""
+    Image.MAX_IMAGE_PIXELS = int(megapixels * _MEGAPIXEL / 2)  # Pillow raises from twice that
+
+
+def pixel_limit() -> float:
+    """The limit in megapixels."""
+    return 2 * (Image.MAX_IMAGE_PIXELS or 0) / _MEGAPIXEL
+
+
+limit_pixels(MAX_MEGAPIXELS)
+# glibc keeps a thread's freed blocks of up to 32 MB, Pillow's of 16 MB among them: 800 MB of each
+# thread for a PNG of 200 megapixels. Larger blocks go back to the system; small images have one.
+Image.core.set_block_size(1 << 26)  # type: ignore[attr-defined]
+
+
+class _Megapixels:
+    """Megapixels that are decoded at once, in all threads together."""
+
+    def __init__(self, total: float) -> None:
+        self._free, self._total = total, total
+        self._changed = Condition()
+
+    @contextmanager
+    def taken(self, megapixels: float) -> Iterator[None]:
+        """Waits until so many are free; an image larger than all is decoded alone."""
+        if megapixels < _UNCOUNTED:
+            yield
+            return
+        needed = min(megapixels, self._total)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= needed)
+            self._free -= needed
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += needed
+                self._changed.notify_all()
+
+
+_memory = _Megapixels(_AT_ONCE)
+
+
 class UnreadableImageError(Exception):
     """A file cannot be decoded as an image; the message says why."""
 
 
 def decode_image(path: Path, size: int | None = None) -> NDArray[np.uint8]:
-    """Decodes a JPEG, PNG or BMP file as 8-bit RGB, upright, first frame only.
+    """Decodes an image file as 8-bit RGB, upright, first frame only.
+
+    A JPEG above LARGE_MEGAPIXELS is reduced by a power of two to at most that size, other images
+    above twice that.
 
     Args:
         path: The file; its content decides the format, not its name.
@@ -47,9 +105,13 @@ def decode_image(path: Path, size: int | None = None) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path, formats=FORMATS) as file:
-            image = _to_rgb(_upright(file))
+            factor = _reduce_while_decoding(file)
+            with _memory.taken(megapixels(file)):
+                image = _to_rgb(_upright(file), factor)
+                return np.asarray(image if size is None else _resize(image, size))
     except Image.DecompressionBombError as error:
-        raise UnreadableImageError(f"too large to decode safely ({error})") from error
+        reason = f"larger than {pixel_limit():g} megapixels, too large to decode safely"
+        raise UnreadableImageError(reason) from error
     except UnidentifiedImageError as error:
         raise UnreadableImageError(_unidentified(path)) from error
     except MemoryError:
@@ -61,7 +123,30 @@ def decode_image(path: Path, size: int | None = None) -> NDArray[np.uint8]:
         if isinstance(error, OSError) and error.errno is not None:
             raise UnreadableImageError(f"unreadable: {error.strerror}") from error
         raise UnreadableImageError(f"damaged: {error}") from error
-    return np.asarray(image if size is None else _resize(image, size))
+
+
+def megapixels(image: Image.Image) -> float:
+    """Size of an image in millions of pixels."""
+    return image.width * image.height / _MEGAPIXEL
+
+
+def _reduce_while_decoding(file: Image.Image) -> int:
+    """Makes Pillow decode a large JPEG or JPEG 2000 at a fraction of its size.
+
+    Returns:
+        The factor that is left for other formats, which Pillow decodes whole.
+    """
+    power = 0
+    while megapixels(file) / 4**power > LARGE_MEGAPIXELS:
+        power += 1
+    factor = 1 << power
+    if power and isinstance(file, JpegImageFile):
+        file.draft(file.mode, (file.width // factor, file.height // factor))
+    elif power and isinstance(file, Jpeg2KImageFile):
+        file.reduce = power
+    elif megapixels(file) > _AT_ONCE:
+        return factor
+    return 1
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -100,14 +185,19 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, factor: int = 1) -> Image.Image:
     """8-bit RGB; 16-bit grayscale is scaled, because Pillow's conversion clips it to white."""
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no fixed range; convert to 8 bits")
+    if image.mode in ("L", "RGB", "RGBA", "CMYK") and factor > 1:  # a whole conversion takes more
+        image, factor = image.reduce(factor), 1
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-    return image.convert("RGB")
+    converted = image if image.mode == "RGB" else image.convert("RGB")  # it would copy
+    return converted.reduce(factor) if factor > 1 else converted
 
 
 def _unidentified(path: Path) -> str:
     if path.stat().st_size == 0:
         return "the file is empty"
-    return "not a JPEG, PNG or BMP image"
+    return f"not an image of a known format ({', '.join(FORMATS)})"

@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from concrete_study.datasets.decoding import UnreadableImageError, decode_image, thumbnail
+from concrete_study.datasets.decoding import (
+    THUMBNAIL_SIDE,
+    UnreadableImageError,
+    decode_image,
+    thumbnail,
+)
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.files import cache_folder, write_json
 from concrete_study.datasets.similarity import Matcher, describe
@@ -80,7 +85,7 @@ def find_pairs(
 
 def _read_thumbnail(file: Path) -> NDArray[np.uint8]:
     try:
-        return thumbnail(decode_image(file))
+        return thumbnail(decode_image(file, THUMBNAIL_SIDE))
     except UnreadableImageError as error:
         raise DataError(f"{file} can no longer be read: {error}.") from error
 

@@ -3,6 +3,9 @@
 The command line adds its option names, suggested commands and exit codes (`cli/errors.py`).
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 
 class StudyError(Exception):
     """Root of every error that a user can fix.
@@ -36,6 +39,23 @@ class UsageError(StudyError):
 
 class DataError(StudyError):
     """The images cannot be studied as they are."""
+
+
+class SitesError(DataError):
+    """A folder has several sites, each with class folders of the same names.
+
+    Args:
+        root: The folder.
+        sites: The sites, relative to it.
+    """
+
+    def __init__(self, root: Path, sites: Sequence[str]) -> None:
+        self.folders = [root / site for site in sites]
+        super().__init__(
+            f"{root} has several sites, each with the same class folders.",
+            f"Expected one sub-folder per class; found {', '.join(f'{s}/' for s in sites)}.",
+            f"several data folders: {' '.join(str(folder) for folder in self.folders)}",
+        )
 
 
 class StudyStateError(StudyError):

@@ -1,20 +1,17 @@
 """Loading a study's images: reading folders, finding near-duplicates, grouping, splitting."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from concrete_study.datasets.archives import open_archive
 from concrete_study.datasets.batches import Subset, subset_of
+from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.external import add_other_folders
-from concrete_study.datasets.folders import (
-    ImageFolder,
-    LabelledImage,
-    class_folders,
-    loose_images,
-    root_of,
-)
+from concrete_study.datasets.folders import ImageFolder, LabelledImage, root_of
+from concrete_study.datasets.given_splits import complete_split
 from concrete_study.datasets.groups import conflicting_groups, group_images, links_by_name
 from concrete_study.datasets.progress import SILENT, Progress, log_first
 from concrete_study.datasets.reading import find_near_duplicates, name_datasets, read_folders
@@ -26,6 +23,7 @@ from concrete_study.datasets.splits import (
     draw_part,
     split_images,
 )
+from concrete_study.datasets.tree import has_images
 
 DEFAULT_FOLDER = Path("datasets")
 
@@ -62,8 +60,7 @@ def find_data(given: Sequence[Path]) -> list[Path]:
     """
     if given:
         return [path.resolve() for path in given]
-    filled = class_folders(DEFAULT_FOLDER) or loose_images(DEFAULT_FOLDER)
-    return [DEFAULT_FOLDER.resolve()] if filled else []
+    return [DEFAULT_FOLDER.resolve()] if has_images(DEFAULT_FOLDER) else []
 
 
 def load_images(
@@ -74,6 +71,8 @@ def load_images(
     near_duplicates: bool = True,
     split_by: str | None = None,
     keep_conflicts: bool = False,
+    class_map: Mapping[str, str] = MappingProxyType({}),
+    labels: Path | None = None,
     validate_on: Path | None = None,
     external_test: Sequence[Path] = (),
     earlier: Mapping[str, str] = MappingProxyType({}),
@@ -82,13 +81,16 @@ def load_images(
     """Reads images, groups near-duplicates, and splits them by class without cutting a group.
 
     Args:
-        roots: Folders with one sub-folder per class, studied as one.
+        roots: Folders or zip files of images, studied as one; see `find_layout`.
         seed: Of the split.
-        shares: Parts of train, validation and test, sum 1.
+        shares: Parts of train, validation and test, sum 1; of a ready-made split, those that
+            it lacks.
         near_duplicates: Whether near-duplicates stay in one subset; if not, only files of
             identical content do.
         split_by: Further groups, see `links_by_name`.
         keep_conflicts: Whether near-duplicates of several labels are used.
+        class_map: Classes by folder, see `find_layout`.
+        labels: A CSV file of labels of a single folder, see `find_layout`.
         validate_on: A folder whose images replace the validation subset.
         external_test: Folders on which only the retrained model is evaluated.
         earlier: Subsets by SHA-256 from an earlier split, see `split_images`.
@@ -98,8 +100,24 @@ def load_images(
         DataError: If the images cannot be studied.
         UsageError: If a folder is given twice, or `split_by` cannot be used.
     """
-    validation_roots = [validate_on] if validate_on else []
-    folder = read_folders(name_datasets([*roots, *validation_roots, *external_test]), progress)
+    if labels is not None and len(roots) > 1:
+        raise UsageError(
+            f"{labels} cannot name the images of {len(roots)} folders.",
+            "Expected one data folder with a list of labels.",
+            parameter="labels",
+        )
+    own, validating, external = (
+        [open_archive(root, progress) for root in given]
+        for given in (roots, [validate_on] if validate_on else [], external_test)
+    )
+    named = name_datasets([*own, *validating, *external])
+    folder = read_folders(
+        named,
+        progress,
+        class_map=class_map,
+        labels=labels,
+        partial=[name for name, root in named.items() if root not in own],
+    )
     groups, conflicts = group_folder(
         folder, near_duplicates=near_duplicates, split_by=split_by, progress=progress
     )
@@ -114,20 +132,43 @@ def load_images(
     for image in folder.images:
         if image not in excluded:
             by_root[root_of(folder.roots, image.file)].append(image)
-    rows = split_images(
-        [image for root in roots for image in by_root[root]],
-        seed=seed,
-        groups=groups,
-        shares=shares,
-        earlier=earlier,
-    )
-    if validate_on or external_test:
-        validation, external = (
-            [image for root in others for image in by_root[root]]
-            for others in (validation_roots, external_test)
+    images = [image for root in own for image in by_root[root]]
+    _require_classes(folder, images, conflicts if excluded else [])
+    ready_made = any(image.subset for image in images)
+    if ready_made:
+        rows = complete_split(
+            images, seed=seed, groups=groups, shares=shares, earlier=earlier, progress=progress
         )
-        rows = add_other_folders(rows, validation, external, groups, progress)
+    else:
+        rows = split_images(images, seed=seed, groups=groups, shares=shares, earlier=earlier)
+    if validating or external:
+        rows = add_other_folders(
+            rows,
+            [image for root in validating for image in by_root[root]],
+            [image for root in external for image in by_root[root]],
+            groups,
+            progress,
+        )
     return StudyData(folder, rows, [] if keep_conflicts else conflicts)
+
+
+def _require_classes(
+    folder: ImageFolder,
+    images: Sequence[LabelledImage],
+    conflicts: Sequence[Sequence[LabelledImage]],
+) -> None:
+    """DataError if label conflicts leave no image of a class."""
+    left = Counter(image.label for image in images)
+    excluded = Counter(image.label for conflict in conflicts for image in conflict)
+    for label in folder.classes:
+        if not left[label]:
+            counts = ", ".join(f"{excluded[name]} of {name}" for name in sorted(excluded))
+            raise DataError(
+                f"class {label} has no images left.",
+                "Expected images that are in one class only; excluded as near-duplicates with "
+                f"different labels: {counts or 'none'}.",
+                f"put every image into the folder of one class, and add images of class {label}.",
+            )
 
 
 def group_folder(

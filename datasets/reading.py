@@ -1,17 +1,21 @@
 """Reading several folders as one; each image keeps the name of the dataset it belongs to."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from concrete_study.datasets.archives import open_archive
 from concrete_study.datasets.duplicates import Pair, find_pairs
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.folders import Fault, ImageFolder, read_folder
+from concrete_study.datasets.labels import require_known_folders
 from concrete_study.datasets.progress import SILENT, Progress, log_first
+from concrete_study.datasets.tree import Ignored
 
 
 def name_datasets(roots: Sequence[Path]) -> dict[str, Path]:
@@ -42,11 +46,14 @@ def name_datasets(roots: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
-def join_folders(folders: Mapping[str, ImageFolder]) -> ImageFolder:
+def join_folders(
+    folders: Mapping[str, ImageFolder], *, partial: Collection[str] = ()
+) -> ImageFolder:
     """Joins folders; each file's path then begins with the name of its dataset.
 
     Args:
         folders: By dataset name, as `read_folder` returns them; a single one stays as it is.
+        partial: Datasets that may lack some of the classes.
 
     Raises:
         DataError: If they do not have the same classes.
@@ -55,7 +62,9 @@ def join_folders(folders: Mapping[str, ImageFolder]) -> ImageFolder:
     if not others:
         return first
     for name, folder in folders.items():
-        if folder.classes != first.classes:
+        if folder.classes != first.classes and not (
+            name in partial and set(folder.classes) <= set(first.classes)
+        ):
             raise DataError(
                 "the folders have different classes.",
                 f"Expected {', '.join(first.classes)} in each; {name} has "
@@ -80,22 +89,66 @@ def join_folders(folders: Mapping[str, ImageFolder]) -> ImageFolder:
             for fault in folder.faults
         ],
         thumbnails,
+        [
+            replace(ignored, example=f"{name}/{ignored.example}")
+            for name, folder in folders.items()
+            for ignored in folder.ignored
+        ],
+        [f"{name}: {note}" for name, folder in folders.items() for note in folder.notes],
     )
 
 
-def read_folders(roots: Mapping[str, Path], progress: Progress = SILENT) -> ImageFolder:
-    """Reads folders, by dataset name, as one, and logs the excluded files.
+def read_folders(
+    roots: Mapping[str, Path],
+    progress: Progress = SILENT,
+    *,
+    class_map: Mapping[str, str] = MappingProxyType({}),
+    labels: Path | None = None,
+    partial: Collection[str] = (),
+) -> ImageFolder:
+    """Reads folders, by dataset name, as one; logs layouts, ignored and excluded files.
+
+    Args:
+        roots: Folders, or zip files of them.
+        progress: Receives messages and counts.
+        class_map: Classes by folder, see `find_layout`.
+        labels: A CSV file of labels of those that are not `partial`, see `find_layout`.
+        partial: Datasets that may lack some of the classes.
 
     Raises:
         DataError: If a folder cannot be studied, or they do not have the same classes.
+        UsageError: If `class_map` or `labels` cannot be used.
     """
+    opened = {name: open_archive(root, progress) for name, root in roots.items()}
     with progress.counting("reading images", 0) as done:
         folders = {
-            name: read_folder(root, on_image=lambda: done(1)) for name, root in roots.items()
+            name: read_folder(
+                root,
+                class_map=class_map,
+                labels=None if name in partial else labels,
+                least_classes=1 if name in partial else 2,
+                on_image=lambda: done(1),
+            )
+            for name, root in opened.items()
         }
-    folder = join_folders(folders)
+    folder = join_folders(folders, partial=partial)
+    if labels is None:
+        files = [image.file for image in folder.images] + [fault.file for fault in folder.faults]
+        require_known_folders(class_map, files)
+    for line in (*folder.notes, *describe_ignored(folder.ignored)):
+        progress.log(line)
     log_first(progress, "excluded", [f"{f.file}: {f.reason}" for f in folder.faults])
     return folder
+
+
+def describe_ignored(ignored: Sequence[Ignored]) -> list[str]:
+    """One line for each reason; files that look like images are a warning."""
+    return [
+        f"Warning: {i.count} image files left out, e.g. {i.example}: {i.reason}."
+        if i.is_image
+        else f"ignored: {i.count} {i.reason}, e.g. {i.example}"
+        for i in ignored
+    ]
 
 
 def find_near_duplicates(

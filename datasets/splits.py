@@ -56,7 +56,8 @@ def split_images(
     *,
     seed: int,
     groups: Mapping[str, str] | None = None,
-    shares: tuple[float, float, float] = DEFAULT_SHARES,
+    shares: Sequence[float] = DEFAULT_SHARES,
+    subsets: Sequence[str] = SUBSETS,
     earlier: Mapping[str, str] = MappingProxyType({}),
 ) -> list[SplitRow]:
     """Splits images, stratified by class, without cutting a group.
@@ -70,7 +71,8 @@ def split_images(
         seed: Any integer.
         groups: Each image's group by SHA-256, from `group_images`; None groups only images of
             identical content.
-        shares: Parts of train, validation and test, positive, sum 1.
+        shares: Part of each subset, positive, sum 1.
+        subsets: Names of the subsets.
         earlier: Subsets by SHA-256 from an earlier split of the same folder. They are kept; only
             new groups are assigned. If a new image joins two groups, the joined group goes to
             the subset that most of its images were in.
@@ -79,16 +81,16 @@ def split_images(
         One row per image, sorted by file.
 
     Raises:
-        DataError: If a class has too few groups for three subsets.
+        DataError: If a class has too few groups for the subsets.
     """
     groups = group_images(images) if groups is None else groups
     members: dict[str, list[LabelledImage]] = defaultdict(list)
     for image in images:
         members[groups[image.sha256]].append(image)
-    _require_three(members)
+    _require_groups(members, subsets)
     totals = Counter(image.label for image in images)
-    due = {label: _quotas(total, shares) for label, total in totals.items()}
-    filled: dict[str, Counter[str]] = {subset: Counter() for subset in SUBSETS}
+    due = {label: _quotas(total, shares, subsets) for label, total in totals.items()}
+    filled: dict[str, Counter[str]] = {subset: Counter() for subset in subsets}
     rows = []
 
     def assign(group: str, subset: str) -> None:
@@ -96,7 +98,9 @@ def split_images(
             filled[subset][image.label] += 1
             rows.append(SplitRow(image.file, image.label, subset, group, image.sha256))
 
-    kept = {group: subset for group in members if (subset := _kept(members[group], earlier))}
+    kept = {
+        group: subset for group in members if (subset := _kept(members[group], earlier, subsets))
+    }
     for group, subset in kept.items():
         assign(group, subset)
     new = [group for group in members if group not in kept]
@@ -135,23 +139,25 @@ def draw_part(rows: Sequence[SplitRow], count: int, *, seed: int) -> list[SplitR
     return sorted(chosen)
 
 
-def _kept(members: Sequence[LabelledImage], earlier: Mapping[str, str]) -> str | None:
+def _kept(
+    members: Sequence[LabelledImage], earlier: Mapping[str, str], subsets: Sequence[str]
+) -> str | None:
     """The earlier subset of most of a group's images; None if they are all new."""
-    counts = Counter(earlier[i.sha256] for i in members if i.sha256 in earlier)
-    return max(SUBSETS, key=lambda subset: counts[subset]) if counts else None
+    counts = Counter(earlier[i.sha256] for i in members if earlier.get(i.sha256) in subsets)
+    return max(subsets, key=lambda subset: counts[subset]) if counts else None
 
 
 def _order(group: str, seed: int) -> str:
     return hashlib.sha256(f"{seed} {group}".encode()).hexdigest()
 
 
-def _quotas(total: int, shares: tuple[float, float, float]) -> dict[str, int]:
+def _quotas(total: int, shares: Sequence[float], subsets: Sequence[str]) -> dict[str, int]:
     """Number of images for each subset: at least 1, within 1 of the share for `total` >= 4."""
-    quotas = dict.fromkeys(SUBSETS, 1)
-    due = {subset: share * total for subset, share in zip(SUBSETS, shares, strict=True)}
-    for _ in range(total - len(SUBSETS)):
+    quotas = dict.fromkeys(subsets, 1)
+    due = {subset: share * total for subset, share in zip(subsets, shares, strict=True)}
+    for _ in range(total - len(subsets)):
         # Rounded: the last binary digit of a share must not decide a tie.
-        quotas[max(SUBSETS, key=lambda subset: round(due[subset] - quotas[subset], 6))] += 1
+        quotas[max(subsets, key=lambda subset: round(due[subset] - quotas[subset], 6))] += 1
     return quotas
 
 
@@ -165,17 +171,18 @@ def _emptiest(
     def fullness(subset: str) -> float:
         return sum(filled[subset][i.label] / due[i.label][subset] for i in members)
 
-    return min(SUBSETS, key=fullness)
+    return min(filled, key=fullness)
 
 
-def _require_three(members: Mapping[str, Sequence[LabelledImage]]) -> None:
+def _require_groups(members: Mapping[str, Sequence[LabelledImage]], subsets: Sequence[str]) -> None:
     different = Counter(label for group in members.values() for label in {i.label for i in group})
     for label, count in sorted(different.items()):
-        if count < 3:
+        if count < len(subsets):
             noun = "group" if count == 1 else "groups"
+            names = f"{', '.join(subsets[:-1])} and {subsets[-1]}"
             raise DataError(
                 f"class {label} has {count} {noun} of images.",
-                "Expected at least 3 per class, one each for train, validation and test; "
+                f"Expected at least {len(subsets)} per class, one each for {names}; "
                 "near-duplicates are one group.",
                 f"add images to the folder {label}.",
             )

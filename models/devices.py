@@ -46,12 +46,13 @@ def memory_errors() -> Iterator[None]:
         ) from error
 
 
-def require_memory(size: int, batch_size: int) -> None:
+def require_memory(size: int, batch_size: int, *, least: int) -> None:
     """Refuses batches that do not fit into the main memory, where TensorFlow would crash.
 
     Args:
         size: Height and width of the images in pixels.
-        batch_size: Images of a batch.
+        batch_size: Images of a training batch.
+        least: Images of a batch of features, which has a fixed size.
 
     Raises:
         ResourceError: If the first block's two float32 outputs of one batch, 64 channels each,
@@ -59,13 +60,25 @@ def require_memory(size: int, batch_size: int) -> None:
     """
     if device_kind() == "GPU" or not hasattr(os, "sysconf"):
         return
-    needed = 2 * 4 * 64 * size * size * batch_size
+    image = 2 * 4 * 64 * size * size  # bytes
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > memory:
+    largest = max(batch_size, least)
+    if image * largest <= memory:
+        return
+    expected = (
+        f"Expected at least {image * largest / 1e9:.0f} GB of memory for a batch of {largest}; "
+        f"received {memory / 1e9:.0f} GB."
+    )
+    if image * least <= memory:
         raise ResourceError(
-            f"images of {size} pixels are too large for this machine.",
-            f"Expected at least {needed / 1e9:.0f} GB of memory for a batch of {batch_size}; "
-            f"received {memory / 1e9:.0f} GB.",
-            "224 pixels, the size that VGG16 was trained at.",
-            parameter="image_size",
+            f"batches of {batch_size} images of {size} pixels are too large for this machine.",
+            expected,
+            f"at most {memory // image} images.",
+            parameter="batch_size",
         )
+    raise ResourceError(
+        f"images of {size} pixels are too large for this machine.",
+        expected,
+        "224 pixels, the size that VGG16 was trained at.",
+        parameter="image_size",
+    )

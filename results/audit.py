@@ -10,6 +10,8 @@ import pandas as pd
 
 from concrete_study.datasets.audit import Audit, Measured, Outlier
 from concrete_study.datasets.folders import Fault
+from concrete_study.datasets.summary import imbalance
+from concrete_study.datasets.tree import Ignored
 from concrete_study.results.images import data_uri, spread, thumbnail
 from concrete_study.results.records import Record, StoredRecord
 from concrete_study.results.templating import templates
@@ -36,6 +38,8 @@ class DataCheckSummary(Record, frozen=True, kw_only=True):
     sizes: dict[str, int]  # images by "width x height"
     modes: dict[str, int]
     faults: int
+    left_out: int  # files that look like images and are not read
+    ignored: int  # other files
     exact_groups: int
     near_groups: int
     largest_group: int
@@ -47,7 +51,10 @@ class DataCheckRecord(StoredRecord, frozen=True, kw_only=True):
     """`check.json`: what `study data check` finds in a folder; groups are lists of files."""
 
     summary: DataCheckSummary
+    notes: list[str]  # on a layout that is more than class folders
+    warnings: list[str]  # imbalance, tiny sets
     faults: list[Fault]
+    ignored: list[Ignored]
     exact: list[list[str]]  # byte-identical files
     near: list[list[str]]  # near-duplicates, byte-identical files among them
     pairs: list[NearDuplicates]
@@ -76,13 +83,18 @@ def data_check(audit: Audit) -> DataCheckRecord:
             sizes=_counted([f"{image.width} x {image.height}" for image in audit.images]),
             modes=_counted([image.mode for image in audit.images]),
             faults=len(audit.faults),
+            left_out=sum(i.count for i in audit.ignored if i.is_image),
+            ignored=sum(i.count for i in audit.ignored if not i.is_image),
             exact_groups=len(audit.exact),
             near_groups=len(audit.near),
             largest_group=max((len(group) for group in audit.near), default=1),
             conflicts=len(audit.conflicts),
             outliers=len(audit.outliers),
         ),
+        notes=audit.notes,
+        warnings=imbalance(counts),
         faults=audit.faults,
+        ignored=audit.ignored,
         exact=audit.exact,
         near=audit.near,
         pairs=[NearDuplicates(first=a, second=b, correlation=c) for a, b, c in audit.pairs],
@@ -103,6 +115,8 @@ def data_check_table(check: DataCheckRecord) -> pd.DataFrame:
         "modes": _most_frequent(summary.modes),
         "largest class / smallest class": f"{summary.imbalance:.2f}",
         "unreadable files": summary.faults,
+        "left out": _by_reason([i for i in check.ignored if i.is_image]),
+        "ignored files": _by_reason([i for i in check.ignored if not i.is_image]),
         "groups of exact duplicates": summary.exact_groups,
         "groups of near-duplicates": summary.near_groups,
         "images in the largest group": summary.largest_group,
@@ -151,6 +165,10 @@ def data_check_page(check: DataCheckRecord, name: str, locate: Callable[[str], P
             ],
         )
     )
+
+
+def _by_reason(ignored: Sequence[Ignored]) -> str:
+    return "; ".join(f"{i.count} {i.reason}, e.g. {i.example}" for i in ignored) or "0"
 
 
 def _counted(values: Sequence[str]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from concrete_study.datasets.decoding import MAX_MEGAPIXELS
 from concrete_study.datasets.folders import Fault
 from concrete_study.results.hyperparameters import Number, Space, default_space
 from concrete_study.results.objectives import DEFAULT_OBJECTIVE
@@ -88,6 +89,9 @@ class SearchOptions(Record, frozen=True, kw_only=True):
     split: str = "70/15/15"
     groups: bool = True  # whether near-duplicates stay on one side of the split
     split_by: str | None = None  # `prefix`, or the absolute path of a CSV file
+    class_map: dict[str, str] = {}  # class by folder, where the names differ
+    labels: str | None = None  # the absolute path of a CSV file of labels
+    max_megapixels: float = MAX_MEGAPIXELS  # larger images are not read
     keep_conflicts: bool = False  # whether near-duplicates may have different labels
     search_images: int | None = None  # size of the subsample of train and validation; None: all
     seed: int = 1

@@ -1,7 +1,11 @@
 """The studies in `runs/`: valid names, finding one, the latest, and which names are free."""
 
 import difflib
+import itertools
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -123,6 +127,48 @@ def require_free(study: StudyFolder, *, resume: bool, overwrite: bool) -> None:
             f"Expected {study.manifest_path}; found none.",
             study=study.name,
         )
+
+
+@contextmanager
+def claim_study(runs: Path, stem: str) -> Iterator[StudyFolder]:
+    """Locks the first free of `stem-1`, `stem-2`, ... while the block runs.
+
+    The lock decides between two processes that find the same number free at once. A folder
+    without a study is removed at the end.
+    """
+    for number in itertools.count(1):
+        study = StudyFolder(runs / f"{stem}-{number}")
+        if study.is_taken():
+            continue
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(study.lock())
+            except StudyStateError:
+                continue  # another process was faster
+            if study.manifest_path.exists() or study.leftovers():
+                continue
+            try:
+                yield _ClaimedFolder(study.path)
+            finally:
+                remove_unless_started(study)
+            return
+
+
+def remove_unless_started(study: StudyFolder) -> None:
+    """Removes a folder that has no study.json and no other files, and an empty parent."""
+    if not study.manifest_path.exists() and not study.leftovers():
+        shutil.rmtree(study.path, ignore_errors=True)
+        with suppress(OSError):  # not empty: other studies are there
+            study.path.parent.rmdir()
+
+
+class _ClaimedFolder(StudyFolder):
+    """The folder of a study that this process has locked already."""
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Does nothing: `claim_study` has the lock."""
+        yield
 
 
 def is_damaged(study: StudyFolder) -> bool:

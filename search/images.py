@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from concrete_study.datasets.archives import open_archive
+from concrete_study.datasets.decoding import limit_pixels
 from concrete_study.datasets.errors import DataError, StudyError, StudyStateError
 from concrete_study.datasets.files import file_sha256
 from concrete_study.datasets.folders import ImageFolder, Roots, locate
@@ -15,7 +17,18 @@ from concrete_study.results.records import SearchOptions, StudyRecord
 from concrete_study.results.runs import list_studies
 
 # Options that decide a split.
-SPLIT_OPTIONS = ("data", "seed", "split", "groups", "split_by", "keep_conflicts", "validate_on")
+SPLIT_OPTIONS = (
+    "data",
+    "seed",
+    "split",
+    "groups",
+    "split_by",
+    "keep_conflicts",
+    "class_map",
+    "labels",
+    "max_megapixels",
+    "validate_on",
+)
 
 
 def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) -> StudyData:
@@ -26,6 +39,7 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
     """
     if not options.data:
         progress.log("No images in datasets/: using the built-in sample of 240 synthetic images.")
+    limit_pixels(options.max_megapixels)
     return load_images(
         [Path(path) for path in options.data] or [sample_folder(progress)],
         seed=options.seed,
@@ -33,6 +47,8 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
         near_duplicates=options.groups,
         split_by=options.split_by,
         keep_conflicts=options.keep_conflicts,
+        class_map=options.class_map,
+        labels=Path(options.labels) if options.labels else None,
         validate_on=Path(options.validate_on) if options.validate_on else None,
         external_test=[Path(path) for path in options.external_test],
         earlier=_earlier_split(options, study),
@@ -92,7 +108,12 @@ def reopen_data(study: StudyFolder, manifest: StudyRecord) -> StudyData:
         DataError: If a file is missing or has changed: a score on other images, or on images
             that have moved between subsets, would not be this study's.
     """
+    options = manifest.options
+    limit_pixels(options.max_megapixels)
     rows, roots = read_split(study.split_path), stored_roots(manifest)
+    if not all(root.is_dir() for root in roots.values()):  # the cache was cleared
+        for given in (*options.data, *options.external_test, *filter(None, [options.validate_on])):
+            open_archive(Path(given))
     for row in rows:
         path = locate(roots, row.file)
         if not path.is_file() or file_sha256(path) != row.sha256:

@@ -23,6 +23,7 @@ _LOWEST = {
     "batch_size": 1,
     "views": 1,
     "cache_gb": 0,
+    "max_megapixels": 1,
     "search_images": 4,
     "seed": 0,
 }
@@ -44,10 +45,9 @@ def check(options: SearchOptions) -> None:
             raise UsageError(
                 f"{value} is too small.", f"Expected at least {lowest}.", parameter=name
             )
-    if options.cache_gb == math.inf:  # JSON cannot store it
-        raise UsageError(
-            "inf is not valid.", "Expected a number of gigabytes.", parameter="cache_gb"
-        )
+    for name in ("cache_gb", "max_megapixels"):
+        if getattr(options, name) == math.inf:  # JSON cannot store it
+            raise UsageError("inf is not valid.", "Expected a finite number.", parameter=name)
     if options.seed > LARGEST_SEED:
         raise UsageError(
             f"{options.seed} is too large.", f"Expected at most {LARGEST_SEED}.", parameter="seed"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from concrete_study.datasets.loading import StudyData
 from concrete_study.datasets.progress import Progress
+from concrete_study.datasets.summary import describe_classes
 from concrete_study.models.backbone import BackboneWeights, load_weights
 from concrete_study.models.batch_sources import FeatureSource
 from concrete_study.models.devices import prepare_devices, require_memory
@@ -119,9 +120,10 @@ def prepare(
         StudyError: If the images or the weights cannot be used.
     """
     began, devices = time.monotonic(), prepare_devices()
-    # Features are computed in batches of their own size.
-    require_memory(options.image_size, max(options.batch_size, BATCH_SIZE))
+    require_memory(options.image_size, options.batch_size, least=BATCH_SIZE)
     data = load_data(options, study, progress)
+    for line in describe_classes(data.rows, data.folder.classes):
+        progress.log(line)
     return Preparation(
         options,
         data,

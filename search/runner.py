@@ -1,11 +1,10 @@
 """Running a search, so that it can be interrupted at any time and resumed."""
 
 import math
-import shutil
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import keras_tuner
 from msgspec.structs import replace
@@ -20,7 +19,7 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.learning_curves import draw_rungs, trial_curves
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
-from concrete_study.results.runs import require_free
+from concrete_study.results.runs import remove_unless_started, require_free
 from concrete_study.results.trials import best_trial
 from concrete_study.search.cost import SearchPlan
 from concrete_study.search.images import require_split, store_split
@@ -120,10 +119,7 @@ def _removed_unless_started(study: StudyFolder) -> Iterator[None]:
     try:
         yield
     finally:
-        if not study.manifest_path.exists() and not study.leftovers():
-            shutil.rmtree(study.path, ignore_errors=True)
-            with suppress(OSError):  # not empty: other studies are there
-                study.path.parent.rmdir()
+        remove_unless_started(study)
 
 
 class _Run:

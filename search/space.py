@@ -39,7 +39,7 @@ def read_space(path: Path | None) -> Space:
     if path is None:
         return space
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
             f"{path} cannot be read.",
@@ -54,7 +54,8 @@ def read_space(path: Path | None) -> Space:
         try:
             space[key] = _dimension(known[key], value)
         except ValueError as error:
-            faults.append(f"{key}: {error}; received {value}")
+            received = "" if "received" in str(error) else f"; received {value}"
+            faults.append(f"{key}: {error}{received}")
     if faults:
         hint = "head_units = [0, 256], dropout = { min = 0.1, max = 0.5 } or unfreeze_depth = 3"
         raise UsageError(f"{path} is not valid.", "\n".join(faults), hint, parameter="space")
@@ -117,5 +118,6 @@ def _number(hyperparameter: Hyperparameter, value: Any) -> Number:
     valid = isinstance(value, int) if integer else isinstance(value, int | float)
     if isinstance(value, bool) or not valid or not lowest <= value <= highest:
         kind = "a whole number" if integer else "a number"
-        raise ValueError(f"expected {kind} from {lowest:g} to {highest:g}")
+        received = f"; received the text {value!r}" if isinstance(value, str) else ""
+        raise ValueError(f"expected {kind} from {lowest:g} to {highest:g}{received}")
     return int(value) if integer else float(value)

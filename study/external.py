@@ -1,10 +1,11 @@
 """Evaluation of a retrained model on an external test set."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from concrete_study.datasets.batches import subset_of
+from concrete_study.datasets.decoding import limit_pixels
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.files import write_text
 from concrete_study.datasets.folders import ImageFolder, LabelledImage, Roots, locate
@@ -49,7 +50,10 @@ def evaluate_external(
     prepare_devices()
     with study.lock(), memory_errors():
         study.required_metrics()
-        folder = read_folders({"": root}, progress)
+        manifest = study.manifest()
+        limit_pixels(manifest.options.max_megapixels)
+        _require_classes(class_map.values(), manifest.classes)
+        folder = read_folders({"": root}, progress, class_map=class_map, partial=[""])
         record = _evaluate(study, folder, class_map, progress)
         write_record(study.evaluations_path / record.folder / "metrics.json", record)
         if study.card_path.exists():
@@ -62,8 +66,8 @@ def _evaluate(
 ) -> EvaluationRecord:
     """Predicts the new images of a folder, and writes `predictions.csv`."""
     manifest, root = study.manifest(), folder.roots[""].resolve()
-    images = _renamed(folder, class_map, manifest.classes)
-    unseen = _unseen(study, stored_roots(manifest), folder, images, progress)
+    _require_classes(folder.classes, manifest.classes)
+    unseen = _unseen(study, stored_roots(manifest), folder, progress)
     rows = [SplitRow(i.file, i.label, EXTERNAL, "", i.sha256) for i in unseen]
     with progress.counting("evaluating", len(rows)) as done:
         probabilities = predict_images(
@@ -82,7 +86,7 @@ def _evaluate(
         data=str(root),
         fingerprint=folder.fingerprint,
         class_map=dict(class_map),
-        excluded=len(images) - len(unseen),
+        excluded=len(folder.images) - len(unseen),
         faults=folder.faults,
         test=evaluate(read_predictions(path / "predictions.csv"), manifest.classes),
         evaluated=now(),
@@ -91,38 +95,24 @@ def _evaluate(
     )
 
 
-def _renamed(
-    folder: ImageFolder, class_map: Mapping[str, str], classes: list[str]
-) -> list[LabelledImage]:
-    """The images with the study's class names."""
-    unknown = [
-        f"{old}={new}"
-        for old, new in class_map.items()
-        if old not in folder.classes or new not in classes
-    ]
-    found = {name: class_map.get(name, name) for name in folder.classes}
-    unmapped = [old for old, new in found.items() if new not in classes]
-    if unknown or unmapped:
-        problem = f"{unknown[0]} is not valid" if unknown else f"class {unmapped[0]} is not mapped"
+def _require_classes(found: Iterable[str], classes: Sequence[str]) -> None:
+    if unknown := [label for label in found if label not in classes]:
         raise UsageError(
-            f"{problem}.",
-            f"Expected the study's classes {', '.join(classes)}; the folder has "
-            f"{', '.join(folder.classes)}.",
-            f"{(unmapped or folder.classes)[0]}=CLASS, with one of {', '.join(classes)}.",
+            f"class {unknown[0]} is not mapped.",
+            f"Expected the study's classes {', '.join(classes)}; received {unknown[0]}.",
+            f"{unknown[0]}=CLASS, with one of {', '.join(classes)}.",
             parameter="map",
         )
-    return [image._replace(label=found[image.label]) for image in folder.images]
 
 
 def _unseen(
     study: StudyFolder,
     roots: Roots,
     folder: ImageFolder,
-    images: list[LabelledImage],
     progress: Progress,
 ) -> list[LabelledImage]:
     """The images that are no near-duplicates of the study's own."""
-    rows = read_split(study.split_path)
+    rows, images = read_split(study.split_path), folder.images
     known = {row.sha256: locate(roots, row.file) for row in rows}
     # Test images too: only retraining opens them. External test sets are not the study's own.
     seen = {row.sha256 for row in rows if row.subset != EXTERNAL}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concrete_study.datasets.decoding import UnreadableImageError, decode_image
-from concrete_study.datasets.folders import OTHER_IMAGES, SUFFIXES
+from concrete_study.datasets.file_kinds import OTHER_IMAGES, SUFFIXES
 from concrete_study.models.classifier import Classifier
 
 BATCH_SIZE = 32

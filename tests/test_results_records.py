@@ -11,6 +11,7 @@ from small_records import evaluation_record, retraining_record, study_record
 from concrete_study.datasets.audit import Measured, Outlier
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.datasets.folders import Fault
+from concrete_study.datasets.tree import Ignored
 from concrete_study.results.audit import DataCheckRecord, DataCheckSummary, NearDuplicates
 from concrete_study.results.hyperparameters import Dimension, default_space
 from concrete_study.results.records import (
@@ -47,13 +48,18 @@ CHECK = DataCheckRecord(
         sizes={"8 x 8": 2},
         modes={"RGB": 2},
         faults=1,
+        left_out=2,
+        ignored=0,
         exact_groups=0,
         near_groups=1,
         largest_group=2,
         conflicts=1,
         outliers=1,
     ),
+    notes=["Class folders are in archive/."],
+    warnings=[],
     faults=[Fault("a/3.jpg", "truncated")],
+    ignored=[Ignored(".heic needs the extra heic", 2, "a/4.heic", True)],
     exact=[],
     near=[["a/1.jpg", "b/2.jpg"]],
     pairs=[NearDuplicates(first="a/1.jpg", second="b/2.jpg", correlation=0.99)],

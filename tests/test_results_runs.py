@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,14 @@ from concrete_study.datasets.errors import (
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.runs import (
     check_name,
+    claim_study,
     latest_study,
     list_studies,
     open_study,
     require_free,
 )
+
+ROOT = Path(__file__).parents[1]
 
 
 def make_study(runs: Path, name: str, minute: int = 0, **more: Any) -> StudyFolder:
@@ -116,3 +121,32 @@ def test_names_that_are_not_plain_folder_names_are_refused(name: str, tmp_path: 
 @pytest.mark.parametrize("name", ["first", "2026-11-23_vgg16.v2", "_"])
 def test_plain_names_are_valid(name: str) -> None:
     assert check_name(name) == name
+
+
+def test_two_processes_that_claim_a_number_at_once_take_two(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from concrete_study.results.runs import claim_study\n"
+        "with claim_study(Path(sys.argv[1]), 'grid') as study:\n"
+        "    with study.lock():\n"
+        "        print(study.name, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(runs)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+        for _ in range(3)
+    ]
+    names = {process.stdout.readline() for process in processes if process.stdout}
+    assert names == {b"grid-1\n", b"grid-2\n", b"grid-3\n"}
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0
+    assert not runs.exists()  # none of them has begun
+    (runs / "grid-1").mkdir(parents=True)
+    (runs / "grid-1" / "study.json").touch()
+    with claim_study(runs, "grid") as study:
+        assert study.name == "grid-2"
+        (study.path / "study.json").touch()
+    assert sorted(path.name for path in runs.iterdir()) == ["grid-1", "grid-2"]

@@ -211,3 +211,14 @@ def test_the_size_counts_the_fine_tuning_learning_rate_only_where_it_is_active(
     assert size_of(space) == size
     assert size_of(default_space()) == math.inf
     assert len(declare(space).space) == (4 if depths == (0,) else 5)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "\ufeffunfreeze_depth = 3\n")
+    assert read_space(path)["unfreeze_depth"] == Dimension(choices=(3,))
+
+
+@pytest.mark.parametrize("value", ["'3'", "[0, '3']"])
+def test_a_number_in_quotes_is_named_as_text(value: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"expected a whole number .*; received the text '3'\n"):
+        read_space(written(tmp_path, f"unfreeze_depth = {value}\n"))

@@ -101,7 +101,7 @@ def test_a_folder_with_nothing_new_is_refused(study: StudyFolder, tmp_path: Path
     assert study.evaluations() == []
 
 
-@pytest.mark.parametrize("names", [{}, {"Sound": "Negative"}, MAPPED | {"Rusty": "Positive"}])
+@pytest.mark.parametrize("names", [{}, {"Sound": "Negative"}, MAPPED | {"Sound": "Rusty"}])
 def test_classes_that_are_not_the_study_s_are_refused(
     names: dict[str, str], study: StudyFolder, other: Path
 ) -> None:
@@ -109,6 +109,11 @@ def test_classes_that_are_not_the_study_s_are_refused(
         UsageError, match=r"not (valid|mapped)\.\nExpected the study's classes Negative"
     ):
         evaluate_external(study, other, names, Recorder())
+
+
+def test_a_map_of_an_unknown_folder_is_refused(study: StudyFolder, other: Path) -> None:
+    with pytest.raises(UsageError, match=r"Rusty=Positive is not valid\.\n.*has Cracked, Sound"):
+        evaluate_external(study, other, MAPPED | {"Rusty": "Positive"}, Recorder())
 
 
 def test_a_study_without_a_retrained_model_is_refused(

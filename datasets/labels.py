@@ -1,0 +1,108 @@
+"""Labels that a user gives: a map from folders to classes, and a list of files with classes."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from concrete_study.datasets.errors import DataError, UsageError
+from concrete_study.datasets.tree import IgnoredFiles
+
+
+def parse_class_map(pairs: Sequence[str]) -> dict[str, str]:
+    """Reads `FOLDER=CLASS` pairs, each item one or several with commas between them.
+
+    Raises:
+        UsageError: If an item is no pair, or a folder is mapped twice.
+    """
+    items = [item.strip() for pair in pairs for item in pair.split(",")]
+    found = [item.rpartition("=") for item in items if item]
+    mapping = {folder.strip(): label.strip() for folder, _, label in found}
+    if len(mapping) < len(found) or not all(folder and label for folder, label in mapping.items()):
+        raise UsageError(
+            f"{' '.join(pairs)} is not a mapping.",
+            "Expected FOLDER=CLASS, each folder once.",
+            "Cracked=Positive or CW=Cracked,UW=Uncracked.",
+            parameter="map",
+        )
+    return mapping
+
+
+def require_known_folders(class_map: Mapping[str, str], files: Sequence[str]) -> None:
+    """Checks that every folder of a class map has images.
+
+    Raises:
+        UsageError: If one has not.
+    """
+    found = {folder for file in files for folder in PurePosixPath(file).parts[:-1]}
+    if unknown := [folder for folder in class_map if folder not in found]:
+        raise UsageError(
+            f"{unknown[0]}={class_map[unknown[0]]} is not valid.",
+            f"Expected the name of a folder with images; the data folder has "
+            f"{', '.join(sorted(found)[:20]) or 'none'}.",
+            parameter="map",
+        )
+
+
+def label_by_list(
+    root: Path, files: Sequence[str], path: Path, ignored: IgnoredFiles
+) -> list[tuple[str, str]]:
+    """Labels images by a CSV file with the columns `file` and `class`.
+
+    Args:
+        root: The data folder.
+        files: Its images, relative to it.
+        path: The CSV file. It has paths relative to the folder, or unique file names.
+        ignored: Receives the images that it does not name.
+
+    Returns:
+        File and class, in the order of `files`.
+
+    Raises:
+        UsageError: If the CSV file cannot be read, lacks a column, or names a file twice.
+        DataError: If a file that it names is missing.
+    """
+    labels = _read_labels(path)
+    by_name = Counter(PurePosixPath(file).name for file in files)
+    labelled, found = [], set()
+    for file in files:
+        name = PurePosixPath(file).name
+        key = file if file in labels or by_name[name] > 1 else name
+        if key in labels:
+            labelled.append((file, labels[key]))
+            found.add(key)
+        else:
+            ignored.add("not in the list of labels", file, is_image=True)
+    if missing := [file for file in labels if file not in found]:
+        raise DataError(
+            f"{path} names {len(missing)} of {len(labels)} files that are not in {root}.",
+            f"Expected images, by paths relative to the data folder; missing: {missing[0]}.",
+            "correct the list, or put the files into the folder.",
+            parameter="labels",
+        )
+    return labelled
+
+
+def _read_labels(path: Path) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.DictReader(file)
+            columns = lines.fieldnames or []
+            if not {"file", "class"} <= set(columns):
+                raise ValueError(f"the columns {', '.join(columns) or '(none)'}")
+            for row in lines:
+                name = str(PurePosixPath((row["file"] or "").strip().replace("\\", "/")))
+                label = (row["class"] or "").strip()
+                if not label:
+                    raise ValueError(f"no class for {name}")
+                if labels.setdefault(name, label) != label:
+                    raise ValueError(f"two classes for {name}")
+    except (OSError, ValueError, csv.Error) as error:
+        raise UsageError(
+            f"{path} cannot be used.",
+            f"Expected a CSV file with the columns file and class; received: {error}.",
+            "a file with one line per image.",
+            parameter="labels",
+        ) from error
+    return labels
