@@ -12,6 +12,7 @@ from concrete_study.datasets.errors import (
     UsageError,
 )
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.trials import ended_by_failures
 
 RUNS = Path("runs")  # where the commands keep all studies
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -123,6 +124,11 @@ def require_free(study: StudyFolder, *, resume: bool, overwrite: bool) -> None:
             f"Expected {study.manifest_path}; found none.",
             study=study.name,
         )
+
+
+def has_diverged(study: StudyFolder) -> bool:
+    """Whether a search failed by its trials, so that resuming it would only repeat them."""
+    return study.state() == "failed" and ended_by_failures(study.trials())
 
 
 def is_damaged(study: StudyFolder) -> bool:
