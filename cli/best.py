@@ -7,6 +7,8 @@ import typer
 from concrete_study.cli.arguments import StudyArgument, typed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from concrete_study.cli.display import Display
     from concrete_study.results.folder import StudyFolder
     from concrete_study.results.records import RetrainingRecord
@@ -65,7 +67,7 @@ def best_command(
         if metrics is None or retrain:
             if metrics is not None:
                 display.log("Replacing the stored model, exports and figures.")
-            metrics = _retrain(study, display, epochs, fast)
+            metrics = _retrain(study, display, epochs, fast, formats if export else ())
         elif fast or epochs is not None:
             raise UsageError(
                 f"study {study.name} is already retrained.",
@@ -90,14 +92,18 @@ def best_command(
 
 
 def _retrain(
-    study: "StudyFolder", display: "Display", epochs: int | None, fast: bool
+    study: "StudyFolder",
+    display: "Display",
+    epochs: int | None,
+    fast: bool,
+    formats: "Sequence[str]",
 ) -> "RetrainingRecord":
     from concrete_study.cli.quiet import import_tensorflow
 
     import_tensorflow()
     from concrete_study.study.retraining import retrain
 
-    return retrain(study, display, epochs=epochs, fast=fast)
+    return retrain(study, display, epochs=epochs, fast=fast, formats=formats)
 
 
 def _train_from_scratch(study: "StudyFolder", display: "Display") -> None:
