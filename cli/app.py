@@ -1,6 +1,8 @@
 """The `study` command: start-up, the list of commands, and error handling."""
 
+import ast
 import errno
+import inspect
 import os
 import signal
 import sys
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from concrete_study.cli.interruption import catch_signals
+from concrete_study.cli.streams import prepare_streams
 
 if TYPE_CHECKING:
     from concrete_study.datasets.errors import ResourceError, StudyError
@@ -23,6 +26,7 @@ NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
 
 def main() -> None:
     """Entry point of `study`; ends the process with an `ExitCode`."""
+    prepare_streams()
     # Errors of the C++ side (no GPU, no half precision) mislead; Python's exceptions suffice.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # A cluster's SIGTERM stops a search as Ctrl-C does: finished trials are kept.
@@ -100,6 +104,8 @@ def build_app() -> typer.Typer:
     app.command("rm")(rm_command)
     app.command("doctor")(doctor_command)
     app.add_typer(build_data_app(), name="data")
+    if sys.flags.optimize > 1:
+        _restore_help(app)
     return app
 
 
@@ -118,6 +124,33 @@ def _study(
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+    else:
+        _require_working_folder()
+
+
+def _require_working_folder() -> None:
+    from concrete_study.datasets.errors import ResourceError
+
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise ResourceError(
+            "The working folder no longer exists.",
+            "Expected a folder, in which runs/ is found or created.",
+            "cd to another folder.",
+        ) from None
+
+
+def _restore_help(app: typer.Typer) -> None:
+    """Sets the help of commands from their source, as PYTHONOPTIMIZE=2 removes docstrings."""
+    for command in (*app.registered_commands, app.registered_callback):
+        if command is not None and command.callback is not None:
+            function = ast.parse(inspect.getsource(command.callback)).body[0]
+            if isinstance(function, ast.FunctionDef):
+                command.help = ast.get_docstring(function)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _restore_help(group.typer_instance)
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
