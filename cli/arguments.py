@@ -1,8 +1,13 @@
 """Arguments and options that name a study, with shell completion."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from concrete_study.results.folder import StudyFolder
 
 
 def complete_studies(incomplete: str) -> list[str]:
@@ -26,6 +31,18 @@ ModelOption = Annotated[
         autocompletion=complete_studies,
     ),
 ]
+
+
+def store_new_folders(study: "StudyFolder", folders: "list[Path] | None") -> None:
+    """Stores the new folders of a study's images, if there are any; imports TensorFlow then."""
+    if not folders:
+        return
+    from concrete_study.cli.quiet import import_tensorflow
+
+    import_tensorflow()
+    from concrete_study.search import moved_data
+
+    moved_data.store_new_folders(study, folders)
 
 
 def typed(context: typer.Context, option: str) -> bool:

@@ -1,10 +1,11 @@
 """`study best`: retrain the best trial, evaluate it on the test split, export it."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concrete_study.cli.arguments import StudyArgument, typed
+from concrete_study.cli.arguments import StudyArgument, store_new_folders, typed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,10 @@ def best_command(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write runs/NAME/tensorboard/best/.")
     ] = False,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="New folder of the images if they have moved; repeatable, in order."),
+    ] = None,
     scratch: Annotated[
         bool, typer.Option("--scratch", help="Also train the same recipe from random weights.")
     ] = False,
@@ -54,6 +59,7 @@ def best_command(
     from concrete_study.results.runs import RUNS, open_study
 
     study = open_study(RUNS, name)
+    store_new_folders(study, data)
     formats = [name.strip() for name in format.split(",")]
     if not export and typed(context, "format"):
         raise UsageError("--format needs --export.", hint="add --export.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from concrete_study.cli.arguments import StudyArgument
+from concrete_study.cli.arguments import StudyArgument, store_new_folders
 
 
 def evaluate_command(
@@ -16,6 +16,10 @@ def evaluate_command(
     mapping: Annotated[
         list[str] | None,
         typer.Option("--map", help="FOLDER=CLASS if a class folder has another name; repeatable."),
+    ] = None,
+    study_data: Annotated[
+        list[Path] | None,
+        typer.Option(help="New folder of the study's own images if they have moved; repeatable."),
     ] = None,
 ) -> None:
     """Evaluate the retrained model on an external test set.
@@ -39,6 +43,7 @@ def evaluate_command(
             parameter="map",
         )
     study = open_study(RUNS, name)
+    store_new_folders(study, study_data)
     import_tensorflow()
 
     from concrete_study.study.external import evaluate_external

@@ -15,7 +15,7 @@ from concrete_study.models.trainable import Network
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
-from concrete_study.search.images import load_data
+from concrete_study.search.images import load_data, resume_data
 from concrete_study.search.simulation import simulate_schedule
 from concrete_study.search.throughput import measure_step_times
 
@@ -121,7 +121,8 @@ def prepare(
     began, devices = time.monotonic(), prepare_devices()
     # Features are computed in batches of their own size.
     require_memory(options.image_size, max(options.batch_size, BATCH_SIZE))
-    data = load_data(options, study, progress)
+    load = resume_data if resume else load_data
+    data = load(options, study, progress)
     return Preparation(
         options,
         data,
