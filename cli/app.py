@@ -177,6 +177,7 @@ def _report(error: "StudyError") -> int:
 def _user_error(error: OSError) -> "ResourceError | None":
     """A system error as one that a user can fix; None if it is a bug."""
     from concrete_study.datasets.errors import ResourceError
+    from concrete_study.datasets.files import cache_folder
 
     name = error.filename
     if error.errno in DISK_FULL:
@@ -188,18 +189,25 @@ def _user_error(error: OSError) -> "ResourceError | None":
     if not isinstance(name, str | bytes | os.PathLike):
         return None  # no file to name to the user
     path = Path(os.fsdecode(name))
+    in_cache = path.absolute().is_relative_to(cache_folder().absolute())
+    elsewhere = (
+        "set the environment variable STUDY_CACHE_DIR to a folder that can be written."
+        if in_cache
+        else "run study in another folder."
+    )
     if error.errno in FORBIDDEN:
         return ResourceError(
             f"Cannot access {path}: {error.strerror}.",
             "Expected read and write permission; found none.",
-            "change the permissions, or run study in another folder; "
-            "the environment variable STUDY_CACHE_DIR sets the cache folder.",
+            f"change the permissions, or {elsewhere}",
         )
+    if in_cache and not cache_folder().exists():
+        return ResourceError(f"Cannot create the cache folder {cache_folder()}.", hint=elsewhere)
     if error.errno in NO_FOLDER and (file := _file_in_the_way(path)) is not None:
         return ResourceError(
             f"Cannot create a folder at {file}: {error.strerror}.",
             f"Expected {file} to be a folder or not to exist; found a file.",
-            "move the file, or run study in another folder.",
+            f"move the file, or {elsewhere}",
         )
     return None
 

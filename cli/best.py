@@ -164,12 +164,13 @@ def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
     from concrete_study.results.evaluation import clustered_accuracy, read_predictions
     from concrete_study.results.hyperparameters import describe
 
+    # Before anything is printed: they raise an error if they are damaged.
+    predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
     typer.echo(f"Study {study.name}, trial {metrics.trial}: {describe(metrics.hyperparameters)}")
     typer.echo(f"Trained {metrics.epochs} epochs on {metrics.views} augmented views; ", nl=False)
     typer.echo(f"best epoch: {metrics.best_epoch}.\n")
     print_scores(metrics.test)
     print_datasets(metrics.by_dataset)
-    predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
     if caution := clustered_accuracy(predictions, metrics.test.classes, rows):
         typer.echo(f"{caution}\n")
     if study.manifest().groups is None:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import is_zipfile
 
 import keras
 import numpy as np
@@ -63,6 +64,8 @@ def _content(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
         if file.read(len(LFS_POINTER)) == LFS_POINTER:
             return "a Git LFS pointer (git lfs pull replaces it by the file)"
+    if not is_zipfile(path):
+        return f"{path.stat().st_size} bytes that are no complete .keras file"
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return f"{path.stat().st_size} bytes: {reason.rstrip('.')}"
 
