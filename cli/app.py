@@ -190,7 +190,7 @@ def _user_error(error: OSError) -> "ResourceError | None":
         return None  # no file to name to the user
     path = Path(os.fsdecode(name))
     in_cache = path.absolute().is_relative_to(cache_folder().absolute())
-    elsewhere = (
+    remedy = (
         "set the environment variable STUDY_CACHE_DIR to a folder that can be written."
         if in_cache
         else "run study in another folder."
@@ -199,15 +199,15 @@ def _user_error(error: OSError) -> "ResourceError | None":
         return ResourceError(
             f"Cannot access {path}: {error.strerror}.",
             "Expected read and write permission; found none.",
-            f"change the permissions, or {elsewhere}",
+            f"change the permissions, or {remedy}",
         )
     if in_cache and not cache_folder().exists():
-        return ResourceError(f"Cannot create the cache folder {cache_folder()}.", hint=elsewhere)
+        return ResourceError(f"Cannot create the cache folder {cache_folder()}.", hint=remedy)
     if error.errno in NO_FOLDER and (file := _file_in_the_way(path)) is not None:
         return ResourceError(
             f"Cannot create a folder at {file}: {error.strerror}.",
             f"Expected {file} to be a folder or not to exist; found a file.",
-            f"move the file, or {elsewhere}",
+            f"move the file, or {remedy}",
         )
     return None
 

@@ -41,14 +41,14 @@ def _in_folders(manifest: StudyRecord, folders: Sequence[str]) -> StudyRecord:
             f"Expected the new folder of each, in this order: {expected}.",
             parameter="data",
         )
-    places = [*folders, *stored[len(folders) :]]
-    others = places[own:]
+    paths = [*folders, *stored[len(folders) :]]
+    others = paths[own:]
     return replace(
         manifest,
-        data=dict(zip(manifest.data, places, strict=True)),
+        data=dict(zip(manifest.data, paths, strict=True)),
         options=replace(
             options,
-            data=tuple(places[:own]),
+            data=tuple(paths[:own]),
             validate_on=others[0] if options.validate_on else None,
             external_test=tuple(others[1:] if options.validate_on else others),
         ),

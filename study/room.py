@@ -70,8 +70,8 @@ def require_export_room(model: Path, formats: Sequence[str]) -> None:
     Raises:
         ResourceError: If more is needed than is free.
     """
-    copies = len([name for name in formats if name != "keras"])
-    needed = copies * (model.stat().st_size if model.exists() else 0) + SMALL_FILES
+    further = len([name for name in formats if name != "keras"])
+    needed = further * (model.stat().st_size if model.exists() else 0) + SMALL_FILES
     if (free := shutil.disk_usage(model.parent).free) < needed:
         raise ResourceError(
             f"No disk space for exports in {model.parent}.",

@@ -46,7 +46,7 @@ class TrainingFile:
                     return None
                 outcome = Outcome(msgspec.convert(curve, list[Epoch]), best_epoch, {}, [])
                 for name in stored.files:
-                    _place(outcome, name, stored[name])
+                    _assign(outcome, name, stored[name])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         self.seconds, self.epochs = seconds, len(outcome.curve)
@@ -77,7 +77,7 @@ class TrainingFile:
         self._cost = self._wrote - start
 
     def remove(self) -> None:
-        """Removes the file once its result is stored elsewhere."""
+        """Removes the file once its result is stored."""
         self.path.unlink(missing_ok=True)
 
 
@@ -90,7 +90,7 @@ def _arrays(outcome: Outcome) -> Iterable[tuple[str, NDArray[Any]]]:
         yield f"optimizer/{number}", array
 
 
-def _place(outcome: Outcome, name: str, array: NDArray[Any]) -> None:
+def _assign(outcome: Outcome, name: str, array: NDArray[Any]) -> None:
     """Puts an array where `_arrays` found it; arrays come in the same order."""
     kind, *layer = name.split("/")
     if kind == "optimizer":

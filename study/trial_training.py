@@ -1,4 +1,4 @@
-"""Training of a trial with the whole recipe, kept epoch by epoch."""
+"""Training of a trial with the whole recipe, stored after every epoch."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""Shells, locales and settings that `study` does not choose: the answer or one clear message."""
+"""Shells, locales and settings that `study` does not choose: a result or one clear message."""
 
 import codecs
 import io
@@ -92,7 +92,7 @@ def test_help_does_not_need_docstrings(
     assert max(map(len, ended.stdout.splitlines())) <= 40
 
 
-def test_a_narrow_terminal_gets_records_instead_of_cut_numbers(
+def test_a_narrow_terminal_gets_records_instead_of_broken_numbers(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = pd.DataFrame({"study": ["first", "second"], "val_loss": [0.12345, 0.5], "rung": [9, 3]})
