@@ -4,6 +4,7 @@ import ast
 import errno
 import inspect
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -155,8 +156,11 @@ def _restore_help(app: typer.Typer) -> None:
 
 def _dispatch(arguments: Sequence[str]) -> int:
     """Typer's exit code; raises Ctrl-C and a closed pipe again, which Typer turns into exits."""
+    # Click's own least width of a help is 50.
+    columns = shutil.get_terminal_size().columns
+    width = columns if columns < 50 else None
     try:
-        build_app()(list(arguments), prog_name="study")
+        build_app()(list(arguments), prog_name="study", terminal_width=width)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
         if isinstance(end.__context__, BrokenPipeError):

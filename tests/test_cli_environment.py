@@ -4,6 +4,7 @@ import codecs
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,7 +90,10 @@ def test_help_does_not_need_docstrings(
         assert run([*command, "--help"]) == ExitCode.OK
     assert ended.stdout == capsys.readouterr().out
     assert "Example: study best first" in ended.stdout
-    assert max(map(len, ended.stdout.splitlines())) <= 40
+    # The choices of an option are one word, which is not wrapped.
+    words = "-f, --format <table|csv|json|markdown|latex>"
+    assert max(map(len, ended.stdout.splitlines())) <= 2 + len(words)
+    assert max(map(len, ended.stdout.partition("Usage: study best")[0].splitlines())) <= 40
 
 
 def test_a_narrow_terminal_gets_records_instead_of_broken_numbers(
@@ -101,7 +105,7 @@ def test_a_narrow_terminal_gets_records_instead_of_broken_numbers(
     for columns, is_table in ((40, True), (20, False)):
         monkeypatch.setenv("COLUMNS", str(columns))
         print_frame(frame, Format.TABLE, "Studies")
-        lines = capsys.readouterr().out.splitlines()
+        lines = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out).splitlines()
         assert max(map(len, lines)) <= columns
         assert any("first" in line and "0.1235" in line for line in lines) == is_table
     assert lines[:2] == ["Studies", ""]
@@ -141,8 +145,8 @@ def test_keras_settings_of_the_user_are_overridden(
 def test_a_command_says_once_which_keras_settings_it_overrides(tmp_path: Path) -> None:
     settings = {"image_data_format": "channels_first", "floatx": "float16"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
-    variables = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch", "PYTHONOPTIMIZE": "1"}
-    ended = shell("study doctor", tmp_path, **variables)
+    variables = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
+    ended = shell("study doctor", tmp_path, TF_CPP_MIN_LOG_LEVEL="3", **variables)
     assert ended.returncode == ExitCode.OK
     assert ended.stderr == (
         "Keras settings overridden: backend torch, image_data_format channels_first, "
@@ -161,10 +165,11 @@ def test_a_cache_folder_that_cannot_be_created_is_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    monkeypatch.setenv("STUDY_CACHE_DIR", name)
+    folder = tmp_path / name
+    monkeypatch.setenv("STUDY_CACHE_DIR", str(folder))
     typed = ["search", "--data", str(slabs), "--image-size", "32", "--max-epochs", "1"]
     assert run(typed) == ExitCode.RESOURCES
     error = capsys.readouterr().err
-    assert f"{Path(name).absolute() if name == 'file' else name}" in error
+    assert f"Error: Cannot create a folder at {folder}" in error or f" {folder}.\n" in error
     assert "set the environment variable STUDY_CACHE_DIR" in error
     assert not Path("runs").exists()
