@@ -42,6 +42,7 @@ def test_a_damaged_model_is_named_with_what_to_do(
         (content[: len(content) // 2], ["explain", image], "no complete .keras file"),
         (b"", predict, "0 bytes"),
         (content[:-1], export, "bytes"),
+        (content[:100], ["evaluate", "--data", str(slabs)], "100 bytes"),
         (None, export, "no file"),
     ):
         path.unlink()
