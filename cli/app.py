@@ -1,7 +1,10 @@
 """The `study` command: start-up, the list of commands, and error handling."""
 
+import ast
 import errno
+import inspect
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from concrete_study.cli.interruption import catch_signals
+from concrete_study.cli.streams import prepare_streams
 
 if TYPE_CHECKING:
     from concrete_study.datasets.errors import ResourceError, StudyError
@@ -23,6 +27,7 @@ NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
 
 def main() -> None:
     """Entry point of `study`; ends the process with an `ExitCode`."""
+    prepare_streams()
     # Errors of the C++ side (no GPU, no half precision) mislead; Python's exceptions suffice.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # A cluster's SIGTERM stops a search as Ctrl-C does: finished trials are kept.
@@ -100,6 +105,8 @@ def build_app() -> typer.Typer:
     app.command("rm")(rm_command)
     app.command("doctor")(doctor_command)
     app.add_typer(build_data_app(), name="data")
+    if sys.flags.optimize > 1:
+        _restore_help(app)
     return app
 
 
@@ -118,12 +125,42 @@ def _study(
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+    else:
+        _require_working_folder()
+
+
+def _require_working_folder() -> None:
+    from concrete_study.datasets.errors import ResourceError
+
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise ResourceError(
+            "The working folder no longer exists.",
+            "Expected a folder, in which runs/ is found or created.",
+            "cd to another folder.",
+        ) from None
+
+
+def _restore_help(app: typer.Typer) -> None:
+    """Sets the help of commands from their source, as PYTHONOPTIMIZE=2 removes docstrings."""
+    for command in (*app.registered_commands, app.registered_callback):
+        if command is not None and command.callback is not None:
+            function = ast.parse(inspect.getsource(command.callback)).body[0]
+            if isinstance(function, ast.FunctionDef):
+                command.help = ast.get_docstring(function)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _restore_help(group.typer_instance)
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
     """Typer's exit code; raises Ctrl-C and a closed pipe again, which Typer turns into exits."""
+    # Click's own least width of a help is 50.
+    columns = shutil.get_terminal_size().columns
+    width = columns if columns < 50 else None
     try:
-        build_app()(list(arguments), prog_name="study")
+        build_app()(list(arguments), prog_name="study", terminal_width=width)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
         if isinstance(end.__context__, BrokenPipeError):
@@ -144,6 +181,7 @@ def _report(error: "StudyError") -> int:
 def _user_error(error: OSError) -> "ResourceError | None":
     """A system error as one that a user can fix; None if it is a bug."""
     from concrete_study.datasets.errors import ResourceError
+    from concrete_study.datasets.files import cache_folder
 
     name = error.filename
     if error.errno in DISK_FULL:
@@ -155,18 +193,25 @@ def _user_error(error: OSError) -> "ResourceError | None":
     if not isinstance(name, str | bytes | os.PathLike):
         return None  # no file to name to the user
     path = Path(os.fsdecode(name))
+    in_cache = path.absolute().is_relative_to(cache_folder().absolute())
+    remedy = (
+        "set the environment variable STUDY_CACHE_DIR to a folder that can be written."
+        if in_cache
+        else "run study in another folder."
+    )
     if error.errno in FORBIDDEN:
         return ResourceError(
             f"Cannot access {path}: {error.strerror}.",
             "Expected read and write permission; found none.",
-            "change the permissions, or run study in another folder; "
-            "the environment variable STUDY_CACHE_DIR sets the cache folder.",
+            f"change the permissions, or {remedy}",
         )
+    if in_cache and not cache_folder().exists():
+        return ResourceError(f"Cannot create the cache folder {cache_folder()}.", hint=remedy)
     if error.errno in NO_FOLDER and (file := _file_in_the_way(path)) is not None:
         return ResourceError(
             f"Cannot create a folder at {file}: {error.strerror}.",
             f"Expected {file} to be a folder or not to exist; found a file.",
-            "move the file, or run study in another folder.",
+            f"move the file, or {remedy}",
         )
     return None
 

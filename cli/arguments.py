@@ -1,9 +1,14 @@
 """Arguments and options that name a study, with shell completion."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from concrete_study.results.folder import StudyFolder
 
 
 def complete_studies(incomplete: str) -> list[str]:
@@ -37,6 +42,18 @@ LabelsOption = Annotated[
     Path | None,
     typer.Option(help="CSV file of labels instead of class folders; columns: file, class."),
 ]
+
+
+def store_new_folders(study: "StudyFolder", folders: "list[Path] | None") -> None:
+    """Stores the new folders of a study's images, if there are any; imports TensorFlow then."""
+    if not folders:
+        return
+    from concrete_study.cli.quiet import import_tensorflow
+
+    import_tensorflow()
+    from concrete_study.search import moved_data
+
+    moved_data.store_new_folders(study, folders)
 
 
 def typed(context: typer.Context, option: str) -> bool:

@@ -1,12 +1,15 @@
 """`study best`: retrain the best trial, evaluate it on the test split, export it."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concrete_study.cli.arguments import StudyArgument, typed
+from concrete_study.cli.arguments import StudyArgument, store_new_folders, typed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from concrete_study.cli.display import Display
     from concrete_study.results.folder import StudyFolder
     from concrete_study.results.records import RetrainingRecord
@@ -34,6 +37,10 @@ def best_command(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write runs/NAME/tensorboard/best/.")
     ] = False,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="New folder of the images if they have moved; repeatable, in order."),
+    ] = None,
     scratch: Annotated[
         bool, typer.Option("--scratch", help="Also train the same recipe from random weights.")
     ] = False,
@@ -52,6 +59,7 @@ def best_command(
     from concrete_study.results.runs import RUNS, open_study
 
     study = open_study(RUNS, name)
+    store_new_folders(study, data)
     formats = [name.strip() for name in format.split(",")]
     if not export and typed(context, "format"):
         raise UsageError("--format needs --export.", hint="add --export.")
@@ -65,7 +73,7 @@ def best_command(
         if metrics is None or retrain:
             if metrics is not None:
                 display.log("Replacing the stored model, exports and figures.")
-            metrics = _retrain(study, display, epochs, fast)
+            metrics = _retrain(study, display, epochs, fast, formats if export else ())
         elif fast or epochs is not None:
             raise UsageError(
                 f"study {study.name} is already retrained.",
@@ -90,14 +98,18 @@ def best_command(
 
 
 def _retrain(
-    study: "StudyFolder", display: "Display", epochs: int | None, fast: bool
+    study: "StudyFolder",
+    display: "Display",
+    epochs: int | None,
+    fast: bool,
+    formats: "Sequence[str]",
 ) -> "RetrainingRecord":
     from concrete_study.cli.quiet import import_tensorflow
 
     import_tensorflow()
     from concrete_study.study.retraining import retrain
 
-    return retrain(study, display, epochs=epochs, fast=fast)
+    return retrain(study, display, epochs=epochs, fast=fast, formats=formats)
 
 
 def _train_from_scratch(study: "StudyFolder", display: "Display") -> None:
@@ -152,12 +164,13 @@ def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
     from concrete_study.results.evaluation import clustered_accuracy, read_predictions
     from concrete_study.results.hyperparameters import describe
 
+    # Before anything is printed: they raise an error if they are damaged.
+    predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
     typer.echo(f"Study {study.name}, trial {metrics.trial}: {describe(metrics.hyperparameters)}")
     typer.echo(f"Trained {metrics.epochs} epochs on {metrics.views} augmented views; ", nl=False)
     typer.echo(f"best epoch: {metrics.best_epoch}.\n")
     print_scores(metrics.test)
     print_datasets(metrics.by_dataset)
-    predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
     if caution := clustered_accuracy(predictions, metrics.test.classes, rows):
         typer.echo(f"{caution}\n")
     if study.manifest().groups is None:

@@ -4,6 +4,7 @@ import shlex
 from enum import IntEnum
 
 from concrete_study.datasets.errors import (
+    DamagedModelError,
     DataError,
     NotRetrainedError,
     ResourceError,
@@ -43,6 +44,7 @@ EXIT_CODES: dict[type[StudyError], ExitCode] = {
 COMMANDS: dict[type[StudyError], str] = {
     UnknownStudyError: "study list",
     StudyExistsError: "--resume to continue it, --overwrite to replace it, or another --name.",
+    DamagedModelError: "restore the file from a backup, or study best {study} --retrain",
     UnfinishedStudyError: "study search --name {study} --resume",
     NotRetrainedError: "study best {study}",
 }

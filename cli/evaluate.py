@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from concrete_study.cli.arguments import MapOption, StudyArgument
+from concrete_study.cli.arguments import MapOption, StudyArgument, store_new_folders
 
 
 def evaluate_command(
@@ -17,6 +17,10 @@ def evaluate_command(
     ],
     name: StudyArgument = None,
     mapping: MapOption = None,
+    study_data: Annotated[
+        list[Path] | None,
+        typer.Option(help="New folder of the study's own images if they have moved; repeatable."),
+    ] = None,
 ) -> None:
     """Evaluate the retrained model on an external test set.
 
@@ -32,6 +36,7 @@ def evaluate_command(
 
     names = parse_class_map(mapping or ())
     study = open_study(RUNS, name)
+    store_new_folders(study, study_data)
     import_tensorflow()
 
     from concrete_study.study.external import evaluate_external

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from concrete_study.cli.arguments import LabelsOption, MapOption, typed
+from concrete_study.cli.arguments import LabelsOption, MapOption, store_new_folders, typed
 from concrete_study.cli.session import run_study
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ def search_command(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder with one sub-folder per class, or a zip file; repeatable, joined.",
+            help="Folder with one sub-folder per class, or a zip file; repeatable, joined. With "
+            "--resume: the new folder if the images have moved.",
             show_default="datasets/, or the built-in sample",
         ),
     ] = None,
@@ -140,6 +141,8 @@ def search_command(
     given["data"] = tuple(str(path) for path in find_data(data or ()))
     given["external_test"] = tuple(str(path.resolve()) for path in external_test or ())
     given["validate_on"] = str(validate_on.resolve()) if validate_on else None
+    if resume and data:
+        store_new_folders(study, data)
     options = _resumed(context, study, given) if resume else SearchOptions(**given)
     if dry_run:
         from concrete_study.cli.display import Display

@@ -26,6 +26,7 @@ def run_study(
     """
     from concrete_study.cli.display import Display
     from concrete_study.datasets.errors import StudyStateError
+    from concrete_study.results.runs import has_diverged
     from concrete_study.search.options import check
     from concrete_study.search.runner import run_search
 
@@ -46,7 +47,8 @@ def run_study(
         except StudyStateError:
             raise  # nothing was started
         except BaseException:
-            if study.manifest_path.exists() and study.manifest().state != "finished":
+            unfinished = study.manifest_path.exists() and study.manifest().state != "finished"
+            if unfinished and not has_diverged(study):
                 display.log(f"To continue: study search --name {study.name} --resume")
             raise
     _print_result(study, best, options.objective)

@@ -85,9 +85,13 @@ def _test_result(test: "TestReport") -> str:
 
 
 def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str:
+    from concrete_study.results.runs import has_diverged
+
     state = study.state()
     if state == "running":
         return f"study show {study.name}, after more trials"
+    if has_diverged(study):
+        return f"study search --name {study.name} --overwrite, with lower learning rates (--space)"
     if state != "finished":
         return f"study search --name {study.name} --resume"
     if not any(record.status == "completed" for record in records):

@@ -77,6 +77,9 @@ def _print_table(
 
     width = None if sys.stdout.isatty() else _UNBOUNDED
     console = Console(width=width, markup=False, emoji=False, highlight=False)
+    if _least_width(shown) > console.width:
+        _print_records(shown, title)
+        return
     table = Table(
         title=title,
         title_justify="left",
@@ -94,3 +97,24 @@ def _print_table(
     with console.capture() as text:
         console.print(table)
     print("\n".join(line.rstrip() for line in text.get().splitlines()))
+
+
+def _least_width(shown: "DataFrame") -> int:
+    """Columns that a table needs if it is wrapped at spaces alone, so that no number is cut."""
+    texts = {str(name): [str(name), *shown[name].astype(str)] for name in shown.columns}
+    longest = (
+        max(len(word) for text in column for word in text.split() or [""])
+        for column in texts.values()
+    )
+    return sum(longest) + len(texts) - 1
+
+
+def _print_records(shown: "DataFrame", title: str) -> None:
+    """Prints a row as lines of names and values, for a terminal that is too narrow for a table."""
+    print(title)
+    names = [str(name).replace("\n", " ") for name in shown.columns]
+    width = max(map(len, names))
+    for row in shown.to_numpy().tolist():
+        print()
+        for name, value in zip(names, row, strict=True):
+            print(f"{name:<{width}}  {value}".rstrip())

@@ -86,6 +86,10 @@ class StudyExistsError(StudyStateError):
     """A study of this name exists already."""
 
 
+class DamagedModelError(StudyStateError):
+    """The file of the retrained model is missing or damaged."""
+
+
 class UnfinishedStudyError(StudyStateError):
     """The search of this study has to be finished first."""
 

@@ -15,6 +15,7 @@ from concrete_study.datasets.folders import LabelledImage
 from concrete_study.datasets.groups import group_images
 
 SUBSETS = ("train", "validation", "test")
+_HEADER = ("file", "class", "subset", "group", "sha256")  # of split.csv
 EXTERNAL = "external"  # images of other folders: evaluated separately, never trained on
 DEFAULT_SHARES = (0.70, 0.15, 0.15)
 
@@ -193,7 +194,7 @@ def write_split(path: Path, rows: Sequence[SplitRow]) -> None:
     text = io.StringIO()
     plain = csv.writer(text, lineterminator="\n")
     quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    plain.writerow(("file", "class", "subset", "group", "sha256"))
+    plain.writerow(_HEADER)
     for row in rows:
         # Python 3.11 does not quote a bare carriage return, and reads it as the end of the line.
         (quoted if "\r" in "".join(row) else plain).writerow(row)
@@ -208,10 +209,14 @@ def read_split(path: Path) -> list[SplitRow]:
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [SplitRow(*row) for row in list(csv.reader(file))[1:]]
-    except (TypeError, ValueError, csv.Error) as error:
+            header, *rows = map(tuple, csv.reader(file))
+            if header != _HEADER or not rows:
+                raise ValueError
+            return [SplitRow(*row) for row in rows]
+    except (FileNotFoundError, TypeError, ValueError, csv.Error) as error:
+        found = f"{path.stat().st_size} bytes of another form" if path.exists() else "no file"
         raise StudyStateError(
             f"{path} is damaged.",
-            "Expected the columns file, class, subset, group, sha256 in every line.",
+            f"Expected the columns {', '.join(_HEADER)} and a line for each image; found {found}.",
             "restore the file from a backup, or start the study again.",
         ) from error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from concrete_study.datasets.batches import Subset, image_batches
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.backbone import CONVOLUTIONS
+from concrete_study.models.export import open_keras_file
 from concrete_study.models.trainable import compiled
 
 LAST_CONVOLUTION = CONVOLUTIONS[-1]
@@ -26,7 +27,7 @@ class Classifier:
     """
 
     def __init__(self, keras_file: Path) -> None:
-        self._model = keras.models.load_model(keras_file, compile=False)
+        self._model = open_keras_file(keras_file)
         self.size = int(self._model.input_shape[1])
         images = tf.TensorSpec((None, self.size, self.size, 3), tf.float32)
         self._predict = compiled(lambda batch: self._model(batch, training=False), [images])

@@ -7,14 +7,16 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from concrete_study.datasets.errors import ResourceError
+from concrete_study.models.keras_settings import set_formats
 
 
 def prepare_devices() -> str:
-    """Makes GPUs, if there are any, exact, deterministic and shareable; returns their names.
+    """Sets up Keras and makes GPUs exact, deterministic and shareable; returns the GPUs' names.
 
     Call it before anything is computed. A CPU needs no set-up: TensorFlow's CPU kernels are
     deterministic.
     """
+    set_formats()
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return "CPU"

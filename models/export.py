@@ -11,12 +11,13 @@ from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import is_zipfile
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from concrete_study.datasets.errors import ResourceError, UsageError
+from concrete_study.datasets.errors import DamagedModelError, ResourceError, UsageError
 from concrete_study.models.backbone import BackboneWeights
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.network import build_model, set_trainable
@@ -30,11 +31,43 @@ EXPORTS = {
     "litert": "model.tflite",
     "onnx": "model.onnx",
 }
+LFS_POINTER = b"version https://git-lfs"
 # Packages that write an export and that run it.
 _PACKAGES = {"litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
 SUMMARY_COLUMNS = 112  # with fewer the heading of the last column is truncated
 # Sums in another order change float32 probabilities by less than this.
 TOLERANCE = 1e-4
+
+
+def open_keras_file(path: Path) -> keras.Model:
+    """Loads the retrained model of a study.
+
+    Args:
+        path: The `.keras` file in `runs/<name>/best/`.
+
+    Raises:
+        DamagedModelError: If it is missing, truncated or a Git LFS pointer.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises many kinds for what it cannot read
+        raise DamagedModelError(
+            f"{path} {'is damaged' if path.exists() else 'is missing'}.",
+            f"Expected a Keras model; received {_content(path, error)}.",
+            study=path.absolute().parent.parent.name,
+        ) from error
+
+
+def _content(path: Path, error: Exception) -> str:
+    if not path.is_file():
+        return "no file"
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            return "a Git LFS pointer (git lfs pull replaces it by the file)"
+    if not is_zipfile(path):
+        return f"{path.stat().st_size} bytes that are no complete .keras file"
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"{path.stat().st_size} bytes: {reason.rstrip('.')}"
 
 
 def trained_model(
@@ -108,7 +141,7 @@ def require_exporters(formats: Sequence[str]) -> None:
 
 def export_model(keras_file: Path, folder: Path, formats: Sequence[str]) -> None:
     """Writes exports of a `.keras` file into a folder: SavedModel, LiteRT or ONNX."""
-    model = keras.models.load_model(keras_file, compile=False)
+    model = open_keras_file(keras_file)
     kinds = {"saved-model": "tf_saved_model", "litert": "litert", "onnx": "onnx"}
     for name in formats:
         if name != "keras":

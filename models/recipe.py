@@ -7,7 +7,7 @@ random split that has near-duplicates of training images in its test subset.
 
 import math
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,17 @@ class TrainedEpoch(NamedTuple):
     trainable: TrainablePart
 
 
+class Position(NamedTuple):
+    """A trainable part right after one epoch, from which training continues bit for bit.
+
+    Random numbers depend on the seed, the epoch and the step alone, so this is all there is.
+    """
+
+    epoch: int
+    weights: Weights
+    optimizer: list[NDArray[Any]]
+
+
 def plan_phases(configuration: Configuration, epochs: int) -> list[Phase]:
     """Half the epochs, rounded up, for phase 1 and the rest for phase 2.
 
@@ -84,8 +95,9 @@ def train_epochs(
     validation: BatchSource,
     seed: int,
     batch_size: int = DEFAULT_BATCH_SIZE,
+    after: Position | None = None,
 ) -> Iterator[TrainedEpoch]:
-    """Trains one configuration from its initial weights and yields after each epoch.
+    """Trains one configuration and yields after each epoch.
 
     Args:
         network: Shared by all trials.
@@ -95,6 +107,7 @@ def train_epochs(
         validation: Validation batches, always of the unaugmented images.
         seed: Decides the head's initial weights, the order of images, and dropout.
         batch_size: At least 1.
+        after: Where an earlier process stopped; None starts from the initial weights.
     """
     initialize(network, configuration, seed)
     number = 0
@@ -103,6 +116,10 @@ def train_epochs(
         trainable.start(phase.learning_rate)
         for _ in range(phase.epochs):
             number += 1
+            if after is not None and number <= after.epoch:
+                if number == after.epoch:
+                    trainable.restore(after.weights, after.optimizer)
+                continue
             loss, accuracy = _train_epoch(
                 trainable, training, number, seed=seed, rate=configuration.dropout, size=batch_size
             )

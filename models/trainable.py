@@ -6,7 +6,7 @@ Training a trial on features takes so little time that building and tracing woul
 dropout and weights are values that each trial sets. All architectures share one backbone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
@@ -179,6 +179,16 @@ class TrainablePart:
             layer.name: [layer.kernel.numpy().copy(), layer.bias.numpy().copy()]
             for layer in self.trained
         }
+
+    def optimizer_state(self) -> list[NDArray[Any]]:
+        """A copy of the optimizer's variables, its step count and learning rate among them."""
+        return [variable.numpy().copy() for variable in self._optimizer.variables]
+
+    def restore(self, weights: Weights, optimizer_state: Sequence[NDArray[Any]]) -> None:
+        """Continues from `weights()` and `optimizer_state()` of an earlier process."""
+        self.load(weights)
+        for variable, value in zip(self._optimizer.variables, optimizer_state, strict=True):
+            variable.assign(value)
 
     def is_finite(self) -> bool:
         """Whether all trained weights are finite; a ReLU can hide NaN from the loss."""

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest, bootstrap
 
+from concrete_study.datasets.splits import read_split
 from concrete_study.results.evaluation import final_rows, read_predictions, truth_and_probabilities
 from concrete_study.results.folder import StudyFolder
 
@@ -93,7 +94,7 @@ def _predictions(study: StudyFolder) -> pd.DataFrame:
     classes = [name.removeprefix("p_") for name in best.columns if name.startswith("p_")]
     truth, probabilities = truth_and_probabilities(best, classes)
     # Studies may have different names for one file; byte-identical files are numbered.
-    split = pd.read_csv(study.split_path, dtype=str, keep_default_na=False).set_index("file")
+    split = pd.DataFrame(read_split(study.split_path)).set_index("file")
     rows = split.reindex(best["file"].to_list())
     number = rows.groupby("sha256").cumcount().astype(str)
     predictions = rows[["group"]].assign(correct=probabilities.argmax(axis=1) == truth)

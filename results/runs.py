@@ -16,6 +16,7 @@ from concrete_study.datasets.errors import (
     UsageError,
 )
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.trials import ended_by_failures
 
 RUNS = Path("runs")  # where the commands keep all studies
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -169,6 +170,11 @@ class _ClaimedFolder(StudyFolder):
     def lock(self) -> Iterator[None]:
         """Does nothing: `claim_study` has the lock."""
         yield
+
+
+def has_diverged(study: StudyFolder) -> bool:
+    """Whether a search failed by its trials, so that resuming it would only repeat them."""
+    return study.state() == "failed" and ended_by_failures(study.trials())
 
 
 def is_damaged(study: StudyFolder) -> bool:

@@ -1,6 +1,5 @@
 """Studies as tables, one row each; and the reasons why their scores do not compare."""
 
-import csv
 import math
 from collections.abc import Sequence
 from itertools import combinations
@@ -10,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from concrete_study.datasets.errors import StudyStateError
+from concrete_study.datasets.splits import read_split
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import by_name
 from concrete_study.results.trials import rank, with_whole_numbers
@@ -160,5 +160,4 @@ def subset_images(study: StudyFolder, subset: str) -> frozenset[str]:
     """The images of a subset by SHA-256; none if the study has no split yet."""
     if not study.split_path.exists():
         return frozenset()
-    with study.split_path.open(encoding="utf-8", newline="") as file:
-        return frozenset(row["sha256"] for row in csv.DictReader(file) if row["subset"] == subset)
+    return frozenset(row.sha256 for row in read_split(study.split_path) if row.subset == subset)

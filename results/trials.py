@@ -11,6 +11,7 @@ from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import TrialRecord
 
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1")
+LOWER_RATES = "search again in a narrower space, with lower learning rates."  # trials diverged
 _WHOLE_NUMBERS = ("bracket", "round", "epochs", "best_epoch")
 
 
@@ -84,8 +85,15 @@ def best_trial(records: Sequence[TrialRecord], objective: str) -> TrialRecord:
     raise SearchError(
         "No trial is completed, so there is no best trial.",
         f"Expected at least one completed trial; found {len(records)} trials.{reason}",
-        "search again with other options." if records else "run the search first.",
+        LOWER_RATES if records else "run the search first.",
     )
+
+
+def ended_by_failures(records: Sequence[TrialRecord]) -> bool:
+    """Whether no trial is completed, or the last three failed, which ends a search."""
+    ordered = sorted(records, key=lambda record: trial_order(record.trial))
+    statuses = {record.status for record in ordered}
+    return statuses == {"failed"} or [r.status for r in ordered[-3:]] == ["failed"] * 3
 
 
 def leaderboard(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFrame:

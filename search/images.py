@@ -10,6 +10,7 @@ from concrete_study.datasets.files import file_sha256
 from concrete_study.datasets.folders import ImageFolder, Roots, locate
 from concrete_study.datasets.loading import StudyData, load_images
 from concrete_study.datasets.progress import Progress
+from concrete_study.datasets.reading import name_datasets
 from concrete_study.datasets.sample import sample_folder
 from concrete_study.datasets.splits import parse_shares, read_split, write_split
 from concrete_study.results.folder import StudyFolder
@@ -101,6 +102,35 @@ def stored_roots(manifest: StudyRecord) -> Roots:
     return {name: Path(root) for name, root in manifest.data.items()}
 
 
+def require_folders(study: StudyFolder, roots: Roots, options: SearchOptions) -> None:
+    """Raises DataError if a folder of a study's images is not there; extracts archives again."""
+    if not all(root.is_dir() for root in roots.values()):  # the cache was cleared
+        for given in (*options.data, *options.external_test, *filter(None, [options.validate_on])):
+            open_archive(Path(given))
+    if missing := [root for root in roots.values() if not root.is_dir()]:
+        raise DataError(
+            f"no folder {missing[0]}.",
+            f"Expected the images of study {study.name}, which were there when it began.",
+            "the folder to which they have moved.",
+            parameter="data",
+        )
+
+
+def resume_data(options: SearchOptions, study: StudyFolder, progress: Progress) -> StudyData:
+    """The images of a study that is resumed.
+
+    Raises:
+        StudyError: If they are missing, or cannot be studied.
+    """
+    manifest = study.manifest()
+    roots = stored_roots(manifest)
+    if options.data:  # the sample is drawn again
+        require_folders(study, roots, options)
+    if len(roots) > 1 and name_datasets(list(roots.values())) != roots:
+        return reopen_data(study, manifest)  # moved to folders of other names
+    return load_data(options, study, progress)
+
+
 def reopen_data(study: StudyFolder, manifest: StudyRecord) -> StudyData:
     """The images of a stored split, after a check of each file's content.
 
@@ -111,9 +141,7 @@ def reopen_data(study: StudyFolder, manifest: StudyRecord) -> StudyData:
     options = manifest.options
     limit_pixels(options.max_megapixels)
     rows, roots = read_split(study.split_path), stored_roots(manifest)
-    if not all(root.is_dir() for root in roots.values()):  # the cache was cleared
-        for given in (*options.data, *options.external_test, *filter(None, [options.validate_on])):
-            open_archive(Path(given))
+    require_folders(study, roots, options)
     for row in rows:
         path = locate(roots, row.file)
         if not path.is_file() or file_sha256(path) != row.sha256:

@@ -16,7 +16,7 @@ from concrete_study.models.trainable import Network
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
-from concrete_study.search.images import load_data
+from concrete_study.search.images import load_data, resume_data
 from concrete_study.search.simulation import simulate_schedule
 from concrete_study.search.throughput import measure_step_times
 
@@ -121,7 +121,8 @@ def prepare(
     """
     began, devices = time.monotonic(), prepare_devices()
     require_memory(options.image_size, options.batch_size, least=BATCH_SIZE)
-    data = load_data(options, study, progress)
+    load = resume_data if resume else load_data
+    data = load(options, study, progress)
     for line in describe_classes(data.rows, data.folder.classes):
         progress.log(line)
     return Preparation(

@@ -20,7 +20,7 @@ from concrete_study.results.learning_curves import draw_rungs, trial_curves
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
 from concrete_study.results.runs import remove_unless_started, require_free
-from concrete_study.results.trials import best_trial
+from concrete_study.results.trials import LOWER_RATES, best_trial
 from concrete_study.search.cost import SearchPlan
 from concrete_study.search.images import require_split, store_split
 from concrete_study.search.manifest import Manifest, kept_manifest
@@ -173,7 +173,7 @@ class _Run:
             raise SearchError(
                 "Three trials in a row failed.",
                 f"Expected finite losses; the last failure: {failed[-1].message}.",
-                "a search space with lower learning rates.",
+                LOWER_RATES,
             ) from error
         self._log_end(total_trials(schedule))
         self.study.write_table(list(self.records.values()))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,14 @@ from sklearn.metrics import f1_score
 
 from concrete_study.models.batch_sources import BatchSource
 from concrete_study.models.configuration import Configuration
-from concrete_study.models.recipe import DEFAULT_BATCH_SIZE, TrainedEpoch, initialize, train_epochs
-from concrete_study.models.trainable import Network, Weights
+from concrete_study.models.recipe import (
+    DEFAULT_BATCH_SIZE,
+    Position,
+    TrainedEpoch,
+    initialize,
+    train_epochs,
+)
+from concrete_study.models.trainable import Network, TrainablePart, Weights
 from concrete_study.results.objectives import DEFAULT_OBJECTIVE, find_objective
 from concrete_study.results.records import Epoch
 from concrete_study.results.statistics import log_loss
@@ -25,11 +31,18 @@ class Outcome(NamedTuple):
         best_epoch: The epoch with the best objective, from 1; the first of equal ones.
         checkpoints: Weights `before_training`, `after_phase_1`, `after_phase_2` (only if there
             is a phase 2) and `best`, those of `best_epoch`; empty if they were not kept.
+        optimizer: Its variables after the last epoch; empty if checkpoints were not kept.
     """
 
     curve: list[Epoch]
     best_epoch: int
     checkpoints: dict[str, Weights]
+    optimizer: list[NDArray[Any]]
+
+    def position(self) -> Position:
+        """Where training continues after the last epoch."""
+        last = self.curve[-1]
+        return Position(last.epoch, self.checkpoints[f"after_phase_{last.phase}"], self.optimizer)
 
 
 class DivergedError(Exception):
@@ -50,10 +63,11 @@ def train(
     seed: int,
     objective: str = DEFAULT_OBJECTIVE,
     batch_size: int = DEFAULT_BATCH_SIZE,
-    keep_checkpoints: bool = False,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    earlier: Outcome | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
 ) -> Outcome:
-    """Trains one configuration from its initial weights.
+    """Trains one configuration, from its initial weights or from where it was interrupted.
 
     Args:
         network: Shared by all trials; nothing that earlier training left in it has an effect.
@@ -64,16 +78,19 @@ def train(
         seed: Decides the head's initial weights, the order of images, and dropout.
         objective: Decides the best epoch; one of `results.objectives.OBJECTIVES`.
         batch_size: At least 1.
-        keep_checkpoints: Whether to fill `Outcome.checkpoints`.
         on_epoch: Called after each epoch.
+        earlier: Of the same training, which was interrupted after its last epoch.
+        on_outcome: Called after each epoch with the outcome so far, to store it; None keeps no
+            checkpoints.
 
     Raises:
         DivergedError: If a loss or a weight is no longer finite.
     """
-    curve: list[Epoch] = []
-    checkpoints: dict[str, Weights] = {}
-    if keep_checkpoints:
-        checkpoints["before_training"] = initialize(network, configuration, seed)
+    if earlier is None:
+        earlier = Outcome([], 0, {}, [])
+        if on_outcome is not None:
+            earlier.checkpoints["before_training"] = initialize(network, configuration, seed)
+    outcome = earlier
     for trained in train_epochs(
         network,
         configuration,
@@ -82,20 +99,27 @@ def train(
         validation=validation,
         seed=seed,
         batch_size=batch_size,
+        after=earlier.position() if earlier.curve else None,
     ):
         epoch = _evaluated(trained, validation.subset.labels)
         if not (math.isfinite(epoch.loss + epoch.val_loss) and trained.trainable.is_finite()):
-            raise DivergedError(f"training diverged in epoch {trained.number}", curve)
-        curve.append(epoch)
+            raise DivergedError(f"training diverged in epoch {trained.number}", outcome.curve)
+        curve = [*outcome.curve, epoch]
+        outcome = outcome._replace(curve=curve, best_epoch=best_epoch(curve, objective))
+        if on_outcome is not None:
+            outcome = _with_checkpoints(outcome, trained.trainable)
+            on_outcome(outcome)
         on_epoch(epoch)
-        if keep_checkpoints:
-            weights = trained.trainable.weights()
-            checkpoints[f"after_phase_{epoch.phase}"] = weights
-            if best_epoch(curve, objective) == epoch.epoch:
-                best = weights
-    if keep_checkpoints:
-        checkpoints["best"] = best
-    return Outcome(curve, best_epoch(curve, objective), checkpoints)
+    return outcome
+
+
+def _with_checkpoints(outcome: Outcome, trainable: TrainablePart) -> Outcome:
+    """Adds the weights and the optimizer's variables after the last epoch; `best` comes last."""
+    last, weights = outcome.curve[-1], trainable.weights()
+    checkpoints = outcome.checkpoints | {f"after_phase_{last.phase}": weights}
+    best = checkpoints.pop("best", weights)
+    checkpoints["best"] = weights if outcome.best_epoch == last.epoch else best
+    return outcome._replace(checkpoints=checkpoints, optimizer=trainable.optimizer_state())
 
 
 def best_epoch(curve: Sequence[Epoch], objective: str) -> int:

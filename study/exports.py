@@ -24,6 +24,7 @@ from concrete_study.results.report.score_figures import draw_confusion
 from concrete_study.results.report.scores import confusion_table
 from concrete_study.search.images import reopen_data
 from concrete_study.study.illustrations import illustrate
+from concrete_study.study.room import require_export_room
 
 CHECKED_IMAGES = 16  # how many test images the check of an export takes
 
@@ -43,11 +44,12 @@ def export(
         The metrics with `exports`, each export's largest difference from the trained model.
 
     Raises:
-        ResourceError: If an export does not load, or its predictions differ.
+        ResourceError: If there is no space for them, one does not load, or its predictions differ.
     """
     prepare_devices()
     with study.lock(), memory_errors():
         manifest, folder = study.manifest(), study.best_path
+        require_export_room(folder / KERAS_FILE, formats)
         data = reopen_data(study, manifest)
         progress.log("Exporting, and loading each export in a fresh process ...")
         images, expected = _checked_images(study, manifest, data)

@@ -66,12 +66,13 @@ def _evaluate(
 ) -> EvaluationRecord:
     """Predicts the new images of a folder, and writes `predictions.csv`."""
     manifest, root = study.manifest(), folder.roots[""].resolve()
+    classifier = Classifier(study.best_path / KERAS_FILE)  # raises if it is damaged
     _require_classes(folder.classes, manifest.classes)
     unseen = _unseen(study, stored_roots(manifest), folder, progress)
     rows = [SplitRow(i.file, i.label, EXTERNAL, "", i.sha256) for i in unseen]
     with progress.counting("evaluating", len(rows)) as done:
         probabilities = predict_images(
-            Classifier(study.best_path / KERAS_FILE),
+            classifier,
             subset_of(folder.roots, rows, EXTERNAL, manifest.classes),
             batch_size=manifest.options.batch_size,
             on_images=done,

@@ -14,7 +14,7 @@ from concrete_study.datasets.files import replacing_folder, write_text
 from concrete_study.datasets.folders import locate
 from concrete_study.datasets.loading import StudyData
 from concrete_study.models.classifier import Classifier
-from concrete_study.models.export import KERAS_FILE, summary_text
+from concrete_study.models.export import KERAS_FILE, open_keras_file, summary_text
 from concrete_study.results.evaluation import read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.report.images import MOST, SIZE, training_samples
@@ -44,7 +44,7 @@ def illustrate(study: StudyFolder, data: StudyData, views: int) -> None:
 
 
 def _base_model(model: Path) -> keras.Model:
-    whole = keras.models.load_model(model, compile=False)
+    whole = open_keras_file(model)
     return keras.Model(whole.input, whole.get_layer("block5_pool").output, name="vgg16")
 
 

@@ -11,9 +11,11 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import ScratchRecord
 from concrete_study.results.stored import write_record
 from concrete_study.search.progress import SearchProgress
-from concrete_study.study.retraining import Retraining
+from concrete_study.study.saved_training import TrainingFile
+from concrete_study.study.trial_training import TrialTraining
 
 RANDOM_WEIGHTS = "none"
+SAVED_TRAINING = ".scratch-training.npz"  # the last finished epoch, until the curve is stored
 
 
 def train_from_scratch(study: StudyFolder, progress: SearchProgress) -> None:
@@ -31,7 +33,7 @@ def train_from_scratch(study: StudyFolder, progress: SearchProgress) -> None:
         metrics = study.required_metrics()
         start = time.monotonic()
         progress.log("The same recipe from random weights:")
-        job = Retraining(
+        job = TrialTraining(
             study,
             study.manifest(),
             progress,
@@ -40,7 +42,8 @@ def train_from_scratch(study: StudyFolder, progress: SearchProgress) -> None:
             trial=metrics.trial,
             weights=RANDOM_WEIGHTS,
         )
-        outcome = job.train()
+        file = TrainingFile(study.path / SAVED_TRAINING, job.key)
+        outcome = job.train(file)
         record = ScratchRecord(
             trial=metrics.trial,
             weights=RANDOM_WEIGHTS,
@@ -49,6 +52,7 @@ def train_from_scratch(study: StudyFolder, progress: SearchProgress) -> None:
             best_epoch=outcome.best_epoch,
             curve=outcome.curve,
             commit=git_commit(),
-            seconds=round(time.monotonic() - start, 1),
+            seconds=round(time.monotonic() - start + file.seconds, 1),
         )
         write_record(study.scratch_path, record)
+        file.remove()

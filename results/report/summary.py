@@ -7,7 +7,7 @@ from concrete_study.results.records import RetrainingRecord
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Element, Section
 from concrete_study.results.report.scores import by_dataset_table
-from concrete_study.results.trials import promotion_path
+from concrete_study.results.trials import LOWER_RATES, promotion_path
 
 
 def summary_section(data: ReportData) -> Section:
@@ -25,7 +25,10 @@ def _search_result(data: ReportData) -> str:
     if not data.ranked:
         message = next((r.message for r in reversed(data.trials) if r.message), "")
         last = f" The last failure: {message}" if message else ""
-        return f"None of the {trials} of study {data.name} has a score.{last}"
+        return (
+            f"None of the {trials} of study {data.name} has a score.{last} "
+            f"{LOWER_RATES[0].upper()}{LOWER_RATES[1:]}"
+        )
     best = data.ranked[0]
     known = {record.trial: record for record in data.trials}
     configurations = {promotion_path(record, known)[0] for record in data.trials}
