@@ -211,8 +211,8 @@ def _check(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
     missing = [name for name in needed if name not in predictions.columns]
     if missing or predictions.empty or len(classes) < 2:
         raise ValueError(
-            f"Predictions need a row per image and the columns {', '.join(needed)}; received "
-            f"{len(predictions)} rows without {', '.join(missing) or 'any missing column'}."
+            f"{len(predictions)} rows of the columns {', '.join(predictions.columns)}; expected one "
+            f"row per image and the columns {', '.join(needed)}"
         )
     faults = []
     for column, allowed in (("checkpoint", CHECKPOINTS), ("class", classes)):
@@ -225,6 +225,6 @@ def _check(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
         faults.append("the checkpoints have different files")
     values = predictions[needed[len(_TEXT) :]].to_numpy(np.float64)
     if wrong := int((~((values >= 0) & (values <= 1 + 1e-3)).all(axis=1)).sum()):
-        faults.append(f"{wrong} rows have a probability outside [0, 1] or NaN")
+        faults.append(f"a probability is NaN or outside [0, 1] in {wrong} rows")
     if faults:
-        raise ValueError(f"The predictions cannot be evaluated: {'; '.join(faults)}.")
+        raise ValueError(f"predictions that cannot be evaluated: {'; '.join(faults)}")

@@ -17,7 +17,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_report_names_the_page_it_wrote(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "first"]) == ExitCode.OK
-    assert capsys.readouterr().out == "The report: runs/first/report/report.html\n"
+    assert capsys.readouterr().out == "Report: runs/first/report/report.html\n"
     assert (folder / "runs" / "first" / "report" / "report.md").exists()
 
 

@@ -153,17 +153,17 @@ def test_all_faults_are_reported_at_once() -> None:
     with pytest.raises(ValueError, match="cannot be evaluated") as caught:
         evaluate(faulty, ["a", "b"])
     assert str(caught.value) == (
-        "The predictions cannot be evaluated: unknown checkpoint after_lunch (expected "
+        "predictions that cannot be evaluated: unknown checkpoint after_lunch (expected "
         "before_training, after_phase_1, after_phase_2, best); unknown class c (expected a, b); 1 "
-        "files occur twice in a checkpoint; the checkpoints have different files; 1 rows have a "
-        "probability outside [0, 1] or NaN."
+        "files occur twice in a checkpoint; the checkpoints have different files; a "
+        "probability is NaN or outside [0, 1] in 1 rows"
     )
 
 
 @pytest.mark.parametrize("probability", [-0.01, 1.01])
 def test_a_row_with_a_probability_outside_0_and_1_is_a_fault(probability: float) -> None:
     faulty = rows(("a", 0.5, 0.5), ("b", 0.5, 0.5), ("a", 0.5, probability))
-    with pytest.raises(ValueError, match="1 rows have a probability outside"):
+    with pytest.raises(ValueError, match=r"outside \[0, 1\] in 1 rows"):
         evaluate(faulty, ["a", "b"])
 
 
@@ -209,7 +209,9 @@ def test_the_readable_report_has_each_class_their_mean_and_the_confusion_matrix(
 
 
 def test_missing_columns_and_empty_predictions_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"columns file, .*received 1 rows without p_a, p_b"):
+    with pytest.raises(
+        ValueError, match=r"1 rows of the columns file, class, checkpoint; .*, p_a, p_b"
+    ):
         evaluate(rows(("a", 0.5, 0.5)).drop(columns=["p_a", "p_b"]), ["a", "b"])
     with pytest.raises(ValueError, match="0 rows without any missing column"):
         evaluate(rows(("a", 0.5, 0.5)).head(0), ["a", "b"])

@@ -77,9 +77,9 @@ def test_compare_prints_every_table_to_people_and_one_to_programs(
     titles = [
         "Comparison",
         "Paired tests",
-        "Places",
-        "Trials and time until",
-        "Options that differ",
+        "Ranks",
+        "Trials and time to reach",
+        "Differing options",
     ]
     positions = [out.index(title) for title in titles]
     assert positions == sorted(positions)

@@ -38,7 +38,8 @@ def test_the_page_has_all_sections_and_what_belongs_to_them(
 
 def test_studies_of_other_images_are_shown_with_the_reason_and_no_p_value(tmp_path: Path) -> None:
     studies = [whole_study(tmp_path / name) for name in ("first", "other")]
-    (tmp_path / "other" / "split.csv").write_text("file,class,subset,group,sha256\n")
+    row = "file,class,subset,group,sha256\nz.jpg,Negative,test,g,0\n"
+    (tmp_path / "other" / "split.csv").write_text(row)
     sections = {section.anchor: section for section in comparison_sections(studies)}
     assert "paired" not in sections
     words = " ".join(str(element) for element in sections["summary"].elements)
@@ -72,5 +73,5 @@ def test_compare_writes_the_page_where_it_is_asked_to(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["compare", "first", "second", "--report", "page"]) == ExitCode.OK
-    assert "The report: page/report.html" in capsys.readouterr().err
+    assert "Report: page/report.html" in capsys.readouterr().err
     assert Path("page/report.md").read_text().startswith("# Comparison of first and second\n")
