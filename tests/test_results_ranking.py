@@ -89,6 +89,6 @@ def test_compare_prints_every_table_to_people_and_one_to_programs(
     assert run(["compare", "first", "--table", "paired"]) == ExitCode.OK
     out, err = capsys.readouterr()
     assert out == ""
-    assert "Paired tests: none; it takes studies that compare." in err
+    assert "Paired tests: empty; it needs studies with comparable scores." in err
     assert run(["compare", "first", "second", "-f", "csv"]) == ExitCode.OK
     assert len(capsys.readouterr().out.splitlines()) == 3
