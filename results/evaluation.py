@@ -211,8 +211,8 @@ def _check(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
     missing = [name for name in needed if name not in predictions.columns]
     if missing or predictions.empty or len(classes) < 2:
         raise ValueError(
-            f"{len(predictions)} rows of the columns {', '.join(predictions.columns)}; expected one "
-            f"row per image and the columns {', '.join(needed)}"
+            f"{len(predictions)} rows of the columns {', '.join(predictions.columns)}; "
+            f"expected one row per image and the columns {', '.join(needed)}"
         )
     faults = []
     for column, allowed in (("checkpoint", CHECKPOINTS), ("class", classes)):
