@@ -105,8 +105,8 @@ def draw_sheet(
     for number, pair in enumerate(pairs):
         row, column = divmod(number, columns)
         for index, file in enumerate(pair):
-            picture = Image.fromarray(decode_image(file, side))
-            sheet.paste(picture, (column * (2 * side + 8) + index * side, row * (side + 8)))
+            image = Image.fromarray(decode_image(file, side))
+            sheet.paste(image, (column * (2 * side + 8) + index * side, row * (side + 8)))
     sheet.save(path, quality=85)
 
 

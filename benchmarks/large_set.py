@@ -47,7 +47,7 @@ def measure(data: Path, count: int, size: int, folder: Path) -> Row:
     options = ["--data", "images", "--name", "large", "--image-size", str(size), *OPTIONS]
     row = run_child([sys.executable, "-m", "concrete_study", "search", *options], folder, "large")
     output = (folder / "large.log").read_text()
-    speeds = re.findall(r"^([a-z ]+): \d+ images in .*\(([\d.]+) a second\)", output, re.MULTILINE)
+    speeds = re.findall(r"^([a-z ]+): \d+ images in .*\(([\d.]+) images/s\)", output, re.MULTILINE)
     study = StudyFolder(folder / "runs" / "large")
     trained = sum(r.epochs * study.manifest().images["train"] for r in study.trials())
     return {

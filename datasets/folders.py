@@ -192,7 +192,7 @@ def _files(folder: Path) -> list[Path]:
     known = SUFFIXES | OTHER_IMAGES
     paths: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=_refuse):
-        # .ipynb_checkpoints and __MACOSX hold copies of the images next to them.
+        # .ipynb_checkpoints and __MACOSX repeat the images next to them.
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
         found = (Path(parent, name) for name in names)
         paths += (p for p in found if p.suffix.lower() in known)

@@ -88,7 +88,7 @@ def make_sample(
     try:
         write_images(temporary, images=images, size=size, seed=seed, domain=domain)
         temporary.chmod(0o755)
-        put_in_place(temporary, folder)
+        publish(temporary, folder)
     finally:
         rmtree(temporary, ignore_errors=True)
 
@@ -106,7 +106,7 @@ def write_images(folder: Path, *, images: int, size: int, seed: int, domain: Dom
                 os.fsync(file.fileno())
 
 
-def put_in_place(temporary: Path, folder: Path) -> None:
+def publish(temporary: Path, folder: Path) -> None:
     """Renames a finished folder; FileExistsError if the target was filled meanwhile."""
     try:
         temporary.rename(folder)

@@ -137,7 +137,7 @@ def check_exports(
     with TemporaryDirectory() as scratch:
         images_file = Path(scratch) / "images.npy"
         np.save(images_file, images)
-        # -I: neither this project nor the current folder can be imported by mistake.
+        # -I: neither this project nor the current folder can be imported instead.
         command = [sys.executable, "-I", str(Path(__file__).parent / "fresh_process.py")]
         result = subprocess.run(
             [*command, str(images_file), *map(str, exports)],

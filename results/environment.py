@@ -1,4 +1,4 @@
-"""The environment of a study: time, versions, processor and commit."""
+"""The environment of a study: time, versions, CPU and commit."""
 
 import platform
 import subprocess
@@ -36,9 +36,9 @@ def now() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, the platform and the packages that affect results, and the processor."""
+    """Versions of Python, the platform and the packages that affect results, and the CPU."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    found["processor"] = processor()
+    found["cpu"] = cpu_model()
     for package in PACKAGES:
         try:
             found[package] = version(package)
@@ -47,8 +47,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor's model name; its architecture where the system names no model."""
+def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The CPU's model name; its architecture where the system names no model."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not Linux

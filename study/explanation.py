@@ -38,14 +38,14 @@ def explain_image(
         UsageError: If there is no such layer.
     """
     pixels = decode_image(image, classifier.size)
-    picture = overlay(pixels, classifier.grad_cam(pixels, target, layer))
+    shown = overlay(pixels, classifier.grad_cam(pixels, target, layer))
     if side is not None:
         pair = Image.new("RGB", (2 * side, side))
-        for column, part in enumerate((Image.fromarray(pixels), picture)):
+        for column, part in enumerate((Image.fromarray(pixels), shown)):
             pair.paste(part.resize((side, side)), (column * side, 0))
-        picture = pair
+        shown = pair
     with replacing(to) as temporary:
         if to.suffix.lower() == ".png":
-            picture.save(temporary, "PNG")
+            shown.save(temporary, "PNG")
         else:
-            picture.save(temporary, "JPEG", quality=JPEG_QUALITY)
+            shown.save(temporary, "JPEG", quality=JPEG_QUALITY)

@@ -96,11 +96,11 @@ class Recorder(SearchProgress):
 
 
 class Search(NamedTuple):
-    """A search that has ended: what was asked, where it is, what was told."""
+    """A search that has ended: what was asked, where it is, what was recorder."""
 
     options: SearchOptions
     study: StudyFolder
-    told: Recorder
+    recorder: Recorder
     best: TrialRecord
 
     @property
@@ -110,5 +110,5 @@ class Search(NamedTuple):
 
 def searched(images: Path, folder: Path, **changes: Any) -> Search:
     """Runs a small search in the study folder `folder`."""
-    options, study, told = small_options(images, **changes), StudyFolder(folder), Recorder()
-    return Search(options, study, told, run_search(options, study, told))
+    options, study, recorder = small_options(images, **changes), StudyFolder(folder), Recorder()
+    return Search(options, study, recorder, run_search(options, study, recorder))

@@ -158,7 +158,7 @@ def test_stored_options_of_another_version_are_an_error(
     assert "study.json is damaged" in capsys.readouterr().err
 
 
-def test_an_unreadable_image_is_named_and_left_out(
+def test_an_unreadable_image_is_named_and_excluded(
     slabs: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = here / "images"
@@ -168,7 +168,7 @@ def test_an_unreadable_image_is_named_and_left_out(
         target.write_bytes(path.read_bytes())
     (data / "Positive" / "[empty].jpg").touch()
     assert run(tiny(data, "--name", "first")) == ExitCode.OK
-    assert "left out: Positive/[empty].jpg: the file is empty" in capsys.readouterr().err
+    assert "excluded: Positive/[empty].jpg: the file is empty" in capsys.readouterr().err
     manifest = StudyFolder(Path("runs/first")).manifest()
     assert manifest.faults == [Fault("Positive/[empty].jpg", "the file is empty")]
 

@@ -42,9 +42,11 @@ def test_view_0_is_the_unaugmented_image_bit_for_bit() -> None:
 def test_a_view_depends_only_on_the_image_and_the_number() -> None:
     images, names = random_images(6), digests(6)
     together = applied(images, view_transforms(names, 3, SIZE))
-    for place in (5, 0, 3):
-        alone = view_transforms([names[place]], 3, SIZE)
-        assert np.array_equal(applied(images[place : place + 1], alone)[0], together[place])
+    for position in (5, 0, 3):
+        alone = view_transforms([names[position]], 3, SIZE)
+        assert np.array_equal(
+            applied(images[position : position + 1], alone)[0], together[position]
+        )
     assert not np.array_equal(view_transforms(names, 3, SIZE), view_transforms(names, 4, SIZE))
     assert len({row.tobytes() for row in view_transforms(names, 3, SIZE)}) == 6
 
@@ -106,7 +108,7 @@ def test_pixels_stay_within_the_range_and_the_mean_about_the_same(view: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("matrix", "place"),
+    ("matrix", "position"),
     [
         ((1, 0, 0, 1), (2, 3)),
         ((-1, 0, 0, 1), (2, SIZE - 1 - 3)),  # left-right
@@ -115,7 +117,7 @@ def test_pixels_stay_within_the_range_and_the_mean_about_the_same(view: int) -> 
     ],
 )
 def test_a_marked_pixel_moves_as_the_transform_maps_it(
-    matrix: tuple[int, int, int, int], place: tuple[int, int]
+    matrix: tuple[int, int, int, int], position: tuple[int, int]
 ) -> None:
     image = np.zeros((1, SIZE, SIZE, 3), np.uint8)
     image[0, 2, 3] = 255
@@ -124,5 +126,5 @@ def test_a_marked_pixel_moves_as_the_transform_maps_it(
     shift = half - (a + b) * half, half - (c + d) * half
     transform = np.array([[a, b, shift[0], c, d, shift[1], 0, 0]], np.float32)
     result = applied(image, transform)[0, :, :, 0]
-    assert divmod(int(result.argmax()), SIZE) == place
+    assert divmod(int(result.argmax()), SIZE) == position
     assert result.sum() == pytest.approx(255, abs=1e-2)

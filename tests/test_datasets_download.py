@@ -142,20 +142,20 @@ def test_what_has_arrived_stays_for_the_next_call(
     assert server.ranges[-1] == f"bytes={present}-"
 
 
-@pytest.mark.parametrize("answer", [Answer.NO_RANGES, Answer.REFUSED_RANGE])
+@pytest.mark.parametrize("response", [Answer.NO_RANGES, Answer.REFUSED_RANGE])
 def test_without_range_support_the_download_restarts(
-    answer: Answer, small: Collection, server: FileServer, tmp_path: Path
+    response: Answer, small: Collection, server: FileServer, tmp_path: Path
 ) -> None:
-    server.answers = [Answer.BREAK, answer]
+    server.answers = [Answer.BREAK, response]
     fetch(small, tmp_path / "images")
     assert below(tmp_path / "images") == PLACED
 
 
-@pytest.mark.parametrize("answer", [Answer.STALL, Answer.SILENCE])
+@pytest.mark.parametrize("response", [Answer.STALL, Answer.SILENCE])
 def test_a_silent_connection_is_given_up(
-    answer: Answer, small: Collection, server: FileServer, tmp_path: Path
+    response: Answer, small: Collection, server: FileServer, tmp_path: Path
 ) -> None:
-    server.answers = [Answer.BREAK, answer]
+    server.answers = [Answer.BREAK, response]
     progress = Recorder()
     fetch(small, tmp_path / "images", progress, silence=0.3)
     assert below(tmp_path / "images") == PLACED
@@ -223,15 +223,15 @@ def test_room_for_archive_and_images_together_is_checked_first(
 def test_class_folders_that_exist_are_not_touched(
     kind: str, small: Collection, server: FileServer, tmp_path: Path
 ) -> None:
-    place = tmp_path / "images" / "Positive"
-    place.parent.mkdir()
+    folder = tmp_path / "images" / "Positive"
+    folder.parent.mkdir()
     if kind == "file":
-        place.touch()
+        folder.touch()
     elif kind == "dead link":
-        place.symlink_to("nowhere")
+        folder.symlink_to("nowhere")
     else:
-        place.mkdir()
-        (place / "mine.jpg").touch()
+        folder.mkdir()
+        (folder / "mine.jpg").touch()
     before = below(tmp_path)
     with pytest.raises(DataError, match="Positive exists"):
         fetch(small, tmp_path / "images")

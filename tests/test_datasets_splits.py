@@ -198,7 +198,7 @@ def test_real_folders_are_split_by_their_bytes(real_images: Path, tmp_path: Path
     assert subset_by_file["Negative/copy.jpg"] == subset_by_file["Negative/0.jpg"]
 
 
-def test_a_sample_is_stratified_and_cuts_no_group() -> None:
+def test_a_sample_is_stratified_and_splits_no_group() -> None:
     images = [LabelledImage(f"{n}.jpg", "ABC"[n % 3], f"{n:064}") for n in range(600)]
     groups = {image.sha256: f"{int(image.file[:-4]) // 6}-{image.label}" for image in images}
     rows = split_images(images, seed=1, groups=groups)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from concrete_study.results.environment import git_commit, processor, versions
+from concrete_study.results.environment import cpu_model, git_commit, versions
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -41,15 +41,15 @@ def test_the_commit_is_dirty_if_a_file_of_the_program_is_changed_or_new(
 
 def test_the_versions_are_those_of_what_decides_the_numbers() -> None:
     found = versions()
-    assert {"scikit-learn", "scipy", "pandas", "keras-tuner", "processor"} <= found.keys()
+    assert {"scikit-learn", "scipy", "pandas", "keras-tuner", "cpu"} <= found.keys()
     assert all(found.values())
     assert "not installed" not in {found["scikit-learn"], found["scipy"], found["pandas"]}
 
 
-def test_the_processor_is_its_model_or_its_architecture(tmp_path: Path) -> None:
+def test_the_cpu_is_its_model_or_its_architecture(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
-    assert processor(cpuinfo)
+    assert cpu_model(cpuinfo)
     cpuinfo.write_text("processor\t: 0\nmodel name\t: Quick 9: the CPU\nmodel\t: 1\n" * 2)
-    assert processor(cpuinfo) == "Quick 9: the CPU"
+    assert cpu_model(cpuinfo) == "Quick 9: the CPU"
     cpuinfo.write_text("processor\t: 0\nmodel name\t:\n")  # as some ARM boards have it
-    assert processor(cpuinfo)
+    assert cpu_model(cpuinfo)

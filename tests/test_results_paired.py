@@ -21,17 +21,17 @@ CLASSES = ["A", "B"]
 
 
 def study_of(
-    name: str, correct: list[bool], *, first: int = 0, prefix: str = "", copies: int = 1
+    name: str, correct: list[bool], *, first: int = 0, prefix: str = "", near_duplicates: int = 1
 ) -> StudyFolder:
     """A study that classifies image n correctly if `correct[n]`; classes alternate.
 
-    A group has `copies` images.
+    A group has `near_duplicates` images.
     """
     study = StudyFolder(Path("runs") / name)
     files = [f"{prefix}{CLASSES[n % 2]}/{n}.jpg" for n in range(len(correct))]
     truth = [CLASSES[n % 2] for n in range(len(correct))]
     rows = [
-        SplitRow(file, label, "test", f"{first + n // copies}", f"{first + n:064}")
+        SplitRow(file, label, "test", f"{first + n // near_duplicates}", f"{first + n:064}")
         for n, (file, label) in enumerate(zip(files, truth, strict=True))
     ]
     write_split(study.split_path, rows)
@@ -62,8 +62,8 @@ def test_the_exact_test_is_of_the_images_that_one_model_alone_classifies_correct
 
 def test_the_test_is_clustered_by_group() -> None:
     # Five groups of two near-duplicates; the second model misclassifies two groups.
-    a = study_of("a", [True] * 10, copies=2)
-    b = study_of("b", [True] * 6 + [False] * 4, copies=2)
+    a = study_of("a", [True] * 10, near_duplicates=2)
+    b = study_of("b", [True] * 6 + [False] * 4, near_duplicates=2)
     (row,) = paired_table([a, b]).to_dict("records")
     assert (row["images"], row["groups"], row["only_first_correct"]) == (10, 5, 4)
     assert row["p_value"] == pytest.approx(2 / 2**2)  # two groups, not four images

@@ -81,8 +81,8 @@ def test_compare_prints_every_table_to_people_and_one_to_programs(
         "Trials and time until",
         "Options that differ",
     ]
-    places = [out.index(title) for title in titles]
-    assert places == sorted(places)
+    positions = [out.index(title) for title in titles]
+    assert positions == sorted(positions)
     for table, column in (("paired", "p_value"), ("ranks", "by_score"), ("cost", "target")):
         assert run(["compare", "first", "second", "--table", table, "-f", "csv"]) == ExitCode.OK
         assert column in capsys.readouterr().out.splitlines()[0].split(",")

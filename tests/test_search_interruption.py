@@ -45,13 +45,13 @@ def test_a_resumed_search_has_the_same_trials_as_an_uninterrupted_one(
     manifest = study.manifest()
     assert (manifest.state, manifest.finished) == ("interrupted", None)
     before, kept = manifest.seconds, study.trials()
-    told = Recorder()
-    best = run_search(options, study, told, resume=True)
+    recorder = Recorder()
+    best = run_search(options, study, recorder, resume=True)
     assert replace(best, seconds=0) == replace(whole.best, seconds=0)
     assert without_times(study.trials()) == whole.records
     assert study.trials()[:after] == kept
-    assert told.planned == (TRIALS, 12, after)
-    assert told.started == [f"{n:04}" for n in range(after, TRIALS)]
+    assert recorder.planned == (TRIALS, 12, after)
+    assert recorder.started == [f"{n:04}" for n in range(after, TRIALS)]
     assert study.manifest().state == "finished"
     assert study.manifest().seconds > before
 

@@ -51,14 +51,14 @@ def test_a_trial_at_depth_0_stays_in_phase_1_and_others_halve_their_epochs(whole
 
 
 def test_progress_is_reported_once(whole: Search) -> None:
-    told = whole.told
-    assert told.planned == (TRIALS, 12, 0)
-    assert told.started == [trial.trial for trial, _ in told.done]
-    assert len(told.done) == TRIALS
-    assert len(told.epochs) == 12
-    assert told.counted["reading images"] == 28
-    assert told.done[-1][1] == whole.best
-    assert [note for note in told.messages if "Precision: float32" in note]
+    recorder = whole.recorder
+    assert recorder.planned == (TRIALS, 12, 0)
+    assert recorder.started == [trial.trial for trial, _ in recorder.done]
+    assert len(recorder.done) == TRIALS
+    assert len(recorder.epochs) == 12
+    assert recorder.counted["reading images"] == 28
+    assert recorder.done[-1][1] == whole.best
+    assert [note for note in recorder.messages if "Precision: float32" in note]
 
 
 def test_the_manifest_has_options_data_environment_and_state(whole: Search) -> None:
@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_trials_and_scores(
 ) -> None:
     again = searched(slabs, tmp_path / "again")
     assert again.records == whole.records
-    assert not any("features" in what for what in again.told.counted)  # they were there
+    assert not any("features" in what for what in again.recorder.counted)  # they were there
 
 
 def test_a_study_is_running_while_its_search_runs(slabs: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_every_trial_has_its_hyperparameters_score_and_curves_by_phase(
     whole: Search, tmp_path: Path
 ) -> None:
     board = TrialBoard(tmp_path, whole.options.space, "val_loss")
-    for record in whole.records * 2:  # written twice: a resumed search writes all of them anew
+    for record in whole.records * 2:  # written twice: a resumed search writes all of them again
         board.write(record)
     for record in whole.records:
         run = tmp_path / f"trial-{record.trial}-at-{record.epochs}-epochs"

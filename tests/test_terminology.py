@@ -101,6 +101,10 @@ EXCEPTIONS = {
     ("tests/small_server.py", "answers"),
     ("tests/test_cli_data_fetch.py", "answers"),
     ("tests/test_datasets_download.py", "answers"),
+    ("models/features.py", "processor"),  # part of a cache key; see the comment there
+    ("tests/test_results_environment.py", "processor"),  # a key of /proc/cpuinfo
+    ("results/formats.py", "-0.0"),  # what is avoided
+    ("tests/test_results_report.py", "-0.0000"),
 }
 
 
