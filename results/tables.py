@@ -1,6 +1,7 @@
 """Studies as tables, one row each; and the reasons why their scores do not compare."""
 
 import csv
+import math
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import PurePath
@@ -107,7 +108,7 @@ def _differing_options(studies: Sequence[StudyFolder]) -> list[Difference]:
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows).fillna(math.nan)  # also where a whole column is None
     counts = [name for name in _COUNTS if name in frame.columns]
     return with_whole_numbers(frame.astype(dict.fromkeys(counts, "Int64")))
 
