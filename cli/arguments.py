@@ -27,6 +27,14 @@ ModelOption = Annotated[
     ),
 ]
 
+PositiveOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Class that recall, thresholds and ROC curves are about.",
+        show_default="as in the study",
+    ),
+]
+
 
 def typed(context: typer.Context, option: str) -> bool:
     """Whether an option was given on the command line, even with its default value."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from concrete_study.cli.arguments import StudyArgument
+from concrete_study.cli.arguments import PositiveOption, StudyArgument
 
 
 def evaluate_command(
@@ -17,6 +17,7 @@ def evaluate_command(
         list[str] | None,
         typer.Option("--map", help="FOLDER=CLASS if a class folder has another name; repeatable."),
     ] = None,
+    positive_class: PositiveOption = None,
 ) -> None:
     """Evaluate the retrained model on an external test set.
 
@@ -44,7 +45,7 @@ def evaluate_command(
     from concrete_study.study.external import evaluate_external
 
     with Display() as display:
-        metrics = evaluate_external(study, data, names, display)
+        metrics = evaluate_external(study, data, names, display, positive_class=positive_class)
     typer.echo(f"Study {study.name} on {data}\n")
     print_scores(metrics.test)
     typer.echo(f"Results: {study.evaluations_path / metrics.folder}/")

@@ -63,7 +63,7 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
         "Study": f"{study.name} ({study.state()})",
         "Data": f"{data} ({counts})",
         "Split": _split(manifest),
-        "Classes": ", ".join(manifest.classes),
+        "Classes": _classes(manifest),
         "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}",
         "Trials": f"{len(records)} of {planned}, {failed} failed"
         + (f"; {manifest.stopped} reached" if manifest.stopped else ""),
@@ -73,6 +73,13 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
     return [f"{label + ':':<9}{value}" for label, value in lines.items() if value]
 
 
+def _classes(manifest: "StudyRecord") -> str:
+    from concrete_study.results.positive_class import find_positive_class
+
+    positive = find_positive_class(manifest.classes, manifest.positive_class)
+    return ", ".join(f"{n} (positive)" if n == positive else n for n in manifest.classes)
+
+
 def _split(manifest: "StudyRecord") -> str:
     if manifest.groups is None:
         return "random (--no-groups); near-duplicates may be in both training and test images"
@@ -80,8 +87,11 @@ def _split(manifest: "StudyRecord") -> str:
 
 
 def _test_result(test: "TestReport") -> str:
+    from concrete_study.results.headlines import balance_text
+
     low, high = test.accuracy_interval
-    return f"accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
+    accuracy = f"accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
+    return f"{accuracy}; {balance_text(test)}"
 
 
 def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str:

@@ -8,6 +8,7 @@ from concrete_study.datasets.splits import read_split
 from concrete_study.results.evaluation import CHECKPOINT_NAMES, clustered_accuracy, read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import duration, markdown_table, number
+from concrete_study.results.headlines import balance_text
 from concrete_study.results.hyperparameters import by_name
 from concrete_study.results.records import (
     EvaluationRecord,
@@ -77,6 +78,7 @@ def model_card(
             report=_report(retraining.test),
             external=[(PurePath(found.data).name, found.test) for found in evaluations],
             number=number,
+            balance=balance_text(retraining.test),
         )
     )
 

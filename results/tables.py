@@ -50,6 +50,7 @@ def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     planned_trials, failed_trials, epochs (sum over all completed trials), seconds (wall time of
     the search), objective; score, rung, trial and hyperparameters of the retrained trial, or of
     the best one before any is retrained; test_images, test_accuracy with its 95 % interval,
+    test_balanced_accuracy, test_majority_rate (the accuracy of always predicting one class),
     test_loss and test_macro_f1, blank before retraining; for every external test set of any of the
     studies, on_<folder> (accuracy) with its interval.
 
@@ -141,6 +142,8 @@ def _row(study: StudyFolder) -> dict[str, Any]:
         "test_accuracy": test and test.accuracy,
         "test_accuracy_low": low,
         "test_accuracy_high": high,
+        "test_balanced_accuracy": test and test.balanced_accuracy,
+        "test_majority_rate": test and test.majority_rate,
         "test_loss": test and test.loss,
         "test_macro_f1": test and test.macro_f1,
     }

@@ -13,6 +13,7 @@ from concrete_study.models.network import feature_layer_below
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.positive_class import describe_positive_class
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
 from concrete_study.search.images import load_data
@@ -122,6 +123,8 @@ def prepare(
     # Features are computed in batches of their own size.
     require_memory(options.image_size, max(options.batch_size, BATCH_SIZE))
     data = load_data(options, study, progress)
+    if text := describe_positive_class(data.folder.classes, options.positive_class):
+        progress.log(text)
     return Preparation(
         options,
         data,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from concrete_study.datasets.decoding import UnreadableImageError, decode_image
 from concrete_study.datasets.folders import OTHER_IMAGES, SUFFIXES
 from concrete_study.models.classifier import Classifier
+from concrete_study.results.positive_class import find_positive_class
 
 BATCH_SIZE = 32
 
@@ -63,6 +64,7 @@ def predict_files(
     classes: Sequence[str],
     *,
     threshold: float | None = None,
+    positive_class: str | None = None,
 ) -> Iterator[Prediction]:
     """Classifies files batch by batch; at most two batches are in memory.
 
@@ -70,9 +72,17 @@ def predict_files(
         classifier: The model.
         files: Paths; a missing or unreadable file gives a row with an error.
         classes: In the model's order.
-        threshold: With two classes, the lowest probability at which the last class is
-            predicted; None predicts the class of the highest probability.
+        threshold: The lowest probability at which the positive class is predicted, below it the
+            most probable of the others; None predicts the class of the highest probability.
+        positive_class: Its name; None as in `find_positive_class`.
+
+    Raises:
+        ValueError: If there is a threshold, and no positive class.
     """
+    positive = find_positive_class(classes, positive_class)
+    if threshold is not None and positive is None:
+        raise ValueError(f"A threshold needs a positive class; received {classes}.")
+    index = None if positive is None else list(classes).index(positive)
     waiting = iter(files)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         while batch := list(islice(waiting, BATCH_SIZE)):
@@ -86,8 +96,16 @@ def predict_files(
                     yield Prediction(file, "", (), image)
                     continue
                 p = tuple(next(probabilities))
-                chosen = p.index(max(p)) if threshold is None else int(p[-1] >= threshold)
-                yield Prediction(file, classes[chosen], p)
+                yield Prediction(file, classes[_decide(p, threshold, index)], p)
+
+
+def _decide(p: Sequence[float], threshold: float | None, positive: int | None) -> int:
+    """The index of the predicted class."""
+    if threshold is None or positive is None:
+        return p.index(max(p))
+    if p[positive] >= threshold:
+        return positive
+    return max((n for n in range(len(p)) if n != positive), key=p.__getitem__)
 
 
 def _decode(file: str, size: int) -> NDArray[np.uint8] | str:

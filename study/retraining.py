@@ -203,8 +203,10 @@ class Retraining:
             curve=outcome.curve,
             parameters=parameters,
             backbone_parameters=self.network.backbone.count_params(),
-            test=evaluate(read_predictions(predictions), self.classes),
-            by_dataset=scores_by_dataset(folder, self.data.folder),
+            test=evaluate(
+                read_predictions(predictions), self.classes, self.manifest.positive_class
+            ),
+            by_dataset=scores_by_dataset(folder, self.data.folder, self.manifest.positive_class),
             test_opened=opened,
             commit=git_commit(),
             versions=versions(),

@@ -17,10 +17,11 @@ from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.decoding import decode_image
 from concrete_study.models.classifier import Classifier
 from concrete_study.models.export import KERAS_FILE
-from concrete_study.results.evaluation import read_predictions, threshold_for_recall
+from concrete_study.results.evaluation import read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.images import overlay
-from concrete_study.study.prediction import BATCH_SIZE, expand, predict_files
+from concrete_study.results.thresholds import threshold_for_recall
+from concrete_study.study.prediction import BATCH_SIZE, _decide, expand, predict_files
 
 CLASSES = ["Negative", "Positive"]
 
@@ -154,14 +155,20 @@ def test_a_threshold_reaches_the_recall_and_is_as_high_as_possible() -> None:
         (0.01, 0.85, 0),
         (1e-12, 0.85, 0),
     ):
-        found = threshold_for_recall(table, ["A", "B"], recall)
+        found = threshold_for_recall(table, "B", recall)
         assert found.value == pytest.approx(value)
         assert found.recall >= recall
         assert found.false_positive_rate == pytest.approx(rate)
         assert found.images == 5
-    for classes, recall in ((["A", "B"], 0.0), (["A", "B", "C"], 0.5)):
-        with pytest.raises(ValueError, match="two classes and a recall"):
-            threshold_for_recall(table, classes, recall)
+    for name, recall in (("B", 0.0), ("B", 1.1), ("C", 0.5)):
+        with pytest.raises(ValueError, match=r"a recall in \(0, 1\] and images of"):
+            threshold_for_recall(table, name, recall)
+
+
+def test_a_threshold_is_about_the_positive_class_of_any_number_of_classes() -> None:
+    assert [_decide(p, 0.3, 1) for p in ((0.6, 0.4, 0.0), (0.3, 0.2, 0.5))] == [1, 2]
+    assert [_decide((0.6, 0.4), t, 0) for t in (0.5, 0.7, None)] == [0, 1, 0]
+    assert _decide((0.2, 0.2, 0.6), None, None) == 2
 
 
 @pytest.mark.parametrize("layer", ["block5_conv3", "block3_conv1"])

@@ -2,6 +2,7 @@
 
 from concrete_study.results.evaluation import clustered_accuracy
 from concrete_study.results.formats import counted, duration, number
+from concrete_study.results.headlines import balance_text
 from concrete_study.results.hyperparameters import describe
 from concrete_study.results.records import RetrainingRecord
 from concrete_study.results.report.data import ReportData
@@ -62,8 +63,8 @@ def _retrained(retraining: RetrainingRecord) -> str:
     return (
         f"The retrained model (trial {retraining.trial}) classifies {100 * test.accuracy:.2f} % of "
         f"{counted(test.images, 'test image')} correctly (95 % interval {100 * low:.2f} to "
-        f"{100 * high:.2f} %), with a loss of {number(test.loss)}. Misclassified: "
-        f"{', '.join(errors)}."
+        f"{100 * high:.2f} %), with a loss of {number(test.loss)}; {balance_text(test)}. "
+        f"Misclassified: {', '.join(errors)}."
     )
 
 
