@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from concrete_study.results.folder import StudyFolder
     from concrete_study.study.prediction import Prediction
 
+_MOST_CLASSES = 10  # in a line of the table
+
 
 class RowFormat(StrEnum):
     """How predictions are printed, row by row."""
@@ -67,7 +69,8 @@ def predict_command(
     from concrete_study.models.classifier import Classifier
     from concrete_study.models.devices import memory_errors
     from concrete_study.models.export import KERAS_FILE
-    from concrete_study.study.prediction import expand, predict_files
+    from concrete_study.study.image_paths import expand
+    from concrete_study.study.prediction import predict_files
 
     classifier = Classifier(found.best_path / KERAS_FILE)
     rows = predict_files(
@@ -156,7 +159,8 @@ def _with_overlays(
     for number, row in enumerate(rows):
         if not row.error:
             # Row numbers: files in different folders may have the same name.
-            to = folder / f"{number:06}-{Path(row.file).stem}.png"
+            # Cut: a name may have 255 bytes.
+            to = folder / f"{number:06}-{Path(row.file).stem[:48]}.png"
             explain_image(classifier, Path(row.file), to, target=classes.index(row.predicted))
         yield row
 
@@ -193,24 +197,36 @@ def _log_counts(counts: Counter[str]) -> None:
 
 
 def _print(rows: Iterable["Prediction"], classes: list[str], format: RowFormat) -> None:
+    from concrete_study.results.formats import one_line, printable
+
     names = ["file", "predicted", *(f"p_{name}" for name in classes), "error"]
     blanks = ("",) * len(classes)
+    if format is RowFormat.TABLE:
+        width = max(len(name) for name in classes)
+        for row in rows:
+            shown = _probabilities(row, classes) or one_line(row.error)
+            name = one_line(row.file)
+            print(f"{row.predicted or 'error':<{width}}  {shown}  {name}", flush=True)
+        return
+    valid = (row._replace(file=printable(row.file), error=printable(row.error)) for row in rows)
     if format is RowFormat.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        for row in rows:
+        for row in valid:
             writer.writerow([row.file, row.predicted, *(row.probabilities or blanks), row.error])
-    elif format is RowFormat.JSON:
-        separator = "["
-        for row in rows:
-            p = row.probabilities or (None,) * len(classes)
-            values = [row.file, row.predicted or None, *p, row.error or None]
-            print(separator, json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False))
-            separator = ","
-        print("[]" if separator == "[" else "]")
-    else:
-        width = max(len(name) for name in classes)
-        for row in rows:
-            pairs = zip(classes, row.probabilities, strict=False)  # empty for an unreadable file
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in pairs) or row.error
-            print(f"{row.predicted or 'error':<{width}}  {shown}  {row.file}", flush=True)
+        return
+    separator = "["
+    for row in valid:
+        p = row.probabilities or (None,) * len(classes)
+        values = [row.file, row.predicted or None, *p, row.error or None]
+        print(separator, json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False))
+        separator = ","
+    print("[]" if separator == "[" else "]")
+
+
+def _probabilities(row: "Prediction", classes: list[str]) -> str:
+    """Each class with its probability, of many classes the highest; empty for an error."""
+    pairs = list(zip(classes, row.probabilities, strict=False))
+    if len(pairs) > _MOST_CLASSES:
+        pairs = sorted(pairs, key=lambda pair: -pair[1])[:_MOST_CLASSES]
+    return "  ".join(f"{name} {value:.4f}" for name, value in pairs)

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from concrete_study.results.folder import StudyFolder
-    from concrete_study.results.records import StudyRecord, TestReport, TrialRecord
+    from concrete_study.results.records import (
+        RetrainingRecord,
+        StudyRecord,
+        TestReport,
+        TrialRecord,
+    )
 
 
 def show_command(
@@ -69,6 +74,7 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
         + (f"; {manifest.stopped} reached" if manifest.stopped else ""),
         "Time": duration(manifest.seconds),
         "Test": _test_result(metrics.test) if metrics else "not evaluated",
+        "Note": _better_trial(study, records, metrics),
     }
     return [f"{label + ':':<9}{value}" for label, value in lines.items() if value]
 
@@ -92,6 +98,23 @@ def _test_result(test: "TestReport") -> str:
     low, high = test.accuracy_interval
     accuracy = f"accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
     return f"{accuracy}; {balance_text(test)}"
+
+
+def _better_trial(
+    study: "StudyFolder",
+    records: "Sequence[TrialRecord]",
+    metrics: "RetrainingRecord | None",
+) -> str:
+    """A note if the test result is not of the best trial; else empty."""
+    from concrete_study.results.trials import rank
+
+    ranked = rank(records, objective=study.manifest().options.objective)
+    if metrics is None or not ranked or ranked[0].trial == metrics.trial:
+        return ""
+    return (
+        f"the test result is of trial {metrics.trial}, but trial {ranked[0].trial} is the best "
+        f"now; study best {study.name} --retrain"
+    )
 
 
 def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str:

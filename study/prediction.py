@@ -1,7 +1,6 @@
 """Predictions of the retrained model: one row per file, also for files that cannot be read."""
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -12,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concrete_study.datasets.decoding import UnreadableImageError, decode_image
-from concrete_study.datasets.folders import OTHER_IMAGES, SUFFIXES
 from concrete_study.models.classifier import Classifier
 from concrete_study.results.positive_class import find_positive_class
+from concrete_study.study.image_paths import refusal
 
 BATCH_SIZE = 32
 
@@ -26,36 +25,6 @@ class Prediction(NamedTuple):
     predicted: str
     probabilities: tuple[float, ...]  # one per class; empty with an error
     error: str = ""
-
-
-def expand(paths: Sequence[str]) -> Iterator[str]:
-    """Expands paths to files, lazily and in order.
-
-    A folder stands for all images in it and its sub-folders, `-` for the lines of standard
-    input, and a pattern (`*`, `?`, `[`) for the files that it matches.
-    """
-    for path in paths:
-        if path == "-":
-            yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
-        elif Path(path).is_dir():
-            yield from _images_in(path)
-        elif not Path(path).exists() and any(sign in path for sign in "*?["):
-            anchor = Path(Path(path).anchor)
-            matches = [str(match) for match in anchor.glob(str(Path(path).relative_to(anchor)))]
-            yield from sorted(matches) or [path]
-        else:
-            yield path
-
-
-def _images_in(folder: str) -> Iterator[str]:
-    """Images of any format in a folder, then in its sub-folders, each sorted by name."""
-    for path, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (
-            str(Path(path, name))
-            for name in sorted(names)
-            if Path(name).suffix.lower() in SUFFIXES | OTHER_IMAGES
-        )
 
 
 def predict_files(
@@ -110,8 +79,8 @@ def _decide(p: Sequence[float], threshold: float | None, positive: int | None) -
 
 def _decode(file: str, size: int) -> NDArray[np.uint8] | str:
     try:
-        return decode_image(Path(file), size)
-    except UnreadableImageError as error:
+        return refusal(file) or decode_image(Path(file), size)
+    except (UnreadableImageError, ValueError) as error:
         return str(error)
     except OSError as error:
         return error.strerror or str(error)
