@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         TrialRecord,
     )
 
+_MOST_CLASSES = 20
+
 
 def show_command(
     name: StudyArgument = None,
@@ -83,7 +85,8 @@ def _classes(manifest: "StudyRecord") -> str:
     from concrete_study.results.positive_class import find_positive_class
 
     positive = find_positive_class(manifest.classes, manifest.positive_class)
-    return ", ".join(f"{n} (positive)" if n == positive else n for n in manifest.classes)
+    names = [f"{n} (positive)" if n == positive else n for n in manifest.classes]
+    return ", ".join(names[:_MOST_CLASSES] + [f"... ({len(names)})"] * (len(names) > _MOST_CLASSES))
 
 
 def _split(manifest: "StudyRecord") -> str:

@@ -1,7 +1,6 @@
 """The model card: what the model is, how it was made, how good it is, and its limits."""
 
 from collections.abc import Sequence
-from pathlib import PurePath
 
 from concrete_study.datasets.files import write_text
 from concrete_study.datasets.splits import read_split
@@ -15,6 +14,12 @@ from concrete_study.results.records import (
     RetrainingRecord,
     StudyRecord,
     TestReport,
+)
+from concrete_study.results.report.scores import (
+    MANY_CLASSES,
+    confusion_table,
+    evaluation_names,
+    top_confusions,
 )
 from concrete_study.results.templating import templates
 
@@ -76,7 +81,10 @@ def model_card(
             best_checkpoint=CHECKPOINT_NAMES["best"],
             confusion=_confusion(retraining.test),
             report=_report(retraining.test),
-            external=[(PurePath(found.data).name, found.test) for found in evaluations],
+            external=[
+                (name, found.test)
+                for name, found in zip(evaluation_names(evaluations), evaluations, strict=True)
+            ],
             number=number,
             balance=balance_text(retraining.test),
         )
@@ -84,8 +92,12 @@ def model_card(
 
 
 def _confusion(test: TestReport) -> str:
+    if len(test.classes) >= MANY_CLASSES:
+        table = top_confusions(confusion_table(test))
+        rows = table.to_numpy().tolist()
+        return "Most frequent confusions:\n\n" + markdown_table(list(table.columns), rows)
     counts = zip(test.classes, test.confusion_matrix, strict=True)
-    return markdown_table(
+    return "Confusion matrix, with true classes as rows:\n\n" + markdown_table(
         ["true \\ predicted", *test.classes], [[name, *row] for name, row in counts]
     )
 

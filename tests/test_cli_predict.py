@@ -166,7 +166,7 @@ def test_names_that_are_not_utf_8_or_break_lines_give_valid_output(
     folder = mixed / "names"
     folder.mkdir()
     odd = os.fsencode(folder) + b"/\xff.jpg"
-    shutil.copy(mixed / "a.jpg", odd)
+    shutil.copy(os.fsencode(mixed / "a.jpg"), odd)
     shutil.copy(mixed / "a.jpg", folder / "line\nbreak.jpg")
     (folder / f"{'l' * 251}.jpg").write_bytes((mixed / "a.jpg").read_bytes())
     expected = [f"{'l' * 251}.jpg", "line\nbreak.jpg", "\\udcff.jpg"]

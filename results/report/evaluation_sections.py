@@ -21,6 +21,8 @@ def evaluation_sections(data: ReportData) -> list[Section]:
     test, classes = data.retraining.test, data.study.classes
     positive = find_positive_class(classes, data.study.positive_class)
     caption = "Number of images; the shade is the share of the true class."
+    if len(classes) >= scores.MANY_CLASSES:
+        caption = f"The {scores.TOP_CONFUSIONS} most frequent confusions; the CSV has all classes."
     report = Table("classification", "Classification report.", scores.classification_table(test))
     counts = scores.confusion_table(test)
     plot = Plot("confusion", caption, counts, score_figures.draw_confusion)

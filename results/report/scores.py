@@ -1,5 +1,6 @@
 """The test results as tables for the report, computed from the predictions alone."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
@@ -24,6 +25,9 @@ from concrete_study.results.records import EvaluationRecord, RetrainingRecord, T
 from concrete_study.results.statistics import wilson_interval
 
 BINS = 10  # of the reliability diagram, equally wide
+MANY_CLASSES = 20  # from here on the top confusions replace the confusion matrix
+TOP_CONFUSIONS = 20
+WORST_CLASSES = 10
 
 
 def classification_table(test: TestReport) -> pd.DataFrame:
@@ -40,14 +44,45 @@ def confusion_table(test: TestReport) -> pd.DataFrame:
     return counts
 
 
+def top_confusions(counts: pd.DataFrame, most: int = TOP_CONFUSIONS) -> pd.DataFrame:
+    """The most frequent misclassifications of `confusion_table`: true, predicted, images."""
+    classes, matrix = counts["true"].tolist(), counts.iloc[:, 1:].to_numpy(np.int64, copy=True)
+    np.fill_diagonal(matrix, 0)
+    order = np.argsort(-matrix, axis=None, kind="stable")[: min(most, np.count_nonzero(matrix))]
+    cells = [divmod(int(place), len(classes)) for place in order]
+    rows = [(classes[true], classes[other], int(matrix[true, other])) for true, other in cells]
+    return pd.DataFrame(rows, columns=["true", "predicted", "images"])
+
+
 def readable_report(test: TestReport) -> str:
-    """The classification report and the confusion matrix as plain text."""
+    """The classification report and the confusion matrix as plain text.
+
+    Of many classes, the worst ones and the top confusions.
+    """
+    if len(test.classes) >= MANY_CLASSES:
+        return _report_of_many(test)
     report = classification_table(test).set_index("class")
     counts = (
         confusion_table(test).set_index("true").add_prefix("predicted ").rename("true {}".format)
     )
     tables = (table.rename_axis(index=None) for table in (report.drop("weighted avg"), counts))
     return "\n\n".join(table.to_string(float_format="{:.4f}".format) for table in tables) + "\n"
+
+
+def _report_of_many(test: TestReport) -> str:
+    report = classification_table(test).set_index("class").rename_axis(index=None)
+    classes, macro = report.iloc[: len(test.classes)], report.loc[["macro avg"]]
+    worst = classes[classes["support"] > 0].sort_values("f1-score", kind="stable")
+    shown = pd.concat([worst.head(WORST_CLASSES), macro])
+    confusions = top_confusions(confusion_table(test), WORST_CLASSES)
+    note = (
+        f"The {len(shown) - 1} of {len(test.classes)} classes with the lowest F1; `by_class` and "
+        "`confusion_matrix` in metrics.json have all."
+    )
+    parts = [shown.to_string(float_format="{:.4f}".format), note]
+    if len(confusions):
+        parts += ["Most frequent confusions:", confusions.to_string(index=False)]
+    return "\n\n".join(parts) + "\n"
 
 
 def checkpoints_table(test: TestReport) -> pd.DataFrame:
@@ -74,13 +109,27 @@ def by_dataset_table(
     accuracy_low, accuracy_high (Wilson 95 %), loss (nats), macro_f1.
     """
     tests = [(part.dataset, part.subset, part.test) for part in retraining.by_dataset]
-    tests += [(PurePath(found.data).name, "external", found.test) for found in evaluations]
+    names = evaluation_names(evaluations)
+    tests += [(n, "external", found.test) for n, found in zip(names, evaluations, strict=True)]
     rows = [
         (name, subset, t.images, t.accuracy, *t.accuracy_interval, t.loss, t.macro_f1)
         for name, subset, t in tests
     ]
     columns = ["dataset", "subset", "images", "accuracy", "accuracy_low", "accuracy_high", "loss"]
     return pd.DataFrame(rows, columns=[*columns, "macro_f1"])
+
+
+def evaluation_names(evaluations: Sequence[EvaluationRecord]) -> list[str]:
+    """Folder names of external test sets; of several evaluations of one, also what differs."""
+    counts = Counter(found.fingerprint for found in evaluations)
+    names = []
+    for found in evaluations:
+        given = [f"{old}={new}" for old, new in found.class_map.items()]
+        if found.test.positive_class is not None:
+            given.append(f"positive class {found.test.positive_class}")
+        variant = f" ({', '.join(given)})" if counts[found.fingerprint] > 1 else ""
+        names.append(f"{PurePath(found.data).name}{variant}")
+    return names
 
 
 def roc_points(
