@@ -124,10 +124,10 @@ def test_a_folder_is_scanned_as_in_a_search(mixed: Path, monkeypatch: pytest.Mon
     (mixed / "._a.jpg").touch()  # AppleDouble
     (mixed / "loop").symlink_to(mixed)
     (mixed / "again").symlink_to(mixed / "z")
-    elsewhere = mixed.parent / f"{mixed.name}-elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "y.png").touch()
-    (mixed / "link").symlink_to(elsewhere)
+    linked = mixed.parent / f"{mixed.name}-linked"
+    linked.mkdir()
+    (linked / "y.png").touch()
+    (mixed / "link").symlink_to(linked)
     (mixed / "self.jpg").symlink_to(mixed / "self.jpg")
     inside = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "self.jpg", "z/x.png", "link/y.png"]
     assert list(expand([str(mixed)])) == [str(mixed / name) for name in inside]

@@ -89,7 +89,7 @@ def test_only_the_worst_curves_have_a_colour_and_a_label(
     assert all(any(name in t.get_text() for t in legend.get_texts()) for name in worst.index)
 
 
-def test_no_picture_has_more_than_4000_pixels_on_a_side(tmp_path: Path) -> None:
+def test_no_png_has_more_than_4000_pixels_on_a_side(tmp_path: Path) -> None:
     assert max(saved(new_figure(80, 3), tmp_path / "wide.png")) <= LARGEST_SIDE
 
 

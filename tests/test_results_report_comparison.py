@@ -72,5 +72,5 @@ def test_compare_writes_the_page_where_it_is_asked_to(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["compare", "first", "second", "--report", "page"]) == ExitCode.OK
-    assert "The report: page/report.html" in capsys.readouterr().err
+    assert "Report: page/report.html" in capsys.readouterr().err
     assert Path("page/report.md").read_text().startswith("# Comparison of first and second\n")

@@ -49,7 +49,7 @@ def top_confusions(counts: pd.DataFrame, most: int = TOP_CONFUSIONS) -> pd.DataF
     classes, matrix = counts["true"].tolist(), counts.iloc[:, 1:].to_numpy(np.int64, copy=True)
     np.fill_diagonal(matrix, 0)
     order = np.argsort(-matrix, axis=None, kind="stable")[: min(most, np.count_nonzero(matrix))]
-    cells = [divmod(int(place), len(classes)) for place in order]
+    cells = [divmod(int(cell), len(classes)) for cell in order]
     rows = [(classes[true], classes[other], int(matrix[true, other])) for true, other in cells]
     return pd.DataFrame(rows, columns=["true", "predicted", "images"])
 
