@@ -79,7 +79,7 @@ def test_maps_and_positive_classes_of_one_folder_are_kept_side_by_side(
     assert first.test.accuracy == pytest.approx(1 - second.test.accuracy)
     assert (first.test.positive_class, third.test.positive_class) == ("Positive", "Negative")
     assert len(study.evaluations()) == 3
-    columns = [name for name in comparison([study]) if name.startswith("on_")]
+    columns = [name for name in map(str, comparison([study])) if name.startswith("on_")]
     assert len(columns) == 9
     assert sorted(evaluation_names(study.evaluations())) == [
         "other slabs (Sound=Negative, Cracked=Positive, positive class Negative)",
