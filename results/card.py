@@ -60,6 +60,7 @@ def model_card(
         clustering: The test accuracy clustered by group, in words; empty if it is the same.
     """
     checkpoints = retraining.test.checkpoints.items()
+    tests = [found.test for found in evaluations]
     return (
         templates()
         .get_template("model-card.md.jinja")
@@ -81,10 +82,7 @@ def model_card(
             best_checkpoint=CHECKPOINT_NAMES["best"],
             confusion=_confusion(retraining.test),
             report=_report(retraining.test),
-            external=[
-                (name, found.test)
-                for name, found in zip(evaluation_names(evaluations), evaluations, strict=True)
-            ],
+            external=list(zip(evaluation_names(evaluations), tests, strict=True)),
             number=number,
             balance=balance_text(retraining.test),
         )

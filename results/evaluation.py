@@ -97,15 +97,9 @@ def evaluate(
         for name in _present(predictions)
     }
     truth, probabilities = truth_and_probabilities(final_rows(predictions), classes)
-    predicted, labels = probabilities.argmax(axis=1), range(len(classes))
+    predicted = probabilities.argmax(axis=1)
     positive = find_positive_class(classes, positive_class)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of few images or classes without any
-        report = classification_report(
-            truth, predicted, labels=labels, target_names=classes, output_dict=True, zero_division=0
-        )
-        matrix = confusion_matrix(truth, predicted, labels=labels)
-        balanced = float(balanced_accuracy_score(truth, predicted))
+    report, matrix, balanced = _scikit_learn_scores(truth, predicted, classes)
     counts = matrix.sum(axis=1)
     macro, last = _class_scores(report["macro avg"]), list(checkpoints.values())[-1]
     return TestReport(
@@ -127,6 +121,20 @@ def evaluate(
         weighted_avg=_class_scores(report["weighted avg"]),
         confusion_matrix=matrix.tolist(),
     )
+
+
+def _scikit_learn_scores(
+    truth: NDArray[np.intp], predicted: NDArray[np.intp], classes: Sequence[str]
+) -> tuple[Mapping[str, Mapping[str, float]], NDArray[np.int64], float]:
+    """Classification report, confusion matrix and balanced accuracy."""
+    labels = range(len(classes))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of few images or classes without any
+        report = classification_report(
+            truth, predicted, labels=labels, target_names=classes, output_dict=True, zero_division=0
+        )
+        matrix = confusion_matrix(truth, predicted, labels=labels)
+        return report, matrix, float(balanced_accuracy_score(truth, predicted))
 
 
 def _roc_auc(

@@ -188,7 +188,7 @@ class Retraining:
         opened = [*self.manifest.test_opened, now()]
         self.manifest = replace(self.manifest, test_opened=opened)
         self.study.write_manifest(self.manifest)
-        predictions = folder / "predictions.csv"
+        predictions, positive = folder / "predictions.csv", self.manifest.positive_class
         self._predict(outcome.checkpoints, "test", predictions)
         if EXTERNAL in self.manifest.images:
             self._predict(outcome.checkpoints, EXTERNAL, folder / "external.csv")
@@ -206,7 +206,7 @@ class Retraining:
             test=evaluate(
                 read_predictions(predictions), self.classes, self.manifest.positive_class
             ),
-            by_dataset=scores_by_dataset(folder, self.data.folder, self.manifest.positive_class),
+            by_dataset=scores_by_dataset(folder, self.data.folder, positive),
             test_opened=opened,
             commit=git_commit(),
             versions=versions(),
