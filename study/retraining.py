@@ -203,9 +203,7 @@ class Retraining:
             curve=outcome.curve,
             parameters=parameters,
             backbone_parameters=self.network.backbone.count_params(),
-            test=evaluate(
-                read_predictions(predictions), self.classes, self.manifest.positive_class
-            ),
+            test=evaluate(read_predictions(predictions), self.classes, positive),
             by_dataset=scores_by_dataset(folder, self.data.folder, positive),
             test_opened=opened,
             commit=git_commit(),
