@@ -56,6 +56,15 @@ def store_new_folders(study: "StudyFolder", folders: "list[Path] | None") -> Non
     moved_data.store_new_folders(study, folders)
 
 
+PositiveOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Class that recall, thresholds and ROC curves are about.",
+        show_default="as in the study",
+    ),
+]
+
+
 def typed(context: typer.Context, option: str) -> bool:
     """Whether an option was given on the command line, even with its default value."""
     source = context.get_parameter_source(option)

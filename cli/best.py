@@ -74,11 +74,11 @@ def best_command(
             if metrics is not None:
                 display.log("Replacing the stored model, exports and figures.")
             metrics = _retrain(study, display, epochs, fast, formats if export else ())
-        elif fast or epochs is not None:
+        elif (fast and metrics.views != "stored") or epochs not in (None, metrics.epochs):
             raise UsageError(
                 f"study {study.name} is already retrained.",
-                f"Expected no --epochs and no --fast; it was trained for {metrics.epochs} epochs "
-                f"on {metrics.views} augmented views.",
+                f"Expected the same --epochs and --fast, or neither; it was trained for "
+                f"{metrics.epochs} epochs on {metrics.views} augmented views.",
                 f"study best {study.name} --retrain with these options, or leave them out.",
             )
         else:

@@ -112,6 +112,6 @@ def _print(
             typer.echo(
                 f"{_TITLES[part]}: empty; it needs studies with comparable scores.", err=True
             )
-            continue
         few_rows_of_many_values = part in (Part.COMPARISON, Part.PAIRED, Part.OPTIONS)
-        print_frame(frames[part], format, _TITLES[part], transposed=few_rows_of_many_values)
+        transposed = few_rows_of_many_values and len(frames[part]) > 0
+        print_frame(frames[part], format, _TITLES[part], transposed=transposed)

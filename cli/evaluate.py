@@ -5,7 +5,12 @@ from typing import Annotated
 
 import typer
 
-from concrete_study.cli.arguments import MapOption, StudyArgument, store_new_folders
+from concrete_study.cli.arguments import (
+    MapOption,
+    PositiveOption,
+    StudyArgument,
+    store_new_folders,
+)
 
 
 def evaluate_command(
@@ -21,6 +26,7 @@ def evaluate_command(
         list[Path] | None,
         typer.Option(help="New folder of the study's own images if they have moved; repeatable."),
     ] = None,
+    positive_class: PositiveOption = None,
 ) -> None:
     """Evaluate the retrained model on an external test set.
 
@@ -42,7 +48,7 @@ def evaluate_command(
     from concrete_study.study.external import evaluate_external
 
     with Display() as display:
-        metrics = evaluate_external(study, data, names, display)
+        metrics = evaluate_external(study, data, names, display, positive_class=positive_class)
     typer.echo(f"Study {study.name} on {data}\n")
     print_scores(metrics.test)
     typer.echo(f"Results: {study.evaluations_path / metrics.folder}/")

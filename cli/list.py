@@ -4,7 +4,16 @@ import typer
 
 from concrete_study.cli.tables import Format, FormatOption, print_frame
 
-_TERMINAL_COLUMNS = ("study", "state", "created", "trials", "objective", "score", "test_accuracy")
+_TERMINAL_COLUMNS = (
+    "study",
+    "state",
+    "created",
+    "trials",
+    "objective",
+    "score",
+    "test_accuracy",
+    "test_of_best_trial",
+)
 
 
 def list_command(format: FormatOption = Format.TABLE) -> None:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concrete_study.cli.arguments import ModelOption
+from concrete_study.cli.arguments import ModelOption, PositiveOption
 
 if TYPE_CHECKING:
     from concrete_study.models.classifier import Classifier
     from concrete_study.results.folder import StudyFolder
     from concrete_study.study.prediction import Prediction
+
+_MOST_CLASSES = 10  # in a line of the table
 
 
 class RowFormat(StrEnum):
@@ -38,12 +40,13 @@ def predict_command(
     ] = RowFormat.TABLE,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Probability from which the last class is predicted."),
+        typer.Option(min=0, max=1, help="Probability from which the positive class is predicted."),
     ] = None,
     recall: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Use the threshold with this recall on validation images."),
     ] = None,
+    positive_class: PositiveOption = None,
     explain: Annotated[
         Path | None, typer.Option(help="New folder for Grad-CAM overlays, one PNG per image.")
     ] = None,
@@ -55,19 +58,24 @@ def predict_command(
     Example: study predict photographs --recall 0.99 --format csv > predictions.csv
     """
     from concrete_study.cli.model import open_model
+    from concrete_study.results.positive_class import find_positive_class
 
     if explain is not None:
         _ensure_empty(explain)
     found, classes = open_model(study)
-    threshold = _threshold(found, classes, threshold, recall)
+    positive = find_positive_class(classes, positive_class or found.manifest().positive_class)
+    threshold = _threshold(found, positive, threshold, recall)
 
     from concrete_study.models.classifier import Classifier
     from concrete_study.models.devices import memory_errors
     from concrete_study.models.export import KERAS_FILE
-    from concrete_study.study.prediction import expand, predict_files
+    from concrete_study.study.image_paths import expand
+    from concrete_study.study.prediction import predict_files
 
     classifier = Classifier(found.best_path / KERAS_FILE)
-    rows = predict_files(classifier, expand(paths), classes, threshold=threshold)
+    rows = predict_files(
+        classifier, expand(paths), classes, threshold=threshold, positive_class=positive
+    )
     if explain is not None:
         rows = _with_overlays(rows, classifier, classes, explain)
     counts: Counter[str] = Counter()
@@ -77,20 +85,28 @@ def predict_command(
 
 
 def _threshold(
-    study: "StudyFolder", classes: list[str], threshold: float | None, recall: float | None
+    study: "StudyFolder", positive: str | None, threshold: float | None, recall: float | None
 ) -> float | None:
-    from concrete_study.datasets.errors import StudyStateError, UsageError
-    from concrete_study.results.evaluation import read_predictions, threshold_for_recall
+    from concrete_study.datasets.errors import UsageError
 
     if threshold is not None and recall is not None:
         raise UsageError("--threshold and --recall cannot be combined.")
-    if (threshold is not None or recall is not None) and len(classes) != 2:
-        raise UsageError(
-            f"a threshold needs two classes; study {study.name} has {len(classes)}.",
-            hint="leave out --threshold and --recall to predict the most probable class.",
-        )
-    if recall is None:
-        return threshold
+    if (threshold is None and recall is None) or positive is None:
+        if threshold is not None or recall is not None:
+            raise UsageError(
+                f"a threshold needs a positive class; study {study.name} has none.",
+                hint="--positive-class NAME, or leave out --threshold and --recall to predict the "
+                "most probable class.",
+            )
+        return None
+    return threshold if recall is None else _threshold_of_recall(study, positive, recall)
+
+
+def _threshold_of_recall(study: "StudyFolder", positive: str, recall: float) -> float:
+    from concrete_study.datasets.errors import StudyStateError, UsageError
+    from concrete_study.results.evaluation import final_rows, read_predictions
+    from concrete_study.results.thresholds import threshold_for_recall
+
     if recall == 0:
         raise UsageError("0 is too small.", "Expected a recall in (0, 1].", parameter="recall")
     if not study.validation_path.exists():
@@ -99,15 +115,23 @@ def _threshold(
             f"Expected {study.validation_path}.",
             f"study best {study.name} --retrain",
         )
-    chosen = threshold_for_recall(read_predictions(study.validation_path), classes, recall)
+    validation = read_predictions(study.validation_path)
+    if not (final_rows(validation)["class"] == positive).any():
+        raise UsageError(
+            f"no validation image is of class {positive}.",
+            "Expected at least one to choose a threshold by.",
+            "--threshold",
+            parameter="recall",
+        )
+    chosen = threshold_for_recall(validation, positive, recall)
     typer.echo(
         f"Threshold {chosen.value:.6f}: on the validation images, recall {chosen.recall:.2%} "
-        f"({chosen.images} {classes[1]}), false positive rate {chosen.false_positive_rate:.2%}.",
+        f"({chosen.images} {positive}), false positive rate {chosen.false_positive_rate:.2%}.",
         err=True,
     )
     if chosen.images * (1 - recall) < 1:
         typer.echo(
-            f"Warning: {chosen.images} {classes[1]} validation images are too few to estimate a "
+            f"Warning: {chosen.images} {positive} validation images are too few to estimate a "
             f"recall of {recall:.4g}; it may be lower on other images.",
             err=True,
         )
@@ -135,7 +159,8 @@ def _with_overlays(
     for number, row in enumerate(rows):
         if not row.error:
             # Row numbers: files in different folders may have the same name.
-            to = folder / f"{number:06}-{Path(row.file).stem}.png"
+            # Cut: a name may have 255 bytes.
+            to = folder / f"{number:06}-{Path(row.file).stem[:48]}.png"
             explain_image(classifier, Path(row.file), to, target=classes.index(row.predicted))
         yield row
 
@@ -172,24 +197,36 @@ def _log_counts(counts: Counter[str]) -> None:
 
 
 def _print(rows: Iterable["Prediction"], classes: list[str], format: RowFormat) -> None:
+    from concrete_study.results.formats import one_line, printable
+
     names = ["file", "predicted", *(f"p_{name}" for name in classes), "error"]
     blanks = ("",) * len(classes)
+    if format is RowFormat.TABLE:
+        width = max(len(name) for name in classes)
+        for row in rows:
+            shown = _probabilities(row, classes) or one_line(row.error)
+            name = one_line(row.file)
+            print(f"{row.predicted or 'error':<{width}}  {shown}  {name}", flush=True)
+        return
+    valid = (row._replace(file=printable(row.file), error=printable(row.error)) for row in rows)
     if format is RowFormat.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        for row in rows:
+        for row in valid:
             writer.writerow([row.file, row.predicted, *(row.probabilities or blanks), row.error])
-    elif format is RowFormat.JSON:
-        separator = "["
-        for row in rows:
-            p = row.probabilities or (None,) * len(classes)
-            values = [row.file, row.predicted or None, *p, row.error or None]
-            print(separator, json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False))
-            separator = ","
-        print("[]" if separator == "[" else "]")
-    else:
-        width = max(len(name) for name in classes)
-        for row in rows:
-            pairs = zip(classes, row.probabilities, strict=False)  # empty for an unreadable file
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in pairs) or row.error
-            print(f"{row.predicted or 'error':<{width}}  {shown}  {row.file}", flush=True)
+        return
+    separator = "["
+    for row in valid:
+        p = row.probabilities or (None,) * len(classes)
+        values = [row.file, row.predicted or None, *p, row.error or None]
+        print(separator, json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False))
+        separator = ","
+    print("[]" if separator == "[" else "]")
+
+
+def _probabilities(row: "Prediction", classes: list[str]) -> str:
+    """Each class with its probability, of many classes the highest; empty for an error."""
+    pairs = list(zip(classes, row.probabilities, strict=False))
+    if len(pairs) > _MOST_CLASSES:
+        pairs = sorted(pairs, key=lambda pair: -pair[1])[:_MOST_CLASSES]
+    return "  ".join(f"{name} {value:.4f}" for name, value in pairs)

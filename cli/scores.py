@@ -17,6 +17,7 @@ def print_scores(test: "TestReport") -> None:
     """
     from concrete_study.results.evaluation import CHECKPOINT_NAMES
     from concrete_study.results.formats import number
+    from concrete_study.results.headlines import balance_text, roc_auc_text
     from concrete_study.results.report.scores import readable_report
 
     low, high = test.accuracy_interval
@@ -26,7 +27,10 @@ def print_scores(test: "TestReport") -> None:
             f"{CHECKPOINT_NAMES[checkpoint]:<18}{number(scores.loss):>10}{number(scores.accuracy):>10}"
         )
     typer.echo(f"\nTest accuracy {test.accuracy:.4f} ", nl=False)
-    typer.echo(f"({test.interval} interval {low:.4f} to {high:.4f}, {test.images} images)\n")
+    typer.echo(f"({test.interval} interval {low:.4f} to {high:.4f}, {test.images} images)")
+    for text in filter(None, (balance_text(test), roc_auc_text(test))):
+        typer.echo(f"{text[0].upper()}{text[1:]}")
+    typer.echo("")
     typer.echo(readable_report(test))
 
 

@@ -80,6 +80,13 @@ def search_command(
     validate_on: Annotated[
         Path | None, typer.Option(help="Folder used as validation set instead of the split.")
     ] = None,
+    positive_class: Annotated[
+        str | None,
+        typer.Option(
+            help="Class that recall, thresholds and ROC curves are about.",
+            show_default="by name, e.g. Positive or Cracked; else the last of two",
+        ),
+    ] = None,
     search_images: Annotated[
         int | None,
         typer.Option(help="Size of the subsample for the search.", show_default="all"),

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from concrete_study.results.folder import StudyFolder
-    from concrete_study.results.records import StudyRecord, TestReport, TrialRecord
+    from concrete_study.results.records import (
+        RetrainingRecord,
+        StudyRecord,
+        TestReport,
+        TrialRecord,
+    )
+
+_MOST_CLASSES = 20
 
 
 def show_command(
@@ -63,14 +70,23 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
         "Study": f"{study.name} ({study.state()})",
         "Data": f"{data} ({counts})",
         "Split": _split(manifest),
-        "Classes": ", ".join(manifest.classes),
+        "Classes": _classes(manifest),
         "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}",
         "Trials": f"{len(records)} of {planned}, {failed} failed"
         + (f"; {manifest.stopped} reached" if manifest.stopped else ""),
         "Time": duration(manifest.seconds),
         "Test": _test_result(metrics.test) if metrics else "not evaluated",
+        "Note": _better_trial(study, records, metrics),
     }
     return [f"{label + ':':<9}{value}" for label, value in lines.items() if value]
+
+
+def _classes(manifest: "StudyRecord") -> str:
+    from concrete_study.results.positive_class import find_positive_class
+
+    positive = find_positive_class(manifest.classes, manifest.positive_class)
+    names = [f"{n} (positive)" if n == positive else n for n in manifest.classes]
+    return ", ".join(names[:_MOST_CLASSES] + [f"... ({len(names)})"] * (len(names) > _MOST_CLASSES))
 
 
 def _split(manifest: "StudyRecord") -> str:
@@ -80,8 +96,28 @@ def _split(manifest: "StudyRecord") -> str:
 
 
 def _test_result(test: "TestReport") -> str:
+    from concrete_study.results.headlines import balance_text
+
     low, high = test.accuracy_interval
-    return f"accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
+    accuracy = f"accuracy {test.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
+    return f"{accuracy}; {balance_text(test)}"
+
+
+def _better_trial(
+    study: "StudyFolder",
+    records: "Sequence[TrialRecord]",
+    metrics: "RetrainingRecord | None",
+) -> str:
+    """A note if the test result is not of the best trial; else empty."""
+    from concrete_study.results.trials import rank
+
+    ranked = rank(records, objective=study.manifest().options.objective)
+    if metrics is None or not ranked or ranked[0].trial == metrics.trial:
+        return ""
+    return (
+        f"the test result is of trial {metrics.trial}, but trial {ranked[0].trial} is the best "
+        f"now; study best {study.name} --retrain"
+    )
 
 
 def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str:

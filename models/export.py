@@ -142,6 +142,7 @@ def require_exporters(formats: Sequence[str]) -> None:
 def export_model(keras_file: Path, folder: Path, formats: Sequence[str]) -> None:
     """Writes exports of a `.keras` file into a folder: SavedModel, LiteRT or ONNX."""
     model = open_keras_file(keras_file)
+    model(np.zeros((1, *model.input_shape[1:]), np.float32))  # for ONNX, Keras needs one call
     kinds = {"saved-model": "tf_saved_model", "litert": "litert", "onnx": "onnx"}
     for name in formats:
         if name != "keras":

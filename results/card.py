@@ -1,19 +1,25 @@
 """The model card: what the model is, how it was made, how good it is, and its limits."""
 
 from collections.abc import Sequence
-from pathlib import PurePath
 
 from concrete_study.datasets.files import write_text
 from concrete_study.datasets.splits import read_split
 from concrete_study.results.evaluation import CHECKPOINT_NAMES, clustered_accuracy, read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import duration, markdown_table, number
+from concrete_study.results.headlines import balance_text
 from concrete_study.results.hyperparameters import by_name
 from concrete_study.results.records import (
     EvaluationRecord,
     RetrainingRecord,
     StudyRecord,
     TestReport,
+)
+from concrete_study.results.report.scores import (
+    MANY_CLASSES,
+    confusion_table,
+    evaluation_names,
+    top_confusions,
 )
 from concrete_study.results.templating import templates
 
@@ -54,6 +60,7 @@ def model_card(
         clustering: The test accuracy clustered by group, in words; empty if it is the same.
     """
     checkpoints = retraining.test.checkpoints.items()
+    tests = [found.test for found in evaluations]
     return (
         templates()
         .get_template("model-card.md.jinja")
@@ -75,15 +82,20 @@ def model_card(
             best_checkpoint=CHECKPOINT_NAMES["best"],
             confusion=_confusion(retraining.test),
             report=_report(retraining.test),
-            external=[(PurePath(found.data).name, found.test) for found in evaluations],
+            external=list(zip(evaluation_names(evaluations), tests, strict=True)),
             number=number,
+            balance=balance_text(retraining.test),
         )
     )
 
 
 def _confusion(test: TestReport) -> str:
+    if len(test.classes) >= MANY_CLASSES:
+        table = top_confusions(confusion_table(test))
+        rows = table.to_numpy().tolist()
+        return "Most frequent confusions:\n\n" + markdown_table(list(table.columns), rows)
     counts = zip(test.classes, test.confusion_matrix, strict=True)
-    return markdown_table(
+    return "Confusion matrix, with true classes as rows:\n\n" + markdown_table(
         ["true \\ predicted", *test.classes], [[name, *row] for name, row in counts]
     )
 

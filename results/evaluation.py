@@ -1,16 +1,21 @@
 """The scores of a model on test images, computed from predictions.csv alone."""
 
-import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import classification_report, confusion_matrix
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    classification_report,
+    confusion_matrix,
+    roc_auc_score,
+)
 
 from concrete_study.datasets.splits import SplitRow
+from concrete_study.results.positive_class import find_positive_class
 from concrete_study.results.records import ClassScores, Scores, TestReport
 from concrete_study.results.statistics import log_loss, wilson_interval
 from concrete_study.results.stored import damaged
@@ -65,7 +70,9 @@ def prediction_rows(
     return pd.concat(parts)
 
 
-def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> TestReport:
+def evaluate(
+    predictions: pd.DataFrame, classes: Sequence[str], positive_class: str | None = None
+) -> TestReport:
     """Computes every number of the test report.
 
     The predicted class is the one of the highest probability, a tie going to the first. The
@@ -75,6 +82,7 @@ def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> TestReport:
         predictions: One row per image and checkpoint: file, class (the true one), checkpoint
             (one of `CHECKPOINTS`) and a probability column `p_<class>` for each class.
         classes: The names of the classes, in the model's order.
+        positive_class: One of them; None as in `find_positive_class`.
 
     Returns:
         Loss and accuracy of every checkpoint; confidence interval, classification report and
@@ -89,10 +97,10 @@ def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> TestReport:
         for name in _present(predictions)
     }
     truth, probabilities = truth_and_probabilities(final_rows(predictions), classes)
-    predicted, labels = probabilities.argmax(axis=1), range(len(classes))
-    report = classification_report(
-        truth, predicted, labels=labels, target_names=classes, output_dict=True, zero_division=0
-    )
+    predicted = probabilities.argmax(axis=1)
+    positive = find_positive_class(classes, positive_class)
+    report, matrix, balanced = _scikit_learn_scores(truth, predicted, classes)
+    counts = matrix.sum(axis=1)
     macro, last = _class_scores(report["macro avg"]), list(checkpoints.values())[-1]
     return TestReport(
         images=len(truth),
@@ -102,12 +110,46 @@ def evaluate(predictions: pd.DataFrame, classes: Sequence[str]) -> TestReport:
         accuracy=last.accuracy,
         accuracy_interval=wilson_interval(int((truth == predicted).sum()), len(truth)),
         interval="Wilson 95 %",
+        balanced_accuracy=balanced if np.count_nonzero(counts) > 1 else None,
+        majority_class=classes[int(counts.argmax())],
+        majority_rate=float(counts.max() / len(truth)),
+        positive_class=positive,
+        roc_auc=_roc_auc(truth, probabilities, classes, positive),
         macro_f1=macro.f1,
         by_class={name: _class_scores(report[name]) for name in classes},
         macro_avg=macro,
         weighted_avg=_class_scores(report["weighted avg"]),
-        confusion_matrix=confusion_matrix(truth, predicted, labels=labels).tolist(),
+        confusion_matrix=matrix.tolist(),
     )
+
+
+def _scikit_learn_scores(
+    truth: NDArray[np.intp], predicted: NDArray[np.intp], classes: Sequence[str]
+) -> tuple[Mapping[str, Mapping[str, float]], NDArray[np.int64], float]:
+    """Classification report, confusion matrix and balanced accuracy."""
+    labels = range(len(classes))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of few images or classes without any
+        report = classification_report(
+            truth, predicted, labels=labels, target_names=classes, output_dict=True, zero_division=0
+        )
+        matrix = confusion_matrix(truth, predicted, labels=labels)
+        return report, matrix, float(balanced_accuracy_score(truth, predicted))
+
+
+def _roc_auc(
+    truth: NDArray[np.intp],
+    probabilities: NDArray[np.float64],
+    classes: Sequence[str],
+    positive_class: str | None,
+) -> float | None:
+    if positive_class is None:
+        return None
+    number = list(classes).index(positive_class)
+    positive = truth == number
+    if positive.all() or not positive.any():
+        return None
+    return float(roc_auc_score(positive, probabilities[:, number]))
 
 
 def clustered_accuracy(
@@ -139,44 +181,6 @@ def clustered_accuracy(
 def final_rows(predictions: pd.DataFrame) -> pd.DataFrame:
     """The rows of the last checkpoint that is present, normally the best one."""
     return predictions[predictions["checkpoint"] == _present(predictions)[-1]]
-
-
-class Threshold(NamedTuple):
-    """The highest threshold that reaches a given recall of the positive (last) class."""
-
-    value: float  # probability in [0, 1]; at or above it the positive class is predicted
-    recall: float  # on the images that the threshold was chosen on
-    false_positive_rate: float  # on the same images
-    images: int  # positive ones; with n of them, recall changes in steps of 1 / n
-
-
-def threshold_for_recall(
-    predictions: pd.DataFrame, classes: Sequence[str], recall: float
-) -> Threshold:
-    """Chooses a threshold of two classes on the last checkpoint of some predictions.
-
-    Args:
-        predictions: From `read_predictions`.
-        classes: Two names, in the model's order; the last one is the positive class.
-        recall: Recall to reach, in (0, 1].
-
-    Raises:
-        ValueError: If there are not two classes, or `recall` is out of range.
-    """
-    if len(classes) != 2 or not 0 < recall <= 1:
-        raise ValueError(f"Need two classes and a recall in (0, 1]; received {classes}, {recall}.")
-    rows = final_rows(predictions)
-    positive = (rows["class"] == classes[1]).to_numpy()
-    probability = rows[f"p_{classes[1]}"].to_numpy(np.float64)
-    ranked = np.sort(probability[positive])[::-1]
-    # Rounded first: 0.99 of 300 is 297, not 297.00000000000006.
-    last = ranked[max(math.ceil(round(recall * len(ranked), 9)), 1) - 1]
-    # Halfway to the next lower probability, so that rounding of other runtimes is harmless.
-    lower = probability[probability < last].max(initial=0.0)
-    halfway = float((last + lower) / 2)
-    value = halfway if halfway > lower else float(last)
-    false_positive_rate = float((probability[~positive] >= value).mean())
-    return Threshold(value, float((ranked >= value).mean()), false_positive_rate, len(ranked))
 
 
 def _present(predictions: pd.DataFrame) -> list[str]:

@@ -1,5 +1,6 @@
 """The style that all figures share, and how one is saved."""
 
+import warnings
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,6 +12,7 @@ from concrete_study.datasets.files import replacing
 
 TRAIN, VALIDATION, QUIET, INK, GRID = "#4878a8", "#d1603d", "#b9c0c7", "#333a42", "#e6e9ec"
 _CYCLE = (VALIDATION, TRAIN, "#4f9a6b", "#8f6bb3", "#b58a2c", "#7a858f")
+DPI, LARGEST_SIDE = 150, 4000  # of a PNG, the latter in pixels
 PANEL = (4.4, 3.2)  # inches; a phone shows one, a page two side by side
 
 
@@ -55,4 +57,19 @@ def log_losses(axes: Axes) -> None:
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure atomically, in the format of the path's suffix (PNG, SVG or PDF)."""
     with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix.lstrip("."), dpi=150)
+        write_figure(figure, temporary, format=path.suffix.lstrip("."))
+
+
+def write_figure(figure: Figure, path: Path, *, format: str) -> None:
+    """Writes a figure; a PNG has at most 4,000 pixels on each side.
+
+    A character that the font does not have is drawn as a box.
+    """
+    dpi = min(DPI, LARGEST_SIDE / max(figure.get_size_inches()))
+    # An SVG without its date: the same table gives the same file.
+    metadata = {"Date": None} if format == "svg" else None
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=r"Glyph \d+ .* missing from", category=UserWarning
+        )
+        figure.savefig(path, format=format, dpi=dpi, metadata=metadata)

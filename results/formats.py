@@ -1,6 +1,7 @@
 """Any table as text: for programs with every digit, for people rounded."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ FORMATS = ("csv", "json", "markdown", "latex")
 # Columns of losses: below this value they print in scientific notation, as four decimals tie.
 _SMALL_LOSS = 0.001
 _LOSSES = ("score", "best", "target")
+_P_VALUES = ("p_value", "p", "p_corrected")
+_CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 def render(frame: pd.DataFrame, style: str, *, transposed: bool = False) -> str:
@@ -30,10 +33,10 @@ def render(frame: pd.DataFrame, style: str, *, transposed: bool = False) -> str:
         UsageError: If the format is unknown.
     """
     if style == "csv":
-        return frame.to_csv(index=False, lineterminator="\n")
+        return printable(frame.to_csv(index=False, lineterminator="\n"))
     if style == "json":
         plain = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
-        return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return printable(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
     if style == "markdown":
         shown = readable(frame, transposed=transposed)
         return markdown_table(list(shown.columns), shown.to_numpy().tolist())
@@ -47,7 +50,7 @@ def render(frame: pd.DataFrame, style: str, *, transposed: bool = False) -> str:
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A table in GitHub's Markdown; a `|` in a cell is escaped, which tabulate does not do."""
-    cells = [[str(cell).replace("|", r"\|") for cell in row] for row in (head, *rows)]
+    cells = [[one_line(str(cell)).replace("|", r"\|") for cell in row] for row in (head, *rows)]
     cells.insert(1, ["---"] * len(head))
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
@@ -88,6 +91,16 @@ def scientific(value: float) -> str:
     return f"{value:.1e}".replace("e-0", "e-")
 
 
+def printable(text: str) -> str:
+    r"""Valid UTF-8: other bytes of a file name are escaped as `\udc80` ... `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def one_line(text: str) -> str:
+    r"""Printable text in which control characters are escaped, as `\n`: no cell breaks a table."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], printable(text))
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun, e.g. "1 trial", "30 trials"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
@@ -125,7 +138,9 @@ def _cell(column: str, value: Any) -> str:
     if column in (known := by_name()):
         return known[column].text(value)
     if not isinstance(value, float):
-        return str(value)
+        return one_line(str(value))
+    if column in _P_VALUES and value < 0.0001:
+        return "<0.0001"
     if column == "threshold":  # of a confident network it lies near 0 or 1
         return f"{value:.4g}"
     if 0 < abs(value) < _SMALL_LOSS and ("loss" in column or column in _LOSSES):

@@ -95,6 +95,7 @@ class SearchOptions(Record, frozen=True, kw_only=True):
     keep_conflicts: bool = False  # whether near-duplicates may have different labels
     search_images: int | None = None  # size of the subsample of train and validation; None: all
     seed: int = 1
+    positive_class: str | None = None  # None: see `results.positive_class`
     space: Space = msgspec.field(default_factory=default_space)
 
 
@@ -146,6 +147,7 @@ class StudyRecord(StoredRecord, frozen=True, kw_only=True):
     planned_trials: int
     data: dict[str, str]  # folders by dataset name; the only one has the name ""
     classes: list[str]
+    positive_class: str | None = None  # None for more than two classes, unless given
     images: dict[str, int]  # by subset
     faults: list[Fault]
     groups: int | None  # None without grouping of near-duplicates
@@ -198,6 +200,11 @@ class TestReport(Record, frozen=True, kw_only=True):
     accuracy: float
     accuracy_interval: tuple[float, float]
     interval: str  # how the interval was computed
+    balanced_accuracy: float | None  # None if all images are of one class
+    majority_class: str  # the one with most images
+    majority_rate: float  # the accuracy of always predicting it
+    positive_class: str | None
+    roc_auc: float | None  # of the positive class; None without one, or without negatives
     loss: float
     macro_f1: float
     by_class: dict[str, ClassScores]

@@ -1,6 +1,7 @@
 """Studies as tables, one row each; and the reasons why their scores do not compare."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import PurePath
@@ -29,6 +30,7 @@ _STUDIES = (
     "objective",
     "score",
     "test_accuracy",
+    "test_of_best_trial",
 )
 
 
@@ -49,14 +51,17 @@ def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     Columns: study, state, split (grouped or random), algorithm, trials (finished ones),
     planned_trials, failed_trials, epochs (sum over all completed trials), seconds (wall time of
     the search), objective; score, rung, trial and hyperparameters of the retrained trial, or of
-    the best one before any is retrained; test_images, test_accuracy with its 95 % interval,
+    the best one before any is retrained; test_of_best_trial (False if a resumed search has found a
+    better trial since), test_images, test_accuracy with its 95 % interval,
+    test_balanced_accuracy, test_majority_rate (the accuracy of always predicting one class),
     test_loss and test_macro_f1, blank before retraining; for every external test set of any of the
     studies, on_<folder> (accuracy) with its interval.
 
     Raises:
         StudyStateError: If a study's files are damaged.
     """
-    frame = _frame([_row(study) | _external(study) for study in studies])
+    several = _with_variants(studies)
+    frame = _frame([_row(study) | _external(study, several) for study in studies])
     return frame.drop(columns=["created", "data"])
 
 
@@ -137,20 +142,35 @@ def _row(study: StudyFolder) -> dict[str, Any]:
         "rung": best and best.epochs,
         "trial": best and best.trial,
         **{name: best and best.hyperparameters.get(name) for name in by_name()},
+        "test_of_best_trial": bool(retrained) and retrained[0] is ranked[0] if metrics else None,
         "test_images": test and test.images,
         "test_accuracy": test and test.accuracy,
         "test_accuracy_low": low,
         "test_accuracy_high": high,
+        "test_balanced_accuracy": test and test.balanced_accuracy,
+        "test_majority_rate": test and test.majority_rate,
         "test_loss": test and test.loss,
         "test_macro_f1": test and test.macro_f1,
     }
 
 
-def _external(study: StudyFolder) -> dict[str, float]:
-    """Accuracies on external test sets, by folder name and the first digits of its hash."""
+def _with_variants(studies: Sequence[StudyFolder]) -> set[str]:
+    """External test sets that a study is evaluated on with several maps or positive classes."""
+    counts = (Counter(found.fingerprint for found in study.evaluations()) for study in studies)
+    return {fingerprint for each in counts for fingerprint, count in each.items() if count > 1}
+
+
+def _external(study: StudyFolder, several: set[str]) -> dict[str, float]:
+    """Accuracies on external test sets, by folder name and the first digits of its hash.
+
+    Evaluations of the `several` have the first digits of their own hash, too.
+    """
     row: dict[str, float] = {}
     for found in study.evaluations():
         name = f"on_{PurePath(found.data).name}_{found.fingerprint[:4]}"
+        variant = found.folder.rpartition("-")[2]
+        if found.fingerprint in several and not found.fingerprint.startswith(variant):
+            name = f"{name}_{variant[:4]}"
         low, high = found.test.accuracy_interval
         row |= {name: found.test.accuracy, f"{name}_low": low, f"{name}_high": high}
     return row

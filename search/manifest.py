@@ -12,6 +12,7 @@ from concrete_study.datasets.errors import StudyStateError
 from concrete_study.models.backbone import BackboneWeights
 from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.positive_class import find_positive_class
 from concrete_study.results.records import Features, SearchOptions, Seeds, Session, StudyRecord
 from concrete_study.search.options import oracle_seed, schedule_of
 from concrete_study.search.schedule import total_trials
@@ -116,6 +117,7 @@ def _new_content(
         planned_trials=total_trials(schedule),
         data={name: str(root) for name, root in data.folder.roots.items()},
         classes=data.folder.classes,
+        positive_class=find_positive_class(data.folder.classes, options.positive_class),
         images=data.counts(),
         faults=data.folder.faults,
         groups=len({row.group for row in data.rows}) if options.groups else None,

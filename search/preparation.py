@@ -14,6 +14,7 @@ from concrete_study.models.network import feature_layer_below
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.positive_class import describe_positive_class
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
 from concrete_study.search.images import load_data, resume_data
@@ -125,6 +126,8 @@ def prepare(
     data = load(options, study, progress)
     for line in describe_classes(data.rows, data.folder.classes):
         progress.log(line)
+    if text := describe_positive_class(data.folder.classes, options.positive_class):
+        progress.log(text)
     return Preparation(
         options,
         data,

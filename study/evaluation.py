@@ -38,12 +38,15 @@ def predict_subset(
     )
 
 
-def scores_by_dataset(folder: Path, images: ImageFolder) -> list[DatasetReport]:
+def scores_by_dataset(
+    folder: Path, images: ImageFolder, positive_class: str | None
+) -> list[DatasetReport]:
     """The scores on each dataset, test and external test images apart; none for one dataset.
 
     Args:
         folder: Has `predictions.csv` and, with external test sets, `external.csv`.
         images: The study's folders.
+        positive_class: Of the study.
     """
     if "" in images.roots:
         return []
@@ -51,7 +54,9 @@ def scores_by_dataset(folder: Path, images: ImageFolder) -> list[DatasetReport]:
     if (external := folder / "external.csv").exists():
         tables[EXTERNAL] = read_predictions(external)
     return [
-        DatasetReport(dataset=dataset, subset=subset, test=evaluate(rows, images.classes))
+        DatasetReport(
+            dataset=dataset, subset=subset, test=evaluate(rows, images.classes, positive_class)
+        )
         for subset, table in tables.items()
         for dataset in images.roots
         if len(rows := table[table["file"].str.startswith(f"{dataset}/")])

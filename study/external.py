@@ -1,5 +1,7 @@
 """Evaluation of a retrained model on an external test set."""
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,13 +22,19 @@ from concrete_study.results.card import write_card
 from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.evaluation import evaluate, prediction_rows, read_predictions
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.positive_class import find_positive_class
 from concrete_study.results.records import EvaluationRecord
 from concrete_study.results.stored import write_record
 from concrete_study.search.images import stored_roots
 
 
 def evaluate_external(
-    study: StudyFolder, root: Path, class_map: Mapping[str, str], progress: Progress
+    study: StudyFolder,
+    root: Path,
+    class_map: Mapping[str, str],
+    progress: Progress,
+    *,
+    positive_class: str | None = None,
 ) -> EvaluationRecord:
     """Evaluates a study's retrained model on another folder.
 
@@ -38,23 +46,27 @@ def evaluate_external(
         root: Folder with one sub-folder per class.
         class_map: The study's class by the folder's, where the names differ.
         progress: Receives messages and progress.
+        positive_class: Instead of the study's.
 
     Returns:
-        The content of `evaluations/<folder>-<fingerprint>/metrics.json`.
+        The content of `evaluations/<folder>/metrics.json`. Each folder of images, map of classes
+        and positive class has a folder of its own.
 
     Raises:
         StudyStateError: If the study is not retrained, or in use by another process.
-        UsageError: If `class_map` maps from or to an unknown class.
+        UsageError: If `class_map` maps from or to an unknown class, or there is no such positive
+            class.
         DataError: If the folder cannot be read, or no image of it is left.
     """
     prepare_devices()
     with study.lock(), memory_errors():
-        study.required_metrics()
+        classes = study.required_metrics().test.classes
         manifest = study.manifest()
+        positive = find_positive_class(classes, positive_class or manifest.positive_class)
         limit_pixels(manifest.options.max_megapixels)
         _require_classes(class_map.values(), manifest.classes)
         folder = read_folders({"": root}, progress, class_map=class_map, partial=[""])
-        record = _evaluate(study, folder, class_map, progress)
+        record = _evaluate(study, folder, class_map, progress, positive)
         write_record(study.evaluations_path / record.folder / "metrics.json", record)
         if study.card_path.exists():
             write_card(study)  # its limitations include external test sets
@@ -62,7 +74,11 @@ def evaluate_external(
 
 
 def _evaluate(
-    study: StudyFolder, folder: ImageFolder, class_map: Mapping[str, str], progress: Progress
+    study: StudyFolder,
+    folder: ImageFolder,
+    class_map: Mapping[str, str],
+    progress: Progress,
+    positive: str | None,
 ) -> EvaluationRecord:
     """Predicts the new images of a folder, and writes `predictions.csv`."""
     manifest, root = study.manifest(), folder.roots[""].resolve()
@@ -79,7 +95,10 @@ def _evaluate(
         )
     files, truth = [row.file for row in rows], [row.label for row in rows]
     table = prediction_rows(files, truth, manifest.classes, {"best": probabilities})
-    path = study.evaluations_path / f"{_plain(root.name)}-{folder.fingerprint[:8]}"
+    usual = find_positive_class(manifest.classes, manifest.positive_class)
+    variant = _variant(class_map, "" if positive == usual else f"{positive}")
+    name = f"{_plain(root.name)}-{folder.fingerprint[:8]}{variant}"
+    path = study.evaluations_path / name
     write_text(path / "predictions.csv", table.to_csv(index=False))
     return EvaluationRecord(
         study=study.name,
@@ -89,7 +108,7 @@ def _evaluate(
         class_map=dict(class_map),
         excluded=len(folder.images) - len(unseen),
         faults=folder.faults,
-        test=evaluate(read_predictions(path / "predictions.csv"), manifest.classes),
+        test=evaluate(read_predictions(path / "predictions.csv"), manifest.classes, positive),
         evaluated=now(),
         commit=git_commit(),
         versions=versions(),
@@ -137,6 +156,13 @@ def _unseen(
             "another folder.",
         )
     return unseen
+
+
+def _variant(class_map: Mapping[str, str], positive_class: str) -> str:
+    """Tells evaluations of one folder apart; empty if classes are those of the study."""
+    given = json.dumps([sorted(class_map.items()), positive_class])
+    named = class_map or positive_class
+    return f"-{hashlib.sha256(given.encode()).hexdigest()[:8]}" if named else ""
 
 
 def _plain(name: str) -> str:

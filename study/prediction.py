@@ -1,7 +1,6 @@
 """Predictions of the retrained model: one row per file, also for files that cannot be read."""
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concrete_study.datasets.decoding import UnreadableImageError, decode_image
-from concrete_study.datasets.file_kinds import OTHER_IMAGES, SUFFIXES
 from concrete_study.models.classifier import Classifier
+from concrete_study.results.positive_class import find_positive_class
+from concrete_study.study.image_paths import refusal
 
 BATCH_SIZE = 32
 
@@ -27,42 +27,13 @@ class Prediction(NamedTuple):
     error: str = ""
 
 
-def expand(paths: Sequence[str]) -> Iterator[str]:
-    """Expands paths to files, lazily and in order.
-
-    A folder stands for all images in it and its sub-folders, `-` for the lines of standard
-    input, and a pattern (`*`, `?`, `[`) for the files that it matches.
-    """
-    for path in paths:
-        if path == "-":
-            yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
-        elif Path(path).is_dir():
-            yield from _images_in(path)
-        elif not Path(path).exists() and any(sign in path for sign in "*?["):
-            anchor = Path(Path(path).anchor)
-            matches = [str(match) for match in anchor.glob(str(Path(path).relative_to(anchor)))]
-            yield from sorted(matches) or [path]
-        else:
-            yield path
-
-
-def _images_in(folder: str) -> Iterator[str]:
-    """Images of any format in a folder, then in its sub-folders, each sorted by name."""
-    for path, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (
-            str(Path(path, name))
-            for name in sorted(names)
-            if Path(name).suffix.lower() in SUFFIXES | OTHER_IMAGES
-        )
-
-
 def predict_files(
     classifier: Classifier,
     files: Iterable[str],
     classes: Sequence[str],
     *,
     threshold: float | None = None,
+    positive_class: str | None = None,
 ) -> Iterator[Prediction]:
     """Classifies files batch by batch; at most two batches are in memory.
 
@@ -70,9 +41,17 @@ def predict_files(
         classifier: The model.
         files: Paths; a missing or unreadable file gives a row with an error.
         classes: In the model's order.
-        threshold: With two classes, the lowest probability at which the last class is
-            predicted; None predicts the class of the highest probability.
+        threshold: The lowest probability at which the positive class is predicted, below it the
+            most probable of the others; None predicts the class of the highest probability.
+        positive_class: Its name; None as in `find_positive_class`.
+
+    Raises:
+        ValueError: If there is a threshold, and no positive class.
     """
+    positive = find_positive_class(classes, positive_class)
+    if threshold is not None and positive is None:
+        raise ValueError(f"A threshold needs a positive class; received {classes}.")
+    index = None if positive is None else list(classes).index(positive)
     waiting = iter(files)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         while batch := list(islice(waiting, BATCH_SIZE)):
@@ -86,14 +65,22 @@ def predict_files(
                     yield Prediction(file, "", (), image)
                     continue
                 p = tuple(next(probabilities))
-                chosen = p.index(max(p)) if threshold is None else int(p[-1] >= threshold)
-                yield Prediction(file, classes[chosen], p)
+                yield Prediction(file, classes[_decide(p, threshold, index)], p)
+
+
+def _decide(p: Sequence[float], threshold: float | None, positive: int | None) -> int:
+    """The index of the predicted class."""
+    if threshold is None or positive is None:
+        return p.index(max(p))
+    if p[positive] >= threshold:
+        return positive
+    return max((n for n in range(len(p)) if n != positive), key=p.__getitem__)
 
 
 def _decode(file: str, size: int) -> NDArray[np.uint8] | str:
     try:
-        return decode_image(Path(file), size)
-    except UnreadableImageError as error:
+        return refusal(file) or decode_image(Path(file), size)
+    except (UnreadableImageError, ValueError) as error:
         return str(error)
     except OSError as error:
         return error.strerror or str(error)

@@ -113,6 +113,20 @@ def predicts_again(study: StudyFolder) -> None:
     np.testing.assert_allclose(model(images, training=False).numpy(), stored, atol=1e-5)
 
 
+def test_a_fast_result_is_exported_later_format_by_format(
+    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["best", "small", "--fast"]) == ExitCode.OK
+    assert run(["best", "small", "--fast", "--export", "--format", "onnx"]) == ExitCode.OK
+    assert run(["best", "small", "--export", "--format", "saved-model"]) == ExitCode.OK
+    metrics = study.metrics()
+    assert metrics is not None
+    assert metrics.exports.keys() == {"model.keras", "model.onnx", "saved_model"}
+    assert len(metrics.test_opened) == 1
+    assert run(["best", "small", "--fast", "--epochs", "2"]) == ExitCode.USAGE
+    assert "trained for 3 epochs on stored augmented views" in capsys.readouterr().err
+
+
 def test_retraining_again_reports_that_the_test_split_was_evaluated_twice(
     study: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,6 +167,12 @@ def test_a_better_trial_found_later_is_logged_and_scratch_uses_the_retrained_one
     scratch = study.scratch()
     assert scratch is not None
     assert scratch.trial == metrics.trial
+    for format, mark in (("table", "no"), ("json", '"test_of_best_trial": false')):
+        assert run(["list", "--format", format]) == ExitCode.OK
+        assert mark in capsys.readouterr().out
+    assert run(["show", "small"]) == ExitCode.OK
+    note = f"the test result is of trial {metrics.trial}, but trial 0099 is the best now"
+    assert note in capsys.readouterr().out
 
 
 def test_a_format_without_export_is_an_error(

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,12 @@ from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.decoding import decode_image
 from concrete_study.models.classifier import Classifier
 from concrete_study.models.export import KERAS_FILE
-from concrete_study.results.evaluation import read_predictions, threshold_for_recall
+from concrete_study.results.evaluation import read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.images import overlay
-from concrete_study.study.prediction import BATCH_SIZE, expand, predict_files
+from concrete_study.results.thresholds import threshold_for_recall
+from concrete_study.study.image_paths import expand, refusal
+from concrete_study.study.prediction import BATCH_SIZE, _decide, predict_files
 
 CLASSES = ["Negative", "Positive"]
 
@@ -113,6 +117,93 @@ def test_folders_patterns_and_standard_input_are_expanded(
     assert list(expand(["-", names[0]])) == ["x y.jpg", "z.jpg", names[0]]
 
 
+def test_a_folder_is_scanned_as_in_a_search(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (".hidden", "__MACOSX", ".ipynb_checkpoints", "z"):
+        (mixed / name).mkdir()
+        (mixed / name / "x.png").touch()
+    (mixed / "._a.jpg").touch()  # AppleDouble
+    (mixed / "loop").symlink_to(mixed)
+    (mixed / "again").symlink_to(mixed / "z")
+    linked = mixed.parent / f"{mixed.name}-linked"
+    linked.mkdir()
+    (linked / "y.png").touch()
+    (mixed / "link").symlink_to(linked)
+    (mixed / "self.jpg").symlink_to(mixed / "self.jpg")
+    inside = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "self.jpg", "z/x.png", "link/y.png"]
+    assert list(expand([str(mixed)])) == [str(mixed / name) for name in inside]
+    listed = os.scandir
+
+    def denied(folder: str) -> object:
+        if str(folder) == str(mixed / "z"):
+            raise PermissionError(13, "Permission denied", folder)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", denied)  # root may list every folder
+    inside[-2:] = ["z", "again/x.png", "link/y.png"]
+    assert list(expand([str(mixed)])) == [str(mixed / name) for name in inside]
+    with pytest.raises(PermissionError):
+        refusal(str(mixed / "z"))
+
+
+def test_a_pipe_a_folder_and_impossible_names_are_rows(classifier: Classifier, mixed: Path) -> None:
+    os.mkfifo(mixed / "pipe.jpg")
+    names = [str(mixed / "pipe.jpg"), "/dev/null", "x" * 300 + "*.jpg", "a\0.jpg"]
+    files = [*expand(names), str(mixed), str(mixed / "a.jpg")]
+    rows = list(predict_files(classifier, files, CLASSES))
+    assert [row.error for row in rows] == [
+        "a FIFO, socket or device, not a file",
+        "a FIFO, socket or device, not a file",
+        "File name too long",
+        "embedded null byte",
+        "a folder, not a file",
+        "",
+    ]
+
+
+def test_names_that_are_not_utf_8_or_break_lines_give_valid_output(
+    study: StudyFolder, mixed: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = mixed / "names"
+    folder.mkdir()
+    odd = os.fsencode(folder) + b"/\xff.jpg"
+    shutil.copy(os.fsencode(mixed / "a.jpg"), odd)
+    shutil.copy(mixed / "a.jpg", folder / "line\nbreak.jpg")
+    (folder / f"{'z' * 251}.jpg").write_bytes((mixed / "a.jpg").read_bytes())
+    expected = ["line\nbreak.jpg", f"{'z' * 251}.jpg", "\\udcff.jpg"]
+    overlays = mixed / "overlays"
+    typed = ["predict", str(folder)]
+    assert run([*typed, "-f", "json", "--explain", str(overlays)]) == ExitCode.OK
+    printed = json.loads(capfd.readouterr().out)
+    assert [row["file"].removeprefix(f"{folder}/") for row in printed] == expected
+    assert len(list(overlays.iterdir())) == 3
+    assert run([*typed, "-f", "csv"]) == ExitCode.OK
+    rows = list(csv.DictReader(io.StringIO(capfd.readouterr().out, newline="")))
+    assert [row["file"].removeprefix(f"{folder}/") for row in rows] == expected
+    assert run(typed) == ExitCode.OK
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[0].endswith("line\\nbreak.jpg")
+
+
+def test_names_on_standard_input_need_not_be_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"a\xff.jpg\n"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert list(expand(["-"])) == ["a\udcff.jpg"]
+
+
+def test_a_positive_class_can_be_given(
+    study: StudyFolder, mixed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study.manifest().positive_class == "Positive"
+    typed = ["predict", str(mixed / "a.jpg"), "-f", "json", "--positive-class"]
+    assert run([*typed, "Negative", "--threshold", "0"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)[0]["predicted"] == "Negative"
+    assert run([*typed, "Negative", "--recall", "0.5"]) == ExitCode.OK
+    assert "(2 Negative)" in capsys.readouterr().err
+    assert run([*typed, "Cracked", "--recall", "0.5"]) == ExitCode.USAGE
+    assert "--positive-class: Cracked is not a class." in capsys.readouterr().err
+
+
 def test_files_are_read_lazily(classifier: Classifier, mixed: Path) -> None:
     taken = []
 
@@ -154,14 +245,20 @@ def test_a_threshold_reaches_the_recall_and_is_as_high_as_possible() -> None:
         (0.01, 0.85, 0),
         (1e-12, 0.85, 0),
     ):
-        found = threshold_for_recall(table, ["A", "B"], recall)
+        found = threshold_for_recall(table, "B", recall)
         assert found.value == pytest.approx(value)
         assert found.recall >= recall
         assert found.false_positive_rate == pytest.approx(rate)
         assert found.images == 5
-    for classes, recall in ((["A", "B"], 0.0), (["A", "B", "C"], 0.5)):
-        with pytest.raises(ValueError, match="two classes and a recall"):
-            threshold_for_recall(table, classes, recall)
+    for name, recall in (("B", 0.0), ("B", 1.1), ("C", 0.5)):
+        with pytest.raises(ValueError, match=r"a recall in \(0, 1\] and images of"):
+            threshold_for_recall(table, name, recall)
+
+
+def test_a_threshold_is_about_the_positive_class_of_any_number_of_classes() -> None:
+    assert [_decide(p, 0.3, 1) for p in ((0.6, 0.4, 0.0), (0.3, 0.2, 0.5))] == [1, 2]
+    assert [_decide((0.6, 0.4), t, 0) for t in (0.5, 0.7, None)] == [0, 1, 0]
+    assert _decide((0.2, 0.2, 0.6), None, None) == 2
 
 
 @pytest.mark.parametrize("layer", ["block5_conv3", "block3_conv1"])

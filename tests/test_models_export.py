@@ -47,6 +47,18 @@ def test_exports_predict_as_the_trained_network_in_a_fresh_process(
     }
 
 
+@pytest.mark.parametrize("name", ["onnx", "litert"])
+def test_every_format_is_written_from_a_stored_model_alone(name: str, tmp_path: Path) -> None:
+    network = small_network()
+    weights = initialize(network, configuration(1), seed=1)
+    model = trained_model(configuration(1), network.weights, weights, size=SIZE, classes=2)
+    model.save(tmp_path / KERAS_FILE)
+    export_model(tmp_path / KERAS_FILE, tmp_path, [name])
+    images = np.random.default_rng(1).uniform(0, 255, (3, SIZE, SIZE, 3)).astype("float32")
+    expected = model(images, training=False).numpy().astype(np.float64)
+    assert check_exports([tmp_path / EXPORTS[name]], images, expected)
+
+
 def test_a_format_that_cannot_be_written_is_refused_before_anything_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

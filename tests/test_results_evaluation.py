@@ -1,4 +1,5 @@
 import math
+import warnings
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from concrete_study.results.evaluation import (
     prediction_rows,
     read_predictions,
 )
+from concrete_study.results.headlines import balance_text, roc_auc_text
 from concrete_study.results.records import TestReport
 from concrete_study.results.report.scores import readable_report
 from concrete_study.results.statistics import wilson_interval
@@ -236,3 +238,42 @@ def test_files_that_the_split_does_not_list_are_groups_of_their_own() -> None:
     sentence = clustered_accuracy(predictions, ["a", "b"], split)
     assert sentence.startswith("The 4 test images form 3 groups")
     assert "accuracy is 0.6667" in sentence
+
+
+def test_balanced_accuracy_and_majority_rate_are_next_to_accuracy() -> None:
+    images = [("a", 0.9, 0.1)] * 14 + [("b", 0.9, 0.1)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        test = evaluate(rows(*images), ["a", "b"])
+    assert test.balanced_accuracy == 0.5
+    assert (test.majority_class, test.majority_rate) == ("a", 14 / 15)
+    assert balance_text(test) == "balanced accuracy 0.5000, always a: 0.9333"
+    assert (test.positive_class, test.roc_auc) == ("b", 0.5)
+    assert roc_auc_text(test) == "ROC AUC 0.5000 (positive class b)"
+
+
+@pytest.mark.parametrize(("positive", "measure"), [("a", "recall"), ("b", "specificity")])
+def test_images_of_one_class_have_a_recall_or_specificity_and_no_auc(
+    positive: str, measure: str
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        test = evaluate(rows(*[("a", 0.9, 0.1)] * 9, ("a", 0.2, 0.8)), ["a", "b"], positive)
+    assert test.balanced_accuracy is test.roc_auc is None
+    low, high = wilson_interval(9, 10)
+    assert balance_text(test) == (
+        f"{measure} of a 0.9000 (Wilson 95 % interval {low:.4f} to {high:.4f}), "
+        "balanced accuracy undefined: one class"
+    )
+    assert roc_auc_text(test) == f"ROC AUC undefined: one class (positive class {positive})"
+
+
+def test_a_hundred_classes_of_few_images_cause_no_warning() -> None:
+    classes = [f"{number:03}" for number in range(100)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        test = evaluate(predict(classes, 60), classes)
+    assert test.positive_class is None
+    assert test.roc_auc is None
+    assert roc_auc_text(test) == ""
+    assert test.balanced_accuracy == pytest.approx(test.accuracy)

@@ -15,8 +15,8 @@ from concrete_study.results.report.scores import (
     misclassified,
     precision_recall_points,
     roc_points,
-    thresholds,
 )
+from concrete_study.results.thresholds import thresholds
 
 AB = ["a", "b"]
 
@@ -93,7 +93,7 @@ def test_calibration_of_three_classes_is_of_the_predicted_class() -> None:
 def test_thresholds_are_chosen_on_validation_and_evaluated_on_test() -> None:
     validation = rows(("b", 0.9), ("b", 0.4), ("a", 0.5), ("a", 0.1))
     test = rows(("b", 0.95), ("b", 0.2), ("a", 0.6), ("a", 0.2), ("a", 0.1))
-    table = thresholds(validation, test, AB)
+    table = thresholds(validation, test, "b")
     assert table["target_recall"].tolist() == [0.99, 0.999, 1.0]
     assert table["threshold"].tolist() == [0.25] * 3  # halfway from 0.4 to the next below
     assert table["validation_true_positives"].tolist() == [2] * 3

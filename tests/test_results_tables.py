@@ -250,6 +250,22 @@ def test_bars_inside_markdown_cells_are_escaped() -> None:
     assert markdown_table(["a"], [["x|y"]]).splitlines()[2] == r"| x\|y |"
 
 
+@pytest.mark.parametrize("style", FORMATS)
+def test_an_empty_table_has_its_header(style: str) -> None:
+    text = render(pd.DataFrame(columns=["first", "p_value"]), style)
+    assert text == "[]\n" if style == "json" else "first" in text
+
+
+def test_line_breaks_and_names_that_are_not_utf_8_do_not_break_a_table() -> None:
+    frame = pd.DataFrame({"file": ["a\nb.jpg", "\udcff.jpg"], "p_value": [1e-5, 0.0001]})
+    shown = readable(frame)
+    assert shown["file"].tolist() == [r"a\nb.jpg", r"\udcff.jpg"]
+    assert shown["p value"].tolist() == ["<0.0001", "0.0001"]
+    for style in FORMATS:
+        render(frame, style).encode()
+    assert len(render(frame, "markdown").splitlines()) == 4
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -20,6 +20,7 @@ from concrete_study.datasets.errors import (
 from concrete_study.datasets.splits import read_split
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.report.scores import evaluation_names
 from concrete_study.results.tables import comparison
 from concrete_study.study.external import evaluate_external
 
@@ -64,6 +65,27 @@ def test_an_external_test_set_has_test_scores_and_columns_in_the_comparison(
     assert row[f"{column}_low"] <= row[column] <= row[f"{column}_high"]
     assert run(["compare", "small", "--format", "json"]) == ExitCode.OK
     assert json.loads(capsys.readouterr().out)[0][column] == row[column]
+
+
+def test_maps_and_positive_classes_of_one_folder_are_kept_side_by_side(
+    study: StudyFolder, other: Path
+) -> None:
+    swapped = {"Sound": "Positive", "Cracked": "Negative"}
+    first = evaluate_external(study, other, MAPPED, Recorder())
+    second = evaluate_external(study, other, swapped, Recorder())
+    third = evaluate_external(study, other, MAPPED, Recorder(), positive_class="Negative")
+    assert evaluate_external(study, other, MAPPED, Recorder()).folder == first.folder
+    assert len({record.folder for record in (first, second, third)}) == 3
+    assert first.test.accuracy == pytest.approx(1 - second.test.accuracy)
+    assert (first.test.positive_class, third.test.positive_class) == ("Positive", "Negative")
+    assert len(study.evaluations()) == 3
+    columns = [name for name in map(str, comparison([study])) if name.startswith("on_")]
+    assert len(columns) == 9
+    assert sorted(evaluation_names(study.evaluations())) == [
+        "other slabs (Sound=Negative, Cracked=Positive, positive class Negative)",
+        "other slabs (Sound=Negative, Cracked=Positive, positive class Positive)",
+        "other slabs (Sound=Positive, Cracked=Negative, positive class Positive)",
+    ]
 
 
 def test_the_study_s_own_images_are_left_out(study: StudyFolder, other: Path) -> None:

@@ -6,10 +6,12 @@ import pandas as pd
 
 from concrete_study.results.evaluation import final_rows
 from concrete_study.results.formats import counted, number
+from concrete_study.results.positive_class import find_positive_class
 from concrete_study.results.report import score_figures, scores
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Element, Plot, Section, Table
 from concrete_study.results.report.images import MOST, gallery
+from concrete_study.results.thresholds import thresholds
 
 
 def evaluation_sections(data: ReportData) -> list[Section]:
@@ -17,7 +19,10 @@ def evaluation_sections(data: ReportData) -> list[Section]:
     if data.retraining is None:
         return []
     test, classes = data.retraining.test, data.study.classes
+    positive = find_positive_class(classes, data.study.positive_class)
     caption = "Number of images; the shade is the share of the true class."
+    if len(classes) >= scores.MANY_CLASSES:
+        caption = f"The {scores.TOP_CONFUSIONS} most frequent confusions; the CSV has all classes."
     report = Table("classification", "Classification report.", scores.classification_table(test))
     counts = scores.confusion_table(test)
     plot = Plot("confusion", caption, counts, score_figures.draw_confusion)
@@ -33,21 +38,20 @@ def evaluation_sections(data: ReportData) -> list[Section]:
         sections.append(Section("datasets", "Datasets", [text, Table("datasets", caption, table)]))
     if data.predictions is not None:
         sections += [
-            _curves(data.predictions, classes),
-            _calibration(data.predictions, classes),
-            *_thresholds(data.validation, data.predictions, classes),
+            _curves(data.predictions, classes, positive),
+            _calibration(data.predictions, classes, positive),
+            *_thresholds(data.validation, data.predictions, positive),
             _misclassified(data, data.predictions),
         ]
     return sections
 
 
-def _curves(predictions: pd.DataFrame, classes: Sequence[str]) -> Section:
-    roc = scores.roc_points(predictions, classes)
-    curve = scores.precision_recall_points(predictions, classes)
-    elements: list[Element] = ["All test images are of one class, so the curves are undefined."]
+def _curves(predictions: pd.DataFrame, classes: Sequence[str], positive: str | None) -> Section:
+    roc = scores.roc_points(predictions, classes, positive)
+    curve = scores.precision_recall_points(predictions, classes, positive)
+    elements: list[Element] = ["Curves and AUC are undefined: one class has all test images."]
     if len(roc):
-        two = len(classes) == 2
-        text = f"Positive class: {classes[1]}." if two else "Each class against all others."
+        text = f"Positive class: {positive}." if positive else "Each class against all others."
         draw_roc, draw_curve = score_figures.draw_roc, score_figures.draw_precision_recall
         first = Plot("roc", "True positive rate against false positive rate.", roc, draw_roc)
         second = Plot("precision-recall", "Precision against recall.", curve, draw_curve)
@@ -55,11 +59,13 @@ def _curves(predictions: pd.DataFrame, classes: Sequence[str]) -> Section:
     return Section("roc", "ROC and precision-recall curves", elements)
 
 
-def _calibration(predictions: pd.DataFrame, classes: Sequence[str]) -> Section:
-    bins = scores.calibration(predictions, classes)
+def _calibration(
+    predictions: pd.DataFrame, classes: Sequence[str], positive: str | None
+) -> Section:
+    bins = scores.calibration(predictions, classes, positive)
     grouped, positive = (
-        (f"predicted probability of {classes[1]}", f"images of {classes[1]}")
-        if len(classes) == 2
+        (f"predicted probability of {positive}", f"images of {positive}")
+        if positive
         else ("probability of the predicted class", "correct predictions")
     )
     text = (
@@ -73,22 +79,22 @@ def _calibration(predictions: pd.DataFrame, classes: Sequence[str]) -> Section:
 
 
 def _thresholds(
-    validation: pd.DataFrame | None, predictions: pd.DataFrame, classes: Sequence[str]
+    validation: pd.DataFrame | None, predictions: pd.DataFrame, positive: str | None
 ) -> list[Section]:
-    if validation is None or len(classes) != 2:
-        return []  # of three classes, none is the positive one
-    count = int((final_rows(validation)["class"] == classes[1]).sum())
+    if validation is None or positive is None:
+        return []
+    count = int((final_rows(validation)["class"] == positive).sum())
     if count == 0:
         return []
     text = (
-        f"The threshold is the probability from which an image is classified as {classes[1]}. Each "
-        f"is chosen on the {count} validation images of {classes[1]} to reach a target recall, "
+        f"The threshold is the probability from which an image is classified as {positive}. Each "
+        f"is chosen on the {count} validation images of {positive} to reach a target recall, "
         "midway to the next lower probability, and evaluated on the test images. With "
         f"{count} images, recall changes in steps of {100 / count:.2g} %, so similar targets may "
         "have the same threshold."
     )
-    frame = scores.thresholds(validation, predictions, classes)
-    table = Table("thresholds", f"Recall and false positives of {classes[1]}.", frame)
+    frame = thresholds(validation, predictions, positive)
+    table = Table("thresholds", f"Recall and false positives of {positive}.", frame)
     return [Section("thresholds", "Thresholds", [text, table])]
 
 

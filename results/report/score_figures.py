@@ -1,5 +1,6 @@
 """Figures of the test. Each is drawn from its table alone."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -8,14 +9,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from concrete_study.results.figures import INK, TRAIN, colour, new_figure, new_panel
+from concrete_study.results.figures import (
+    INK,
+    QUIET,
+    TRAIN,
+    colour,
+    new_figure,
+    new_panel,
+    plain_axes,
+)
+from concrete_study.results.report.scores import MANY_CLASSES, top_confusions
 
 _Corner = Literal["lower right", "lower left", "upper left"]
 _SQUARE = (4.2, 4.2)
+LABELLED_CURVES = 5  # of many classes
 
 
 def draw_confusion(counts: pd.DataFrame) -> Figure:
-    """The matrix of `results.evaluation.confusion_table`, shaded by shares of the true class."""
+    """The matrix of `confusion_table`, shaded by shares of the true class.
+
+    Of many classes, the most frequent confusions as bars.
+    """
+    if len(counts) >= MANY_CLASSES:
+        return _draw_top_confusions(counts)
     classes, matrix = [str(name) for name in counts["true"]], counts.iloc[:, 1:].to_numpy()
     size = len(classes)
     side = max(4.2, 1.8 + 0.75 * size)
@@ -35,25 +51,58 @@ def draw_confusion(counts: pd.DataFrame) -> Figure:
     return figure
 
 
+def _draw_top_confusions(counts: pd.DataFrame) -> Figure:
+    found = top_confusions(counts)
+    labels = [
+        _short(f"{true} → {other}") for true, other in found[["true", "predicted"]].to_numpy()
+    ]
+    figure = new_figure(7, 1.6 + 0.26 * max(len(found), 1))
+    axes = figure.add_subplot()
+    total = int(counts.iloc[:, 1:].to_numpy().sum())
+    plain_axes(axes, f"Most frequent confusions of {len(counts)} classes, {total} test images")
+    bars = axes.barh(range(len(found)), found["images"], color=TRAIN)
+    axes.bar_label(bars, padding=3, color=INK)
+    axes.set_yticks(range(len(found)), labels)
+    axes.invert_yaxis()
+    axes.set(xlabel="Images", ylabel="True → predicted class")
+    return figure
+
+
+def _short(text: str, most: int = 48) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def draw_roc(points: pd.DataFrame) -> Figure:
     """The ROC curves that `results.report.scores.roc_points` returns."""
     figure, axes = new_panel("ROC curve", _SQUARE)
-    for number, (name, curve) in enumerate(points.groupby("class", sort=False)):
-        label = f"{name} (AUC = {curve['roc_auc'].iloc[0]:.4f})"
+    for name, curve, shade in _shaded(points, "roc_auc"):
+        label = f"{_short(name)} (AUC = {curve['roc_auc'].iloc[0]:.4f})" if shade != QUIET else ""
         rates = curve["false_positive_rate"], curve["true_positive_rate"]
-        axes.plot(*rates, color=colour(number), label=label)
+        axes.plot(*rates, color=shade, label=label)
     axes.plot([0, 1], [0, 1], "--", color=INK, lw=1, label="chance level (AUC = 0.5)")
     _finish(axes, "False positive rate", "True positive rate", "lower right")
     return figure
 
 
+def _shaded(points: pd.DataFrame, area: str) -> Iterator[tuple[str, pd.DataFrame, str]]:
+    """Each class with its curve and colour; of many, all are quiet but those of smallest area."""
+    areas = points.groupby("class", sort=False)[area].first()
+    most = LABELLED_CURVES if len(areas) >= MANY_CLASSES else len(areas)
+    worst = set(areas.sort_values(kind="stable").index[:most])
+    number = 0
+    for name, curve in sorted(points.groupby("class", sort=False), key=lambda c: c[0] in worst):
+        yield str(name), curve, colour(number) if name in worst else QUIET
+        number += name in worst
+
+
 def draw_precision_recall(points: pd.DataFrame) -> Figure:
     """The curves that `results.report.scores.precision_recall_points` returns."""
     figure, axes = new_panel("Precision-recall curve", _SQUARE)
-    for number, (name, curve) in enumerate(points.groupby("class", sort=False)):
-        label = f"{name} (AP = {curve['average_precision'].iloc[0]:.4f})"
+    for name, curve, shade in _shaded(points, "average_precision"):
+        area = f"AP = {curve['average_precision'].iloc[0]:.4f}"
+        label = f"{_short(name)} ({area})" if shade != QUIET else ""
         rates = curve["recall"], curve["precision"]
-        axes.plot(*rates, drawstyle="steps-post", color=colour(number), label=label)
+        axes.plot(*rates, drawstyle="steps-post", color=shade, label=label)
     _finish(axes, "Recall", "Precision", "lower left")
     return figure
 

@@ -1,5 +1,6 @@
 """The test results as tables for the report, computed from the predictions alone."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
@@ -17,14 +18,16 @@ from sklearn.metrics import (
 from concrete_study.results.evaluation import (
     CHECKPOINT_NAMES,
     final_rows,
-    threshold_for_recall,
     truth_and_probabilities,
 )
+from concrete_study.results.positive_class import find_positive_class
 from concrete_study.results.records import EvaluationRecord, RetrainingRecord, TestReport
 from concrete_study.results.statistics import wilson_interval
 
-RECALLS = (0.99, 0.999, 1.0)
 BINS = 10  # of the reliability diagram, equally wide
+MANY_CLASSES = 20  # from here on the top confusions replace the confusion matrix
+TOP_CONFUSIONS = 20
+WORST_CLASSES = 10
 
 
 def classification_table(test: TestReport) -> pd.DataFrame:
@@ -41,14 +44,45 @@ def confusion_table(test: TestReport) -> pd.DataFrame:
     return counts
 
 
+def top_confusions(counts: pd.DataFrame, most: int = TOP_CONFUSIONS) -> pd.DataFrame:
+    """The most frequent misclassifications of `confusion_table`: true, predicted, images."""
+    classes, matrix = counts["true"].tolist(), counts.iloc[:, 1:].to_numpy(np.int64, copy=True)
+    np.fill_diagonal(matrix, 0)
+    order = np.argsort(-matrix, axis=None, kind="stable")[: min(most, np.count_nonzero(matrix))]
+    cells = [divmod(int(cell), len(classes)) for cell in order]
+    rows = [(classes[true], classes[other], int(matrix[true, other])) for true, other in cells]
+    return pd.DataFrame(rows, columns=["true", "predicted", "images"])
+
+
 def readable_report(test: TestReport) -> str:
-    """The classification report and the confusion matrix as plain text."""
+    """The classification report and the confusion matrix as plain text.
+
+    Of many classes, the worst ones and the top confusions.
+    """
+    if len(test.classes) >= MANY_CLASSES:
+        return _report_of_many(test)
     report = classification_table(test).set_index("class")
     counts = (
         confusion_table(test).set_index("true").add_prefix("predicted ").rename("true {}".format)
     )
     tables = (table.rename_axis(index=None) for table in (report.drop("weighted avg"), counts))
     return "\n\n".join(table.to_string(float_format="{:.4f}".format) for table in tables) + "\n"
+
+
+def _report_of_many(test: TestReport) -> str:
+    report = classification_table(test).set_index("class").rename_axis(index=None)
+    classes, macro = report.iloc[: len(test.classes)], report.loc[["macro avg"]]
+    worst = classes[classes["support"] > 0].sort_values("f1-score", kind="stable")
+    shown = pd.concat([worst.head(WORST_CLASSES), macro])
+    confusions = top_confusions(confusion_table(test), WORST_CLASSES)
+    note = (
+        f"The {len(shown) - 1} of {len(test.classes)} classes with the lowest F1; `by_class` and "
+        "`confusion_matrix` in metrics.json have all."
+    )
+    parts = [shown.to_string(float_format="{:.4f}".format), note]
+    if len(confusions):
+        parts += ["Most frequent confusions:", confusions.to_string(index=False)]
+    return "\n\n".join(parts) + "\n"
 
 
 def checkpoints_table(test: TestReport) -> pd.DataFrame:
@@ -75,7 +109,8 @@ def by_dataset_table(
     accuracy_low, accuracy_high (Wilson 95 %), loss (nats), macro_f1.
     """
     tests = [(part.dataset, part.subset, part.test) for part in retraining.by_dataset]
-    tests += [(PurePath(found.data).name, "external", found.test) for found in evaluations]
+    names = evaluation_names(evaluations)
+    tests += [(n, "external", found.test) for n, found in zip(names, evaluations, strict=True)]
     rows = [
         (name, subset, t.images, t.accuracy, *t.accuracy_interval, t.loss, t.macro_f1)
         for name, subset, t in tests
@@ -84,24 +119,41 @@ def by_dataset_table(
     return pd.DataFrame(rows, columns=[*columns, "macro_f1"])
 
 
-def roc_points(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+def evaluation_names(evaluations: Sequence[EvaluationRecord]) -> list[str]:
+    """Folder names of external test sets; of several evaluations of one, also what differs."""
+    counts = Counter(found.fingerprint for found in evaluations)
+    names = []
+    for found in evaluations:
+        given = [f"{old}={new}" for old, new in found.class_map.items()]
+        if found.test.positive_class is not None:
+            given.append(f"positive class {found.test.positive_class}")
+        variant = f" ({', '.join(given)})" if counts[found.fingerprint] > 1 else ""
+        names.append(f"{PurePath(found.data).name}{variant}")
+    return names
+
+
+def roc_points(
+    predictions: pd.DataFrame, classes: Sequence[str], positive_class: str | None = None
+) -> pd.DataFrame:
     """The ROC curve of each positive class against all others.
 
-    The positive class of two is the last one; of more, each in turn. A class without images on
-    both sides has no rows.
+    The positive class is that of `find_positive_class`, or, without one, each in turn. A class
+    without images on both sides has no rows.
 
     Columns: class, threshold, false_positive_rate, true_positive_rate, roc_auc (of the curve).
     """
     columns = ["class", "threshold", "false_positive_rate", "true_positive_rate", "roc_auc"]
     rows: list[tuple[object, ...]] = []
-    for name, positive, probability in _positives(predictions, classes):
+    for name, positive, probability in _positives(predictions, classes, positive_class):
         fpr, tpr, threshold = roc_curve(positive, probability)
         area = roc_auc_score(positive, probability)
         rows += [(name, *point, area) for point in zip(threshold, fpr, tpr, strict=True)]
     return pd.DataFrame(rows, columns=columns)
 
 
-def precision_recall_points(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+def precision_recall_points(
+    predictions: pd.DataFrame, classes: Sequence[str], positive_class: str | None = None
+) -> pd.DataFrame:
     """The precision-recall curve of each positive class, as in `roc_points`.
 
     Columns: class, threshold (infinite at the last point, of recall 0), recall, precision,
@@ -109,7 +161,7 @@ def precision_recall_points(predictions: pd.DataFrame, classes: Sequence[str]) -
     """
     columns = ["class", "threshold", "recall", "precision", "average_precision"]
     rows: list[tuple[object, ...]] = []
-    for name, positive, probability in _positives(predictions, classes):
+    for name, positive, probability in _positives(predictions, classes, positive_class):
         precision, recall, threshold = precision_recall_curve(positive, probability)
         points = zip([*threshold, np.inf], recall, precision, strict=True)
         average = average_precision_score(positive, probability)
@@ -117,18 +169,21 @@ def precision_recall_points(predictions: pd.DataFrame, classes: Sequence[str]) -
     return pd.DataFrame(rows, columns=columns)
 
 
-def calibration(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+def calibration(
+    predictions: pd.DataFrame, classes: Sequence[str], positive_class: str | None = None
+) -> pd.DataFrame:
     """The reliability diagram in `BINS` equally wide bins; bins without images are left out.
 
-    With two classes, the probability of the last one and the fraction of images of that class;
-    with more, the highest probability and the fraction of correct predictions.
+    With a positive class, its probability and the fraction of images of that class; without one,
+    the highest probability and the fraction of correct predictions.
 
     Columns: low, high (of the bin), images, mean_predicted_probability, fraction_of_positives,
     fraction_low, fraction_high (its 95 % Wilson interval).
     """
     truth, probabilities = truth_and_probabilities(final_rows(predictions), classes)
-    if len(classes) == 2:
-        probability, positive = probabilities[:, 1], truth == 1
+    if (name := find_positive_class(classes, positive_class)) is not None:
+        index = list(classes).index(name)
+        probability, positive = probabilities[:, index], truth == index
     else:
         probability = probabilities.max(axis=1)
         positive = probabilities.argmax(axis=1) == truth
@@ -151,46 +206,6 @@ def expected_calibration_error(bins: pd.DataFrame) -> float:
     """
     distances = (bins["mean_predicted_probability"] - bins["fraction_of_positives"]).abs()
     return float(np.average(distances, weights=bins["images"]))
-
-
-def thresholds(
-    validation: pd.DataFrame, predictions: pd.DataFrame, classes: Sequence[str]
-) -> pd.DataFrame:
-    """Thresholds chosen on validation for a target recall of the last of two classes, and tested.
-
-    Columns: target_recall, threshold; on validation: true_positives, positives,
-    false_positive_rate; on test: true_positives, positives, recall with its 95 % Wilson interval,
-    false_positives, false_positive_rate.
-
-    Raises:
-        ValueError: If there are not two classes.
-    """
-    rows = final_rows(predictions)
-    positive = (rows["class"] == classes[1]).to_numpy()
-    probability = rows[f"p_{classes[1]}"].to_numpy(np.float64)
-    positives, negatives = int(positive.sum()), int((~positive).sum())
-    table = []
-    for target in RECALLS:
-        chosen = threshold_for_recall(validation, classes, target)
-        predicted = probability >= chosen.value
-        true, false = int((predicted & positive).sum()), int((predicted & ~positive).sum())
-        low, high = wilson_interval(true, positives) if positives else (np.nan, np.nan)
-        row = {
-            "target_recall": target,
-            "threshold": chosen.value,
-            "validation_true_positives": round(chosen.recall * chosen.images),
-            "validation_positives": chosen.images,
-            "validation_false_positive_rate": chosen.false_positive_rate,
-            "test_true_positives": true,
-            "test_positives": positives,
-            "test_recall": true / positives if positives else np.nan,
-            "test_recall_low": low,
-            "test_recall_high": high,
-            "test_false_positives": false,
-            "test_false_positive_rate": false / negatives if negatives else np.nan,
-        }
-        table.append(row)
-    return pd.DataFrame(table)
 
 
 def image_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -222,11 +237,12 @@ def least_confident(images: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def _positives(
-    predictions: pd.DataFrame, classes: Sequence[str]
+    predictions: pd.DataFrame, classes: Sequence[str], positive_class: str | None
 ) -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.float64]]]:
     """Each positive class, which images are of it, and their probabilities of it."""
     truth, probabilities = truth_and_probabilities(final_rows(predictions), classes)
-    for number in [1] if len(classes) == 2 else range(len(classes)):
+    name = find_positive_class(classes, positive_class)
+    for number in range(len(classes)) if name is None else [list(classes).index(name)]:
         positive = truth == number
         if 0 < positive.sum() < len(positive):
             yield classes[number], positive, probabilities[:, number]

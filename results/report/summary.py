@@ -2,11 +2,12 @@
 
 from concrete_study.results.evaluation import clustered_accuracy
 from concrete_study.results.formats import counted, duration, number
+from concrete_study.results.headlines import balance_text
 from concrete_study.results.hyperparameters import describe
 from concrete_study.results.records import RetrainingRecord
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Element, Section
-from concrete_study.results.report.scores import by_dataset_table
+from concrete_study.results.report.scores import MANY_CLASSES, WORST_CLASSES, by_dataset_table
 from concrete_study.results.trials import LOWER_RATES, promotion_path
 
 
@@ -62,11 +63,14 @@ def _retrained(retraining: RetrainingRecord) -> str:
     low, high = test.accuracy_interval
     rows = zip(test.classes, test.confusion_matrix, strict=True)
     errors = [f"{sum(row) - row[n]} of {sum(row)} {name}" for n, (name, row) in enumerate(rows)]
+    if len(errors) >= MANY_CLASSES:
+        wrong = sorted(errors, key=lambda text: -int(text.split(" ", 1)[0]))[:WORST_CLASSES]
+        errors = [*wrong, f"and {len(errors) - len(wrong)} more classes"]
     return (
         f"The retrained model (trial {retraining.trial}) classifies {100 * test.accuracy:.2f} % of "
         f"{counted(test.images, 'test image')} correctly (95 % interval {100 * low:.2f} to "
-        f"{100 * high:.2f} %), with a loss of {number(test.loss)}. Misclassified: "
-        f"{', '.join(errors)}."
+        f"{100 * high:.2f} %), with a loss of {number(test.loss)}; {balance_text(test)}. "
+        f"Misclassified: {', '.join(errors)}."
     )
 
 

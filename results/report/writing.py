@@ -9,6 +9,7 @@ import matplotlib as mpl
 from markupsafe import Markup
 
 from concrete_study.datasets.files import replacing_folder
+from concrete_study.results.figures import write_figure
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import render
 from concrete_study.results.report.comparison import comparison_sections
@@ -106,8 +107,8 @@ def _write_plot(plot: Plot, folder: Path) -> Markup:
     path = folder / f"{plot.name}.svg"
     # The SVG first: saving moves the layout a little, and a reproduced SVG has to be this one.
     with mpl.rc_context(SVG_STYLE):
-        figure.savefig(path, metadata={"Date": None})
-    figure.savefig(folder / f"{plot.name}.png", dpi=150)
+        write_figure(figure, path, format="svg")
+    write_figure(figure, folder / f"{plot.name}.png", format="png")
     return inline_svg(path.read_text(encoding="utf-8"), plot)
 
 
