@@ -74,10 +74,8 @@ def test_an_unreadable_file_is_a_row_and_not_an_error(
     assert "Warning: 3 of 5 files could not be read" in err
     rows = json.loads(out)
     assert [Path(row["file"]).name[0] for row in rows] == ["a", "b", "c", "d", "n"]
-    assert [row["error"] for row in rows[1:3]] == [
-        "the file is empty",
-        "not a JPEG, PNG or BMP image",
-    ]
+    assert rows[1]["error"] == "the file is empty"
+    assert rows[2]["error"].startswith("not an image of a known format (JPEG, PNG")
     assert "No such file" in rows[4]["error"]
     assert all(row["predicted"] is None for row in rows if row["error"])
     assert all(row["predicted"] in CLASSES for row in rows if not row["error"])

@@ -125,12 +125,14 @@ def test_show_of_an_empty_and_of_a_failed_study(capsys: Captured) -> None:
 
 @pytest.mark.parametrize("state", ["failed", "interrupted", "running"])
 @pytest.mark.parametrize("records", [[trial("0000", 2, 0.5)], [FAILED], []])
-def test_show_of_an_unfinished_study_suggests_to_resume_it(
+def test_show_of_an_unfinished_study_suggests_to_resume_it_unless_its_trials_diverge(
     capsys: Captured, state: str, records: list[TrialRecord]
 ) -> None:
     make_study("first", *records, state=state)
     show_command("first")
-    assert "Next:    study search --name first --resume\n" in capsys.readouterr().out
+    diverged = state == "failed" and records == [FAILED]
+    command = "--overwrite, with lower" if diverged else "--resume\n"
+    assert f"Next:    study search --name first {command}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_a_full_disk_ends_the_search_and_it_resumes_with_more_space(
     given = arguments(slabs, tmp_path, "--name", "full")
     assert run(given) == ExitCode.RESOURCES
     error = capsys.readouterr().err
-    assert "Error: No space left" in error
+    assert "Error: No disk space left" in error
     assert "Traceback" not in error
     kept = study.trials()
     assert len(kept) < TRIALS
