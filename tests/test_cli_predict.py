@@ -94,7 +94,7 @@ def test_no_readable_file_is_an_error(
     assert run(["predict", str(mixed / "folder"), "-f", "json"]) == ExitCode.DATA
     out, err = capsys.readouterr()
     assert json.loads(out) == []
-    assert "Expected JPEG, PNG or BMP files; found none." in err
+    assert "Expected images such as JPEG or PNG; found none." in err
 
 
 def test_folders_patterns_and_standard_input_are_expanded(
