@@ -15,6 +15,7 @@ from small_study import Search
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.decoding import decode_image
+from concrete_study.datasets.file_kinds import FORMATS
 from concrete_study.models.classifier import Classifier
 from concrete_study.models.export import KERAS_FILE
 from concrete_study.results.evaluation import read_predictions, threshold_for_recall
@@ -72,7 +73,7 @@ def test_an_unreadable_file_is_a_row_and_not_an_error(
     assert [Path(row["file"]).name[0] for row in rows] == ["a", "b", "c", "d", "n"]
     assert [row["error"] for row in rows[1:3]] == [
         "the file is empty",
-        "not a JPEG, PNG or BMP image",
+        f"not an image of a known format ({', '.join(FORMATS)})",
     ]
     assert "No such file" in rows[4]["error"]
     assert all(row["predicted"] is None for row in rows if row["error"])
