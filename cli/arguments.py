@@ -35,12 +35,14 @@ ModelOption = Annotated[
 MapOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--map", help="FOLDER=CLASS if a folder has another name; repeatable, or with commas."
+        "--map",
+        metavar="FOLDER=CLASS",
+        help="Class of a folder that has another name; repeatable, or separated by commas.",
     ),
 ]
 LabelsOption = Annotated[
     Path | None,
-    typer.Option(help="CSV file of labels instead of class folders; columns: file, class."),
+    typer.Option(help="CSV file with the columns file and class, instead of class folders."),
 ]
 
 

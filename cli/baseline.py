@@ -26,11 +26,16 @@ def baseline_command(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Initial weights; none: random.", show_default="those of the study"),
+        typer.Option(
+            help="Initial VGG16 weights: bundled, keras, none (random), or a .weights.h5 file.",
+            show_default="those of the study",
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the study --name.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the study given by --name.")
+    ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the study --name.")
+        bool, typer.Option("--overwrite", help="Replace the study given by --name.")
     ] = False,
 ) -> None:
     """Train the reference recipe on the images of a study.

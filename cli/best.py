@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from concrete_study.results.folder import StudyFolder
     from concrete_study.results.records import RetrainingRecord
 
+_TRAINED_ON = {
+    "fresh": "images, with new augmentation in every epoch",
+    "stored": "the cached features of the search",
+}
+
 
 def best_command(
     context: typer.Context,
@@ -39,7 +44,10 @@ def best_command(
     ] = False,
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="New folder of the images if they have moved; repeatable, in order."),
+        typer.Option(
+            metavar="PATH",
+            help="New folder of the images if they have moved; repeatable, in the same order.",
+        ),
     ] = None,
     scratch: Annotated[
         bool, typer.Option("--scratch", help="Also train the same recipe from random weights.")
@@ -78,7 +86,7 @@ def best_command(
             raise UsageError(
                 f"study {study.name} is already retrained.",
                 f"Expected the same --epochs and --fast, or neither; it was trained for "
-                f"{metrics.epochs} epochs on {metrics.views} augmented views.",
+                f"{metrics.epochs} epochs on {_TRAINED_ON[metrics.views]}.",
                 f"study best {study.name} --retrain with these options, or leave them out.",
             )
         else:
@@ -167,7 +175,7 @@ def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
     # Before anything is printed: they raise an error if they are damaged.
     predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
     typer.echo(f"Study {study.name}, trial {metrics.trial}: {describe(metrics.hyperparameters)}")
-    typer.echo(f"Trained {metrics.epochs} epochs on {metrics.views} augmented views; ", nl=False)
+    typer.echo(f"Trained {metrics.epochs} epochs on {_TRAINED_ON[metrics.views]}; ", nl=False)
     typer.echo(f"best epoch: {metrics.best_epoch}.\n")
     print_scores(metrics.test)
     print_datasets(metrics.by_dataset)

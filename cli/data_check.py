@@ -22,7 +22,7 @@ def check_command(
 ) -> None:
     """Find faults, near-duplicates and outliers in a folder.
 
-    Ends with exit code 1 if a file cannot be read, an image file is left out, or near-duplicates
+    Ends with exit code 1 if a file cannot be read, an image file is excluded, or near-duplicates
     have different labels.
 
     Example: study data check photographs --page photographs-check
@@ -46,7 +46,7 @@ def check_command(
             {"": folder}, display, class_map=parse_class_map(class_map or ()), labels=labels
         )
         pairs = find_near_duplicates(found, display)
-        with display.counting("measuring", len(found.images)) as done:
+        with display.counting("measuring images", len(found.images)) as done:
             audit = audit_folder(found, pairs, on_image=lambda: done(1))
     check = data_check(audit)
     if page is not None:

@@ -24,15 +24,18 @@ def evaluate_command(
     mapping: MapOption = None,
     study_data: Annotated[
         list[Path] | None,
-        typer.Option(help="New folder of the study's own images if they have moved; repeatable."),
+        typer.Option(
+            metavar="PATH",
+            help="New folder of the study's own images if they have moved; repeatable.",
+        ),
     ] = None,
     positive_class: PositiveOption = None,
 ) -> None:
     """Evaluate the retrained model on an external test set.
 
-    Images of the study and their near-duplicates are left out.
+    Images of the study and their near-duplicates are excluded.
 
-    Example: study evaluate first --data bridges --map Cracked=Positive --map Sound=Negative
+    Example: study evaluate first --data bridges --map Cracked=Positive,Uncracked=Negative
     """
     from concrete_study.cli.display import Display
     from concrete_study.cli.quiet import import_tensorflow

@@ -184,7 +184,7 @@ def _log_counts(counts: Counter[str]) -> None:
     if not counts:
         found = f"only files that cannot be read ({faulty})" if faulty else "none"
         raise DataError(
-            "No file was classified.", f"Expected JPEG, PNG or BMP files; found {found}."
+            "No file was classified.", f"Expected images such as JPEG or PNG; found {found}."
         )
     predicted = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     typer.echo(f"{counts.total()} files classified: {predicted}.", err=True)

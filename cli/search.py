@@ -18,8 +18,9 @@ def search_command(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder with one sub-folder per class, or a zip file; repeatable, joined. With "
-            "--resume: the new folder if the images have moved.",
+            metavar="PATH",
+            help="Folder with one sub-folder per class, or a zip file; repeatable: all images "
+            "form one dataset. With --resume: the new folder if the images have moved.",
             show_default="datasets/, or the built-in sample",
         ),
     ] = None,
@@ -28,7 +29,9 @@ def search_command(
     name: Annotated[
         str | None, typer.Option(help="Name of the study.", show_default="ALGORITHM-NUMBER")
     ] = None,
-    max_epochs: Annotated[int, typer.Option(help="Epochs of the highest rung.")] = 10,
+    max_epochs: Annotated[
+        int, typer.Option(help="Epochs of the highest rung (epoch budget).")
+    ] = 10,
     algorithm: Annotated[
         str, typer.Option(help="Search algorithm: hyperband, random, bayesian or grid.")
     ] = "hyperband",
@@ -39,12 +42,14 @@ def search_command(
         ),
     ] = None,
     factor: Annotated[int, typer.Option(help="Hyperband: one in FACTOR trials is promoted.")] = 3,
-    iterations: Annotated[int, typer.Option(help="Hyperband: number of repetitions.")] = 1,
+    iterations: Annotated[
+        int, typer.Option(help="Hyperband: number of times that all brackets are run.")
+    ] = 1,
     objective: Annotated[
         str, typer.Option(help="Objective: val_loss, val_accuracy or val_macro_f1.")
     ] = "val_loss",
     space: Annotated[
-        Path | None, typer.Option(help="TOML file with changes to the search space.")
+        Path | None, typer.Option(help="TOML file that changes the search space.")
     ] = None,
     image_size: Annotated[int, typer.Option(help="Height and width in pixels, 32 or more.")] = 224,
     batch_size: Annotated[int, typer.Option(help="Images per training step.")] = 32,
@@ -61,21 +66,27 @@ def search_command(
         str,
         typer.Option(help="VGG16 weights: bundled, keras, none (random), or a .weights.h5 file."),
     ] = "bundled",
-    split: Annotated[str, typer.Option(help="Percent of train/validation/test.")] = "70/15/15",
+    split: Annotated[str, typer.Option(help="Percentages of train/validation/test.")] = "70/15/15",
     groups: Annotated[
         bool, typer.Option("--groups/--no-groups", help="Keep near-duplicates in one subset.")
     ] = True,
     split_by: Annotated[
         str | None,
-        typer.Option(help="Additional groups: prefix (of file names), or a CSV file: file, group."),
+        typer.Option(
+            help="Also keep other groups in one subset: prefix (of file names), or a CSV file with "
+            "the columns file and group."
+        ),
     ] = None,
     keep_conflicts: Annotated[
-        bool, typer.Option("--keep-conflicts", help="Keep near-duplicates with different labels.")
+        bool,
+        typer.Option(
+            "--keep-conflicts", help="Do not exclude near-duplicates with different labels."
+        ),
     ] = False,
-    max_megapixels: Annotated[float, typer.Option(help="Larger images are not read.")] = 300.0,
+    max_megapixels: Annotated[float, typer.Option(help="Largest image that is read.")] = 300.0,
     external_test: Annotated[
         list[Path] | None,
-        typer.Option(help="External test set for the retrained model; repeatable."),
+        typer.Option(metavar="PATH", help="External test set for the retrained model; repeatable."),
     ] = None,
     validate_on: Annotated[
         Path | None, typer.Option(help="Folder used as validation set instead of the split.")
@@ -103,9 +114,11 @@ def search_command(
         bool,
         typer.Option("--dry-run", help="Print trials, disk space and estimated time, then exit."),
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the study --name.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the study given by --name.")
+    ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the study --name.")
+        bool, typer.Option("--overwrite", help="Replace the study given by --name.")
     ] = False,
 ) -> None:
     """Search head size, dropout, unfreeze depth and learning rates.

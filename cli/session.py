@@ -32,7 +32,10 @@ def run_study(
 
     check(options)
     with Display() as display:
-        display.log(f"Study {study.name}: {options.algorithm}, up to {options.max_epochs} epochs.")
+        display.log(
+            f"Study {study.name}: {options.algorithm}, up to {options.max_epochs} epochs; "
+            f"score: {options.objective}."
+        )
         try:
             best = run_search(
                 options,

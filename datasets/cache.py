@@ -37,7 +37,7 @@ def clear() -> int:
                 raise ResourceError(
                     "the cache is in use.",
                     f"Expected no process to write to it; {lock.parent} is locked.",
-                    "again when the other process has ended.",
+                    "run it again when the other process has ended.",
                 ) from None
     for entry in cache_folder().iterdir():
         if entry.is_dir():

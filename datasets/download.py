@@ -91,7 +91,7 @@ def fetch(
             raise DataError(
                 f"{path} exists.",
                 "Expected no folder of this name, or an empty one.",
-                f"study {folder} if it has the images, or choose another folder.",
+                f"use the images in {folder}, or choose another folder.",
             )
     if archive is not None and not archive.is_file():
         raise UsageError(f"no file {archive}.", parameter="archive")
@@ -173,12 +173,12 @@ def _download(collection: Collection, part: Path, progress: Progress, silence: f
         except OSError as error:
             raise ResourceError(
                 f"{part} cannot be written: {error.strerror}.",
-                hint="free some space, then again, which continues from there.",
+                hint="free some space and run it again: it continues from there.",
             ) from error
     raise ResourceError(
         f"the download was interrupted {ATTEMPTS} times.",
         f"Expected {collection.size:,} bytes; received {_size(part):,} so far.",
-        f"again, which continues from there, or {collection.by_hand}",
+        f"run it again to continue from there, or {collection.by_hand}",
     )
 
 

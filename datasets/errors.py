@@ -52,7 +52,7 @@ class SitesError(DataError):
     def __init__(self, root: Path, sites: Sequence[str]) -> None:
         self.folders = [root / site for site in sites]
         super().__init__(
-            f"{root} has several sites, each with the same class folders.",
+            f"{root} has several folders, each with the same class folders.",
             f"Expected one sub-folder per class; found {', '.join(f'{s}/' for s in sites)}.",
             f"several data folders: {' '.join(str(folder) for folder in self.folders)}",
         )

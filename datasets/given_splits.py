@@ -20,7 +20,7 @@ def complete_split(
 ) -> list[SplitRow]:
     """Keeps given subsets, and splits the training images where validation or test is missing.
 
-    The test images are kept whole; near-duplicates of them are left out of validation and
+    The test images are kept whole; near-duplicates of them are excluded from validation and
     train, and those of validation images out of train. Images without a given subset, from
     other folders, are training images.
 
@@ -30,7 +30,7 @@ def complete_split(
         groups: Each image's group by SHA-256.
         shares: Parts of train, validation and test; those of the subsets to make count.
         earlier: See `split_images`.
-        progress: Receives the number of images that are left out.
+        progress: Receives the number of images that are excluded.
 
     Returns:
         One row per image, sorted by file.
@@ -83,7 +83,7 @@ def _without(
     )
     for (subset, other), count in sorted(left_out.items()):
         progress.log(
-            f"{count} of {len(images)} {subset} images left out: near-duplicates of {other} images."
+            f"{count} of {len(images)} {subset} images excluded: near-duplicates of {other} images."
         )
     return [image for image in images if groups[image.sha256] not in subset_of]
 

@@ -125,14 +125,14 @@ def _require_training(root: Path, layout: Layout) -> None:
         raise DataError(
             f"the ready-made split in {root} has no training images of class {missing[0]}.",
             f"Expected every class in train/; found {', '.join(sorted(trained)) or 'none'}.",
-            "add the class to train/, or map folders to classes if they have several names.",
+            "add the class to train/, or map folders to classes if its folders have several names.",
         )
 
 
 def _too_few_classes(root: Path, layout: Layout) -> tuple[str, str, str]:
     expected = "Expected one sub-folder per class, e.g. Negative/ and Positive/"
-    left_out = [f"{i.count} images {i.reason}" for i in layout.ignored if i.is_image]
-    also = f" Left out: {'; '.join(left_out)}." if left_out else ""
+    excluded = [f"{i.count} images {i.reason}" for i in layout.ignored if i.is_image]
+    also = f" Excluded: {'; '.join(excluded)}." if excluded else ""
     if layout.classes:
         label = layout.classes[0]
         found = f"found images only in {label}/"

@@ -144,7 +144,7 @@ def read_folders(
 def describe_ignored(ignored: Sequence[Ignored]) -> list[str]:
     """One line for each reason; files that look like images are a warning."""
     return [
-        f"Warning: {i.count} image files left out, e.g. {i.example}: {i.reason}."
+        f"Warning: {i.count} image files excluded, e.g. {i.example}: {i.reason}."
         if i.is_image
         else f"ignored: {i.count} {i.reason}, e.g. {i.example}"
         for i in ignored

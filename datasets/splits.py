@@ -43,7 +43,7 @@ def parse_shares(text: str) -> tuple[float, float, float]:
     positive = len(parts) == 3 and all(part > 0 for part in parts)
     if not (positive and abs(sum(parts) - 100) <= 1e-6):  # true for NaN, too
         raise UsageError(
-            f"{text} cannot be used.",
+            f"{text} is not a valid split.",
             "Expected three positive percentages for train/validation/test that sum to 100.",
             "70/15/15",
             parameter="split",

@@ -88,7 +88,7 @@ def scan(root: Path, named: Collection[str] = ()) -> Tree:
             status = root.joinpath(*parts, ".").stat()
             if (key := (status.st_dev, status.st_ino)) in seen:
                 tree.ignored.add(
-                    "links to folders that are read already", "/".join(parts), is_image=False
+                    "links to folders that have been read already", "/".join(parts), is_image=False
                 )
                 continue
             seen.add(key)

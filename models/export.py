@@ -155,7 +155,7 @@ def export_model(keras_file: Path, folder: Path, formats: Sequence[str]) -> None
 def check_exports(
     exports: Sequence[Path], images: NDArray[np.float32], expected: NDArray[np.float64]
 ) -> dict[str, float]:
-    """Loads each export in a fresh process and compares its predictions.
+    """Loads each export in a new process and compares its predictions.
 
     Args:
         exports: `.keras` files and SavedModel folders.
@@ -183,7 +183,7 @@ def check_exports(
     if result.returncode:
         lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
         raise ResourceError(
-            "an export does not load in a fresh process.",
+            "an export does not load in a new process.",
             f"Expected predictions; received: {lines[-1]}",
         )
     predictions = json.loads(result.stdout.splitlines()[-1])

@@ -151,7 +151,7 @@ class StudyRecord(StoredRecord, frozen=True, kw_only=True):
     images: dict[str, int]  # by subset
     faults: list[Fault]
     groups: int | None  # None without grouping of near-duplicates
-    conflicts: list[list[str]]  # near-duplicates under several labels, left out of all subsets
+    conflicts: list[list[str]]  # near-duplicates under several labels, excluded from all subsets
     searched: dict[str, int]  # images that the search used, by subset
     precision: str
     fingerprint: str

@@ -35,10 +35,11 @@ def _in_folders(manifest: StudyRecord, folders: Sequence[str]) -> StudyRecord:
     options, stored = manifest.options, list(manifest.data.values())
     own = len(options.data)
     if not own or len(folders) not in (own, len(stored)):
-        expected = " ".join(stored[:own]) or "none: the images are the built-in sample"
+        order = f"the new folder of each, in this order: {' '.join(stored[:own])}"
+        expected = order if own else "none, as the images are the built-in sample"
         raise UsageError(
             f"{len(folders)} folders are given for the images of study {manifest.name}.",
-            f"Expected the new folder of each, in this order: {expected}.",
+            f"Expected {expected}.",
             parameter="data",
         )
     paths = [*folders, *stored[len(folders) :]]

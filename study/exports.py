@@ -51,7 +51,7 @@ def export(
         manifest, folder = study.manifest(), study.best_path
         require_export_room(folder / KERAS_FILE, formats)
         data = reopen_data(study, manifest)
-        progress.log("Exporting, and loading each export in a fresh process ...")
+        progress.log("Exporting, and loading each export in a new process ...")
         images, expected = _checked_images(study, manifest, data)
         with TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
             export_model(folder / KERAS_FILE, Path(scratch), formats)

@@ -143,10 +143,12 @@ def _unseen(
     own = {groups[digest] for digest in seen}
     unseen = [image for image in images if groups[image.sha256] not in own]
     if len(present) < len(known):
-        progress.log("Images of the study are missing: only their exact duplicates are found.")
+        progress.log(
+            "Some images of the study are missing: only exact duplicates of these are detected."
+        )
     if len(unseen) < len(images):
         progress.log(
-            f"{len(images) - len(unseen)} of {len(images)} images are left out: near-duplicates of "
+            f"{len(images) - len(unseen)} of {len(images)} images excluded: near-duplicates of "
             "the study's images."
         )
     if not unseen:

@@ -68,7 +68,7 @@ class TrialTraining:
             raise StudyStateError(
                 f"Study {study.name} has augmented views of another version.",
                 f"Expected augmentation {AUGMENTATION}; received {manifest.features.augmentation}.",
-                "retrain on fresh views.",
+                "retrain on images instead of cached features.",
                 parameter="fast",
                 study=study.name,
             )

@@ -89,7 +89,7 @@ def test_folders_of_sdnet2018_can_be_mapped_to_classes(
     typed = ["--data", "S", "--map", "CW=crack,UW=sound", "--map", "CP=crack"]
     study = search(*typed)
     err = capsys.readouterr().err
-    assert "Warning: 10 image files left out, e.g. P/UP/" in err
+    assert "Warning: 10 image files excluded, e.g. P/UP/" in err
     assert "in no folder of the class map" in err
     manifest = study.manifest()
     assert manifest.classes == ["crack", "sound"]
@@ -130,7 +130,7 @@ def test_a_ready_made_split_is_used_as_it_is(
     study = search("--data", "split")
     err = capsys.readouterr().err
     assert "Ready-made split: " in err
-    assert "Warning: 1 image files left out, e.g. pred/1.jpg: in pred/, which has no class" in err
+    assert "Warning: 1 image files excluded, e.g. pred/1.jpg: in pred/, which has no class" in err
     found = Counter((row.file.split("/")[0], row.subset) for row in read_split(study.split_path))
     assert found == {
         ("training_set", "train"): 20,
@@ -222,7 +222,7 @@ def test_a_search_warns_and_a_check_ends_with_code_1_when_image_files_are_left_o
     assert "Warning: imbalanced classes: 10 images of Negative, 5 of Positive; predicting" in err
     assert "has accuracy 0.6667." in err
     assert re.search(r"Warning: only [23] test images, 1 of class ", err)
-    assert "Warning: 1 image files left out, e.g. Negative/raw.dng: .dng is not read" in err
+    assert "Warning: 1 image files excluded, e.g. Negative/raw.dng: .dng is not read" in err
     assert "ignored: 1 AppleDouble files" in err
     assert run(["data", "check", "images", "--page", "page"]) == ExitCode.FAULTS
     out, err = capsys.readouterr()

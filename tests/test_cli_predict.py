@@ -17,6 +17,7 @@ from small_study import Search
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.decoding import decode_image
+from concrete_study.datasets.file_kinds import FORMATS
 from concrete_study.models.classifier import Classifier
 from concrete_study.models.export import KERAS_FILE
 from concrete_study.results.evaluation import read_predictions
@@ -74,8 +75,10 @@ def test_an_unreadable_file_is_a_row_and_not_an_error(
     assert "Warning: 3 of 5 files could not be read" in err
     rows = json.loads(out)
     assert [Path(row["file"]).name[0] for row in rows] == ["a", "b", "c", "d", "n"]
-    assert rows[1]["error"] == "the file is empty"
-    assert rows[2]["error"].startswith("not an image of a known format (JPEG, PNG")
+    assert [row["error"] for row in rows[1:3]] == [
+        "the file is empty",
+        f"not an image of a known format ({', '.join(FORMATS)})",
+    ]
     assert "No such file" in rows[4]["error"]
     assert all(row["predicted"] is None for row in rows if row["error"])
     assert all(row["predicted"] in CLASSES for row in rows if not row["error"])
@@ -96,7 +99,7 @@ def test_no_readable_file_is_an_error(
     assert run(["predict", str(mixed / "folder"), "-f", "json"]) == ExitCode.DATA
     out, err = capsys.readouterr()
     assert json.loads(out) == []
-    assert "Expected JPEG, PNG or BMP files; found none." in err
+    assert "Expected images such as JPEG or PNG; found none." in err
 
 
 def test_folders_patterns_and_standard_input_are_expanded(

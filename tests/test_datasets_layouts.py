@@ -208,7 +208,7 @@ def test_links_are_followed_once_and_loops_end(
     (tmp_path / "D").symlink_to(external / "C")
     (tmp_path / "A" / "self").symlink_to(tmp_path / "A" / "self")
     assert sorted(labelled(tmp_path)) == ["A/1.jpg", "B/1.jpg", "C/1.jpg", "C/2.jpg"]
-    assert reasons(tmp_path)["links to folders that are read already"] == (3, False)
+    assert reasons(tmp_path)["links to folders that have been read already"] == (3, False)
 
 
 def test_a_list_of_labels_may_name_files_or_paths(tmp_path: Path) -> None:
@@ -250,9 +250,9 @@ def test_near_duplicates_of_a_given_test_set_are_left_out_of_the_other_subsets()
     )
     assert Counter(row.subset for row in rows) == {"train": 8, "validation": 2, "test": 2}
     assert recorder.messages == [
-        "1 of 3 validation images left out: near-duplicates of test images.",
-        "1 of 10 train images left out: near-duplicates of test images.",
-        "1 of 10 train images left out: near-duplicates of validation images.",
+        "1 of 3 validation images excluded: near-duplicates of test images.",
+        "1 of 10 train images excluded: near-duplicates of test images.",
+        "1 of 10 train images excluded: near-duplicates of validation images.",
     ]
     subset_of: dict[str, set[str]] = {}
     for row in rows:

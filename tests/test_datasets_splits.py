@@ -168,7 +168,7 @@ def test_near_duplicates_do_not_make_a_class_large_enough() -> None:
     ],
 )
 def test_shares_that_are_no_three_positive_parts_of_a_hundred_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="cannot be used") as caught:
+    with pytest.raises(UsageError, match="is not a valid split") as caught:
         parse_shares(text)
     assert text in str(caught.value)
     assert "Expected three positive percentages" in str(caught.value)

@@ -97,9 +97,7 @@ def test_the_study_s_own_images_are_left_out(study: StudyFolder, other: Path) ->
     recorder = Recorder()
     metrics = evaluate_external(study, other, MAPPED, recorder)
     assert (metrics.excluded, metrics.test.images) == (1, 28)
-    assert (
-        "1 of 29 images are left out: near-duplicates of the study's images." in recorder.messages
-    )
+    assert "1 of 29 images excluded: near-duplicates of the study's images." in recorder.messages
 
 
 def test_a_rotated_training_image_is_left_out(study: StudyFolder, other: Path) -> None:

@@ -36,9 +36,9 @@ def split_section(data: ReportData) -> list[Section]:
     table = split_table(data.split)
     elements: list[Element] = [text, Table("split", "Images by subset and class.", table)]
     if study.faults:
-        elements.append(Table("faults", "Files that were left out.", pd.DataFrame(study.faults)))
+        elements.append(Table("faults", "Files that were excluded.", pd.DataFrame(study.faults)))
     if study.conflicts:
-        kept = "kept" if study.options.keep_conflicts else "left out of all subsets"
+        kept = "kept" if study.options.keep_conflicts else "excluded from all subsets"
         files = [(n, file) for n, group in enumerate(study.conflicts, 1) for file in group]
         caption = f"Near-duplicates with different labels, {kept}."
         table = pd.DataFrame(files, columns=["group", "file"])
