@@ -1,6 +1,5 @@
 """Groups of images that stay in one subset: near-duplicates, or images that a user's rule links."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from scipy.sparse.csgraph import connected_components
 
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.folders import ImageFolder, LabelledImage, root_of
+from concrete_study.datasets.labels import read_list
 
 BY_PREFIX = "prefix"
 
@@ -90,20 +90,8 @@ def _prefixes(folder: ImageFolder) -> Mapping[str, str]:
 
 
 def _read_groups(path: Path, images: Sequence[LabelledImage]) -> Mapping[str, str]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.DictReader(file)
-            columns = lines.fieldnames or []
-            if not {"file", "group"} <= set(columns):
-                raise ValueError(f"the columns {', '.join(columns) or '(none)'}")
-            group_of = {row["file"]: row["group"] for row in lines}
-    except (OSError, ValueError, csv.Error) as error:
-        raise UsageError(
-            f"{path} cannot be used.",
-            f"Expected a CSV file with the columns file and group; received: {error}.",
-            f"{BY_PREFIX}, or a file with one line per image.",
-            parameter="split_by",
-        ) from error
+    hint = f"{BY_PREFIX}, or a file with one line per image."
+    group_of = read_list(path, "group", parameter="split_by", hint=hint)
     missing = [image.file for image in images if image.file not in group_of]
     if missing:
         raise DataError(
