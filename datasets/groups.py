@@ -40,14 +40,22 @@ def group_images(
     return {d: smallest[int(label)] for d, label in zip(digests, labels, strict=True)}
 
 
+def group_members(
+    images: Sequence[LabelledImage], groups: Mapping[str, str]
+) -> dict[str, list[LabelledImage]]:
+    """The images of each group, in the order of `images`."""
+    members: dict[str, list[LabelledImage]] = defaultdict(list)
+    for image in images:
+        members[groups[image.sha256]].append(image)
+    return members
+
+
 def conflicting_groups(
     images: Sequence[LabelledImage], groups: dict[str, str]
 ) -> list[list[LabelledImage]]:
     """Groups whose images have several labels, of which at most one is correct; sorted by file."""
-    members: dict[str, list[LabelledImage]] = defaultdict(list)
-    for image in images:
-        members[groups[image.sha256]].append(image)
-    return sorted(m for m in members.values() if len({image.label for image in m}) > 1)
+    members = group_members(images, groups).values()
+    return sorted(m for m in members if len({image.label for image in m}) > 1)
 
 
 def links_by_name(folder: ImageFolder, split_by: str) -> list[list[str]]:

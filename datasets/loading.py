@@ -93,11 +93,8 @@ def load_images(
         UsageError: If a folder is given twice, or `labels` or `split_by` cannot be used.
     """
     _require_one_folder(roots, options.labels)
-    validating = [options.validate_on] if options.validate_on else []
-    own, validation, external = (
-        [open_archive(root, progress) for root in given]
-        for given in (roots, validating, options.external_test)
-    )
+    given = (roots, filter(None, [options.validate_on]), options.external_test)
+    own, validation, external = ([open_archive(r, progress) for r in part] for part in given)
     named = name_datasets([*own, *validation, *external])
     folder = read_folders(
         named,
@@ -115,14 +112,14 @@ def load_images(
     excluded = [] if options.keep_conflicts else conflicts
     _log_conflicts(conflicts, excluded, progress)
     by_root = _by_root(folder, excluded)
-    images, *others = (
+    images, validated, tested = (
         [image for root in given for image in by_root[root]]
         for given in (own, validation, external)
     )
     _require_classes(folder, images, excluded)
     rows = _split(images, options, groups, progress)
     if validation or external:
-        rows = add_other_folders(rows, *others, groups, progress)
+        rows = add_other_folders(rows, validated, tested, groups, progress)
     return StudyData(folder._replace(thumbnails={}), rows, excluded)
 
 
