@@ -26,8 +26,7 @@ def sample_command(
     Example: study data sample --domain fine, then: study evaluate first --data sample-fine
     """
     from concrete_study.datasets.errors import ResourceError, UsageError
-    from concrete_study.datasets.sample import make_sample
-    from concrete_study.datasets.synthetic_domains import DOMAINS
+    from concrete_study.datasets.sample import DOMAINS, make_sample
 
     if domain not in DOMAINS:
         raise UsageError(

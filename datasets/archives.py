@@ -1,18 +1,16 @@
 """Zip files of images: unpacked once into the user's cache folder, by their content."""
 
-import shutil
 import stat
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo, is_zipfile
 
 from filelock import FileLock
 
-from concrete_study.datasets.errors import DataError, ResourceError
-from concrete_study.datasets.files import cache_folder, file_sha256, replacing_folder
+from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.files import cache_folder, file_sha256, replacing_folder, require_space
 from concrete_study.datasets.progress import SILENT, Progress
 
 _OTHER_ARCHIVES = frozenset({".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"})
-_GIGABYTE = 1e9
 _BLOCK = 4096  # bytes; a file takes whole ones
 
 
@@ -49,14 +47,13 @@ def _unpacked(path: Path, progress: Progress) -> Path:
     images = folder / (path.stem or "images")
     if folder.is_dir():
         return next(folder.iterdir())  # the same content may have another name
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")), ZipFile(path) as archive:
         if folder.is_dir():
             return next(folder.iterdir())  # another process was faster
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         for entry in entries:
             _require_inside(path, entry)
-        _require_room(path, folder.parent, entries)
+        require_space(folder.parent, sum(entry.file_size + _BLOCK for entry in entries))
         with (
             progress.counting(f"unpacking {path.name}", len(entries), "files") as done,
             replacing_folder(folder) as temporary,
@@ -78,14 +75,4 @@ def _require_inside(path: Path, entry: ZipInfo) -> None:
             f"{path} has an entry that leads outside its folder.",
             f"Expected relative names of files; received {entry.filename}.",
             "unpack it yourself, and give the folder.",
-        )
-
-
-def _require_room(path: Path, cache: Path, entries: list[ZipInfo]) -> None:
-    needed = sum(entry.file_size + _BLOCK for entry in entries)
-    if (free := shutil.disk_usage(cache).free) < needed:
-        raise ResourceError(
-            f"not enough disk space to unpack {path.name}.",
-            f"Expected {needed / _GIGABYTE:.1f} GB in {cache}; found {free / _GIGABYTE:.1f} GB.",
-            "free some space; STUDY_CACHE_DIR moves the cache.",
         )

@@ -1,7 +1,7 @@
 """Audit of a folder of images: sizes, brightness, near-duplicates, label conflicts, outliers."""
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from scipy.ndimage import laplace
 from concrete_study.datasets.decoding import decode_image, luminance
 from concrete_study.datasets.duplicates import Pair
 from concrete_study.datasets.folders import Fault, ImageFolder, LabelledImage, locate
-from concrete_study.datasets.groups import conflicting_groups, group_images
+from concrete_study.datasets.groups import conflicting_groups, group_images, group_members
 from concrete_study.datasets.tree import Ignored
 
 Measure: TypeAlias = Literal["brightness", "sharpness"]
@@ -139,10 +139,8 @@ def _measure(folder: ImageFolder, image: LabelledImage) -> Measured:
 
 
 def _several(images: Sequence[LabelledImage], groups: dict[str, str]) -> list[list[str]]:
-    members: dict[str, list[str]] = defaultdict(list)
-    for image in images:
-        members[groups[image.sha256]].append(image.file)
-    return sorted((m for m in members.values() if len(m) > 1), key=lambda m: (-len(m), m))
+    files = [[image.file for image in m] for m in group_members(images, groups).values()]
+    return sorted((m for m in files if len(m) > 1), key=lambda m: (-len(m), m))
 
 
 def _named(images: Sequence[LabelledImage], pairs: Sequence[Pair]) -> list[tuple[str, str, float]]:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from concrete_study.datasets.errors import DataError, ResourceError, UsageError
-from concrete_study.datasets.files import cache_folder, file_sha256
+from concrete_study.datasets.files import MEGABYTE, cache_folder, file_sha256, require_space
 from concrete_study.datasets.progress import SILENT, Progress
 
-MEGABYTE = 1_000_000
 ATTEMPTS = 10  # each continues where the previous one ended
 PAUSE = 1.0  # seconds between them
 CHUNK = 1 << 16  # bytes; an incomplete chunk is lost when a connection breaks
@@ -86,16 +85,7 @@ def fetch(
         ResourceError: If the archive cannot be downloaded or has another SHA-256, if the disk is
             full, or if another process downloads the same collection.
     """
-    for path in (folder / name for name in collection.classes):
-        if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
-            raise DataError(
-                f"{path} exists.",
-                "Expected no folder of this name, or an empty one.",
-                f"use the images in {folder}, or choose another folder.",
-            )
-    if archive is not None and not archive.is_file():
-        raise UsageError(f"no file {archive}.", parameter="archive")
-    collection.archive.parent.mkdir(parents=True, exist_ok=True)
+    _require_usable(collection, folder, archive)
     try:
         with FileLock(collection.archive.with_suffix(".lock"), blocking=False):
             part = collection.archive.with_suffix(".rar.part")
@@ -114,6 +104,18 @@ def fetch(
     return counts
 
 
+def _require_usable(collection: Collection, folder: Path, archive: Path | None) -> None:
+    if archive is not None and not archive.is_file():
+        raise UsageError(f"no file {archive}.", parameter="archive")
+    for path in (folder / name for name in collection.classes):
+        if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+            raise DataError(
+                f"{path} exists.",
+                "Expected no folder of this name, or an empty one.",
+                f"use the images in {folder}, or choose another folder.",
+            )
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
@@ -124,12 +126,7 @@ def _require_room(collection: Collection, folder: Path, missing: int) -> None:
     cache = collection.archive.parent
     shared = cache.stat().st_dev == target.stat().st_dev
     for path, size in ((cache, missing), (target, collection.unpacked + shared * missing)):
-        if (free := shutil.disk_usage(path).free) < size:
-            raise ResourceError(
-                f"not enough disk space at {path}.",
-                f"Expected {size / MEGABYTE:,.0f} MB; found {free / MEGABYTE:,.0f} MB.",
-                "free some space, or another folder; STUDY_CACHE_DIR moves the cache.",
-            )
+        require_space(path, size)
 
 
 def _require_intact(collection: Collection, archive: Path) -> None:

@@ -1,4 +1,4 @@
-"""Atomic writes that survive a kill, content hashes, and the user's cache folder."""
+"""Files: atomic writes that survive a kill, content hashes, free space, the user's cache folder."""
 
 import hashlib
 import json
@@ -11,6 +11,10 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 import platformdirs
+
+from concrete_study.datasets.errors import ResourceError
+
+MEGABYTE = 1_000_000
 
 
 def cache_folder() -> Path:
@@ -83,6 +87,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes indented JSON atomically; raises ValueError for NaN, which JSON does not have."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def require_space(folder: Path, needed: float) -> None:
+    """Raises ResourceError if fewer bytes than needed are free on a folder's disk."""
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise ResourceError(
+            f"not enough disk space at {folder}.",
+            f"Expected {needed / MEGABYTE:,.0f} MB; found {free / MEGABYTE:,.0f} MB.",
+            "free some space, or another folder; STUDY_CACHE_DIR moves the cache.",
+        )
 
 
 def file_sha256(path: Path) -> str:

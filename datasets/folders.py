@@ -91,9 +91,7 @@ def read_folder(
     least_classes: int = 2,
     on_image: Callable[[], None] = lambda: None,
 ) -> ImageFolder:
-    """Reads every image and checks that it can be decoded, so that no search fails on a bad one.
-
-    Images whose content was decoded before, as the user's cache records, are not decoded again.
+    """Reads every image and checks once, as the user's cache records, that it can be decoded.
 
     Args:
         root: Folder of images, in one of the layouts that `find_layout` knows.
@@ -106,8 +104,7 @@ def read_folder(
         The folder's classes, images, faults and ignored files.
 
     Raises:
-        DataError: If the layout is unknown or has too few classes, or if no image of a class can
-            be read.
+        DataError: If the layout is unknown or has too few classes, or no image of one is readable.
         UsageError: If `labels` cannot be used.
     """
     layout = find_layout(root, class_map=class_map, labels=labels, least_classes=least_classes)
@@ -116,9 +113,7 @@ def read_folder(
     decodable = _read_decodable()
     thumbnails: dict[str, NDArray[np.uint8]] = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for result in pool.map(
-            lambda file: _inspect(root, file, decodable, thumbnails), layout.files
-        ):
+        for result in pool.map(lambda f: _inspect(root, f, decodable, thumbnails), layout.files):
             if isinstance(result, Fault):
                 faults.append(result)
             else:

@@ -1,6 +1,5 @@
 """Groups of images that stay in one subset: near-duplicates, or images that a user's rule links."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from scipy.sparse.csgraph import connected_components
 
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.folders import ImageFolder, LabelledImage, root_of
+from concrete_study.datasets.labels import read_list
 
 BY_PREFIX = "prefix"
 
@@ -40,14 +40,22 @@ def group_images(
     return {d: smallest[int(label)] for d, label in zip(digests, labels, strict=True)}
 
 
+def group_members(
+    images: Sequence[LabelledImage], groups: Mapping[str, str]
+) -> dict[str, list[LabelledImage]]:
+    """The images of each group, in the order of `images`."""
+    members: dict[str, list[LabelledImage]] = defaultdict(list)
+    for image in images:
+        members[groups[image.sha256]].append(image)
+    return members
+
+
 def conflicting_groups(
     images: Sequence[LabelledImage], groups: dict[str, str]
 ) -> list[list[LabelledImage]]:
     """Groups whose images have several labels, of which at most one is correct; sorted by file."""
-    members: dict[str, list[LabelledImage]] = defaultdict(list)
-    for image in images:
-        members[groups[image.sha256]].append(image)
-    return sorted(m for m in members.values() if len({image.label for image in m}) > 1)
+    members = group_members(images, groups).values()
+    return sorted(m for m in members if len({image.label for image in m}) > 1)
 
 
 def links_by_name(folder: ImageFolder, split_by: str) -> list[list[str]]:
@@ -90,20 +98,8 @@ def _prefixes(folder: ImageFolder) -> Mapping[str, str]:
 
 
 def _read_groups(path: Path, images: Sequence[LabelledImage]) -> Mapping[str, str]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.DictReader(file)
-            columns = lines.fieldnames or []
-            if not {"file", "group"} <= set(columns):
-                raise ValueError(f"the columns {', '.join(columns) or '(none)'}")
-            group_of = {row["file"]: row["group"] for row in lines}
-    except (OSError, ValueError, csv.Error) as error:
-        raise UsageError(
-            f"{path} cannot be used.",
-            f"Expected a CSV file with the columns file and group; received: {error}.",
-            f"{BY_PREFIX}, or a file with one line per image.",
-            parameter="split_by",
-        ) from error
+    hint = f"{BY_PREFIX}, or a file with one line per image."
+    group_of = read_list(path, "group", parameter="split_by", hint=hint)
     missing = [image.file for image in images if image.file not in group_of]
     if missing:
         raise DataError(

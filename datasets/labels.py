@@ -1,4 +1,4 @@
-"""Labels that a user gives: a map from folders to classes, and a list of files with classes."""
+"""Given labels: a map from folders to classes, and CSV lists of files with a class or a group."""
 
 import csv
 from collections import Counter
@@ -62,7 +62,8 @@ def label_by_list(
         UsageError: If the CSV file cannot be read, lacks a column, or names a file twice.
         DataError: If a file that it names is missing.
     """
-    labels = _read_labels(path)
+    hint = "a file with one line per image."
+    labels = read_list(path, "class", parameter="labels", hint=hint)
     by_name = Counter(PurePosixPath(file).name for file in files)
     labelled, found = [], set()
     for file in files:
@@ -83,26 +84,41 @@ def label_by_list(
     return labelled
 
 
-def _read_labels(path: Path) -> dict[str, str]:
-    labels: dict[str, str] = {}
+def read_list(path: Path, column: str, *, parameter: str, hint: str) -> dict[str, str]:
+    """Reads a CSV file with the columns `file` and `column`.
+
+    Args:
+        path: The CSV file; paths in it may have backslashes.
+        column: Name of the second column.
+        parameter: The argument that named the file, for the error.
+        hint: What else to give, for the error.
+
+    Returns:
+        The second column by file.
+
+    Raises:
+        UsageError: If the CSV file cannot be read, lacks a column or a value, or names a file
+            twice with different values.
+    """
+    values: dict[str, str] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.DictReader(file)
             columns = lines.fieldnames or []
-            if not {"file", "class"} <= set(columns):
+            if not {"file", column} <= set(columns):
                 raise ValueError(f"the columns {', '.join(columns) or '(none)'}")
             for row in lines:
                 name = str(PurePosixPath((row["file"] or "").strip().replace("\\", "/")))
-                label = (row["class"] or "").strip()
-                if not label:
-                    raise ValueError(f"no class for {name}")
-                if labels.setdefault(name, label) != label:
-                    raise ValueError(f"two classes for {name}")
+                value = (row[column] or "").strip()
+                if not value:
+                    raise ValueError(f"no {column} for {name}")
+                if (before := values.setdefault(name, value)) != value:
+                    raise ValueError(f"{before} and {value} for {name}")
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(
             f"{path} cannot be used.",
-            f"Expected a CSV file with the columns file and class; received: {error}.",
-            "a file with one line per image.",
-            parameter="labels",
+            f"Expected a CSV file with the columns file and {column}; received: {error}.",
+            hint,
+            parameter=parameter,
         ) from error
-    return labels
+    return values

@@ -4,14 +4,35 @@ Known are class folders, the same below one more level, SDNET2018, and ready-mad
 (`train/ val/ test/`). A class map or a list of labels comes before any of them.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
-from concrete_study.datasets.arrangements import SUBSET_NAMES, Arrangement, arrange, plain
 from concrete_study.datasets.errors import DataError, SitesError
 from concrete_study.datasets.labels import label_by_list
-from concrete_study.datasets.tree import Ignored, IgnoredFiles, TreeFile, scan
+from concrete_study.datasets.tree import CLASS_FOLDERS, Ignored, IgnoredFiles, TreeFile, scan
+
+Folders = tuple[str, ...]
+"""Names of folders below the root, from the top."""
+
+_PARTS = {
+    "train": "train|training|trainset|trainingset",
+    "validation": "val|valid|validation|valset|validset|validationset|dev",
+    "test": "test|testing|testset|testingset",
+    "": "pred|prediction|predictions|unlabelled|unlabeled",  # no subset: without classes
+}
+_SUBSET_NAMES = {name: subset for subset, names in _PARTS.items() for name in names.split("|")}
+_USUAL_NAMES = (
+    "positive negative crack cracked cracks nocrack nocracks noncrack noncracked notcracked "
+    "uncracked uncrack withcrack withoutcrack intact sound damage damaged undamaged defect "
+    "defects defective nodefect nondefective ok nok notok good bad normal abnormal pass fail"
+)
+_USUAL_CLASSES = frozenset(_USUAL_NAMES.split())
+_SDNET_CLASSES = dict.fromkeys(("CD", "CP", "CW"), "Cracked") | dict.fromkeys(
+    ("UD", "UP", "UW"), "Uncracked"
+)
 
 
 class LayoutFile(NamedTuple):
@@ -35,10 +56,19 @@ class Layout(NamedTuple):
         return sorted({file.label for file in self.files})
 
 
+class Arrangement(NamedTuple):
+    """Which level of folders has the classes."""
+
+    bases: Mapping[Folders, str]  # given subset, or "", by the folders above the classes
+    class_map: Mapping[str, str] = {}
+    notes: Sequence[str] = ()
+    sites: Sequence[Folders] = ()  # each has the same classes
+
+
 def find_layout(
     root: Path,
     *,
-    class_map: Mapping[str, str] | None = None,
+    class_map: Mapping[str, str] = MappingProxyType({}),
     labels: Path | None = None,
     least_classes: int = 2,
 ) -> Layout:
@@ -56,18 +86,16 @@ def find_layout(
             training images in a ready-made split.
         UsageError: If the list of labels cannot be used.
     """
-    given = class_map or {}
-    _require_folder(root)
-    files, ignored = scan(root, given)
+    files, ignored = scan(root, class_map)
     if labels is not None:
         named = label_by_list(root, [f.file for f in files], labels, ignored)
         layout = Layout([LayoutFile(*pair) for pair in named], ignored.listed(), [])
     else:
-        arrangement = arrange(files)
-        if arrangement.sites and not given:
+        arrangement = _arrange(files)
+        if arrangement.sites and not class_map:
             raise SitesError(root, ["/".join(site) for site in arrangement.sites])
-        labelled = _label(files, arrangement, given, ignored)
-        notes = [] if given else list(arrangement.notes)
+        labelled = _label(files, arrangement, class_map, ignored)
+        notes = [] if class_map else list(arrangement.notes)
         layout = Layout(labelled, ignored.listed(), notes)
         _require_training(root, layout)
     if len(layout.classes) < least_classes:
@@ -106,16 +134,6 @@ def _reason(file: TreeFile, own: str, class_map: Mapping[str, str]) -> str:
     return "in no class folder"
 
 
-def _require_folder(root: Path) -> None:
-    layout = "Expected a folder with one sub-folder per class, e.g. Negative/ and Positive/"
-    if not root.exists():
-        hint = "check the path, or give another folder."
-        raise DataError(f"no folder {root}.", f"{layout}; the folder does not exist.", hint)
-    if not root.is_dir():
-        hint = "give a folder or a zip file of one."
-        raise DataError(f"{root} is not a folder.", f"{layout}; found a file.", hint)
-
-
 def _require_training(root: Path, layout: Layout) -> None:
     """DataError if a ready-made split has no training images of a class."""
     if not any(file.subset for file in layout.files):
@@ -130,7 +148,7 @@ def _require_training(root: Path, layout: Layout) -> None:
 
 
 def _too_few_classes(root: Path, layout: Layout) -> tuple[str, str, str]:
-    expected = "Expected one sub-folder per class, e.g. Negative/ and Positive/"
+    expected = f"Expected {CLASS_FOLDERS}"
     excluded = [f"{i.count} images {i.reason}" for i in layout.ignored if i.is_image]
     also = f" Excluded: {'; '.join(excluded)}." if excluded else ""
     if layout.classes:
@@ -141,10 +159,88 @@ def _too_few_classes(root: Path, layout: Layout) -> tuple[str, str, str]:
     entries = list(root.iterdir())
     directories = sum(entry.is_dir() for entry in entries)
     found = f"found {len(entries) - directories} files and {directories} folders without images"
-    if any(plain(entry.name) in SUBSET_NAMES for entry in entries if entry.is_dir()):
+    if any(_plain(entry.name) in _SUBSET_NAMES for entry in entries if entry.is_dir()):
         found = "found the parts of a ready-made split, without class folders"
     hint = (
         f"move the images into one sub-folder per class of {root}, or give a CSV file of labels "
         "with the columns file and class."
     )
     return f"no class folders in {root}.", f"{expected}; {found}.{also}", hint
+
+
+def _arrange(files: Sequence[TreeFile]) -> Arrangement:
+    """Recognises class folders, SDNET2018, ready-made splits and sites of the same classes."""
+    base = _descend(files, ())
+    children = _children(files, base)
+    if _is_sdnet(f.folders[len(base) :] for f in files if f.folders[: len(base)] == base):
+        note = (
+            "SDNET2018's folders: C.. is class Cracked, U.. is class Uncracked. Several images are "
+            "parts of one photograph: group them by the prefix of their file names."
+        )
+        return Arrangement({}, _SDNET_CLASSES, [note])
+    if bases := _parts(files, base, children):
+        parts = ", ".join(f"{'/'.join(b)}/ is {subset}" for b, subset in bases.items() if subset)
+        return Arrangement(bases, notes=[f"Ready-made split: {parts}."] if parts else [])
+    if children and all(_plain(name) in _SUBSET_NAMES for name in children):
+        return Arrangement({})  # train/ and test/ without class folders: no classes themselves
+    if sites := _sites(files, base, children):
+        return Arrangement({}, sites=sites)
+    notes = [f"Class folders are in {'/'.join(base)}/."] if base else []
+    return Arrangement({base: ""}, notes=notes)
+
+
+def _children(files: Sequence[TreeFile], base: Folders) -> list[str]:
+    """Folders with images right below another one, without those that begin with `_`."""
+    depth = len(base)
+    found = {
+        f.folders[depth] for f in files if len(f.folders) > depth and f.folders[:depth] == base
+    }
+    return sorted(name for name in found if not name.startswith("_"))
+
+
+def _descend(files: Sequence[TreeFile], base: Folders) -> Folders:
+    """The first level with several folders, if all above it have one folder and no images."""
+    current = base
+    while len(children := _children(files, current)) == 1:
+        if _plain(children[0]) in _USUAL_CLASSES or any(f.folders == current for f in files):
+            break
+        current = (*current, children[0])
+    return current if len(_children(files, current)) > 1 else base
+
+
+def _plain(name: str) -> str:
+    """A folder's name in small letters and digits, as they are compared."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _is_sdnet(below: Iterable[Folders]) -> bool:
+    found = set()
+    for folders in filter(None, below):
+        named = folders[1] if len(folders) > 1 and folders[0] in ("D", "P", "W") else folders[0]
+        if named not in _SDNET_CLASSES:
+            return False
+        found.add(_SDNET_CLASSES[named])
+    return len(found) == 2
+
+
+def _parts(files: Sequence[TreeFile], base: Folders, children: Sequence[str]) -> dict[Folders, str]:
+    """Given subsets by the folders above the classes; empty if it is no ready-made split."""
+    known = [name for name in children if _plain(name) in _SUBSET_NAMES]
+    found = {}
+    for name in known:
+        inner, subset = _descend(files, (*base, name)), _SUBSET_NAMES[_plain(name)]
+        if subset and _children(files, inner):
+            found[inner] = subset
+    subsets = set(found.values())
+    if not found or (len(known) < len(children) and len(subsets) < 2):
+        return {}
+    return found if len(subsets) > 1 else dict.fromkeys(found, "")
+
+
+def _sites(files: Sequence[TreeFile], base: Folders, children: Sequence[str]) -> list[Folders]:
+    """Folders that all have the same usual class names below them."""
+    sites = [(*base, name) for name in children]
+    below = [{_plain(name) for name in _children(files, site)} for site in sites]
+    same = len(sites) > 1 and all(names == below[0] for names in below)
+    is_site = same and len(below[0]) > 1 and below[0] <= _USUAL_CLASSES
+    return sites if is_site and not {_plain(c) for c in children} & _USUAL_CLASSES else []

@@ -2,16 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 from concrete_study.datasets.archives import open_archive
 from concrete_study.datasets.batches import Subset, subset_of
 from concrete_study.datasets.errors import DataError, UsageError
-from concrete_study.datasets.external import add_other_folders
 from concrete_study.datasets.folders import ImageFolder, LabelledImage, root_of
-from concrete_study.datasets.given_splits import complete_split
+from concrete_study.datasets.given_subsets import add_other_folders, complete_split
 from concrete_study.datasets.groups import conflicting_groups, group_images, links_by_name
 from concrete_study.datasets.progress import SILENT, Progress, log_first
 from concrete_study.datasets.reading import find_near_duplicates, name_datasets, read_folders
@@ -63,93 +62,112 @@ def find_data(given: Sequence[Path]) -> list[Path]:
     return [DEFAULT_FOLDER.resolve()] if has_images(DEFAULT_FOLDER) else []
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoadingOptions:
+    """How images are labelled, grouped and split."""
+
+    seed: int  # of the split
+    shares: tuple[float, float, float] = DEFAULT_SHARES  # of a ready-made split, those it lacks
+    near_duplicates: bool = True  # stay in one subset; else only files of identical content do
+    split_by: str | None = None  # further groups, see `links_by_name`
+    keep_conflicts: bool = False  # use near-duplicates of several labels
+    class_map: Mapping[str, str] = field(default_factory=dict)  # see `find_layout`
+    labels: Path | None = None  # a CSV file of labels of a single folder, see `find_layout`
+    validate_on: Path | None = None  # a folder whose images replace the validation subset
+    external_test: Sequence[Path] = ()  # folders on which only the retrained model is evaluated
+    earlier: Mapping[str, str] = field(default_factory=dict)  # see `split_images`
+
+
 def load_images(
-    roots: Sequence[Path],
-    *,
-    seed: int,
-    shares: tuple[float, float, float] = DEFAULT_SHARES,
-    near_duplicates: bool = True,
-    split_by: str | None = None,
-    keep_conflicts: bool = False,
-    class_map: Mapping[str, str] = MappingProxyType({}),
-    labels: Path | None = None,
-    validate_on: Path | None = None,
-    external_test: Sequence[Path] = (),
-    earlier: Mapping[str, str] = MappingProxyType({}),
-    progress: Progress = SILENT,
+    roots: Sequence[Path], options: LoadingOptions, progress: Progress = SILENT
 ) -> StudyData:
     """Reads images, groups near-duplicates, and splits them by class without cutting a group.
 
     Args:
         roots: Folders or zip files of images, studied as one; see `find_layout`.
-        seed: Of the split.
-        shares: Parts of train, validation and test, sum 1; of a ready-made split, those that
-            it lacks.
-        near_duplicates: Whether near-duplicates stay in one subset; if not, only files of
-            identical content do.
-        split_by: Further groups, see `links_by_name`.
-        keep_conflicts: Whether near-duplicates of several labels are used.
-        class_map: Classes by folder, see `find_layout`.
-        labels: A CSV file of labels of a single folder, see `find_layout`.
-        validate_on: A folder whose images replace the validation subset.
-        external_test: Folders on which only the retrained model is evaluated.
-        earlier: Subsets by SHA-256 from an earlier split, see `split_images`.
+        options: Of this data.
         progress: Receives messages and counts.
 
     Raises:
         DataError: If the images cannot be studied.
-        UsageError: If a folder is given twice, or `split_by` cannot be used.
+        UsageError: If a folder is given twice, or `labels` or `split_by` cannot be used.
     """
+    _require_one_folder(roots, options.labels)
+    given = (roots, filter(None, [options.validate_on]), options.external_test)
+    own, validation, external = ([open_archive(r, progress) for r in part] for part in given)
+    named = name_datasets([*own, *validation, *external])
+    folder = read_folders(
+        named,
+        progress,
+        class_map=options.class_map,
+        labels=options.labels,
+        partial=[name for name, root in named.items() if root not in own],
+    )
+    groups, conflicts = group_folder(
+        folder,
+        near_duplicates=options.near_duplicates,
+        split_by=options.split_by,
+        progress=progress,
+    )
+    excluded = [] if options.keep_conflicts else conflicts
+    _log_conflicts(conflicts, excluded, progress)
+    by_root = _by_root(folder, excluded)
+    images, validated, tested = (
+        [image for root in given for image in by_root[root]]
+        for given in (own, validation, external)
+    )
+    _require_classes(folder, images, excluded)
+    rows = _split(images, options, groups, progress)
+    if validation or external:
+        rows = add_other_folders(rows, validated, tested, groups, progress)
+    return StudyData(folder._replace(thumbnails={}), rows, excluded)
+
+
+def _require_one_folder(roots: Sequence[Path], labels: Path | None) -> None:
     if labels is not None and len(roots) > 1:
         raise UsageError(
             f"{labels} cannot name the images of {len(roots)} folders.",
             "Expected one data folder with a list of labels.",
             parameter="labels",
         )
-    own, validating, external = (
-        [open_archive(root, progress) for root in given]
-        for given in (roots, [validate_on] if validate_on else [], external_test)
-    )
-    named = name_datasets([*own, *validating, *external])
-    folder = read_folders(
-        named,
-        progress,
-        class_map=class_map,
-        labels=labels,
-        partial=[name for name, root in named.items() if root not in own],
-    )
-    groups, conflicts = group_folder(
-        folder, near_duplicates=near_duplicates, split_by=split_by, progress=progress
-    )
-    folder = folder._replace(thumbnails={})  # 16 kB each, not needed any more
+
+
+def _log_conflicts(
+    conflicts: Sequence[Sequence[LabelledImage]],
+    excluded: Sequence[Sequence[LabelledImage]],
+    progress: Progress,
+) -> None:
     log_first(
         progress,
-        "near-duplicates with different labels" + ("" if keep_conflicts else ", excluded"),
+        "near-duplicates with different labels" + (", excluded" if excluded else ""),
         [" and ".join(image.file for image in conflict) for conflict in conflicts],
     )
-    excluded = set() if keep_conflicts else {image for images in conflicts for image in images}
+
+
+def _by_root(
+    folder: ImageFolder, excluded: Sequence[Sequence[LabelledImage]]
+) -> Mapping[Path, list[LabelledImage]]:
+    """The images of each folder that are not excluded."""
+    left_out = {image for conflict in excluded for image in conflict}
     by_root: dict[Path, list[LabelledImage]] = defaultdict(list)
     for image in folder.images:
-        if image not in excluded:
+        if image not in left_out:
             by_root[root_of(folder.roots, image.file)].append(image)
-    images = [image for root in own for image in by_root[root]]
-    _require_classes(folder, images, conflicts if excluded else [])
-    ready_made = any(image.subset for image in images)
-    if ready_made:
-        rows = complete_split(
+    return by_root
+
+
+def _split(
+    images: Sequence[LabelledImage],
+    options: LoadingOptions,
+    groups: Mapping[str, str],
+    progress: Progress,
+) -> list[SplitRow]:
+    seed, shares, earlier = options.seed, options.shares, options.earlier
+    if any(image.subset for image in images):
+        return complete_split(
             images, seed=seed, groups=groups, shares=shares, earlier=earlier, progress=progress
         )
-    else:
-        rows = split_images(images, seed=seed, groups=groups, shares=shares, earlier=earlier)
-    if validating or external:
-        rows = add_other_folders(
-            rows,
-            [image for root in validating for image in by_root[root]],
-            [image for root in external for image in by_root[root]],
-            groups,
-            progress,
-        )
-    return StudyData(folder, rows, [] if keep_conflicts else conflicts)
+    return split_images(images, seed=seed, groups=groups, shares=shares, earlier=earlier)
 
 
 def _require_classes(

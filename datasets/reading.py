@@ -6,9 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
-from numpy.typing import NDArray
-
 from concrete_study.datasets.archives import open_archive
 from concrete_study.datasets.duplicates import Pair, find_pairs
 from concrete_study.datasets.errors import DataError, UsageError
@@ -61,41 +58,34 @@ def join_folders(
     (first, *others) = folders.values()
     if not others:
         return first
+    _require_same_classes(first.classes, folders, partial)
+    joined = ImageFolder({n: f.roots[""] for n, f in folders.items()}, first.classes, [], [], {})
     for name, folder in folders.items():
-        if folder.classes != first.classes and not (
-            name in partial and set(folder.classes) <= set(first.classes)
-        ):
+        joined = joined._replace(
+            images=joined.images + [i._replace(file=f"{name}/{i.file}") for i in folder.images],
+            faults=joined.faults + [Fault(f"{name}/{f.file}", f.reason) for f in folder.faults],
+            thumbnails={**joined.thumbnails, **folder.thumbnails},
+            ignored=[
+                *joined.ignored,
+                *(replace(i, example=f"{name}/{i.example}") for i in folder.ignored),
+            ],
+            notes=[*joined.notes, *(f"{name}: {note}" for note in folder.notes)],
+        )
+    return joined
+
+
+def _require_same_classes(
+    expected: Sequence[str], folders: Mapping[str, ImageFolder], partial: Collection[str]
+) -> None:
+    for name, folder in folders.items():
+        fits = name in partial and set(folder.classes) <= set(expected)
+        if folder.classes != expected and not fits:
             raise DataError(
                 "the folders have different classes.",
-                f"Expected {', '.join(first.classes)} in each; {name} has "
-                f"{', '.join(folder.classes)}.",
+                f"Expected {', '.join(expected)} in each; {name} has {', '.join(folder.classes)}.",
                 "rename the class folders, or evaluate one folder as an external test set, where "
                 "classes can be mapped.",
             )
-    thumbnails: dict[str, NDArray[np.uint8]] = {}
-    for folder in folders.values():
-        thumbnails |= folder.thumbnails
-    return ImageFolder(
-        {name: folder.roots[""] for name, folder in folders.items()},
-        first.classes,
-        [
-            image._replace(file=f"{name}/{image.file}")
-            for name, folder in folders.items()
-            for image in folder.images
-        ],
-        [
-            Fault(f"{name}/{fault.file}", fault.reason)
-            for name, folder in folders.items()
-            for fault in folder.faults
-        ],
-        thumbnails,
-        [
-            replace(ignored, example=f"{name}/{ignored.example}")
-            for name, folder in folders.items()
-            for ignored in folder.ignored
-        ],
-        [f"{name}: {note}" for name, folder in folders.items() for note in folder.notes],
-    )
 
 
 def read_folders(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +26,28 @@ from concrete_study.datasets.hard_negatives import (
 from concrete_study.datasets.progress import SILENT, Progress
 from concrete_study.datasets.synthetic_concrete import add_camera_effects, surface
 from concrete_study.datasets.synthetic_cracks import add_crack
-from concrete_study.datasets.synthetic_domains import DOMAINS, Domain
 
 VERSION = 1  # a changed sample gets a new folder, so that no study mixes two samples
 QUALITY = 90  # JPEG artefacts are invisible, as in METU
+
+
+class Domain(NamedTuple):
+    """Lighting, texture and cracks of one domain; `plain` is the built-in sample's."""
+
+    crack_widths: tuple[float, float]  # minimum and maximum in pixels of a 227-pixel image
+    crack_darkness: tuple[float, float]  # part of the light that a crack absorbs
+    exposure: float  # factor of the reflectance
+    slope: float  # maximum fall-off of the light towards one side, in 0..1
+    roughness: float  # factor of the surface's relief
+    seed: int  # default; differs, so that two domains do not show the same surfaces
+
+
+DOMAINS = {
+    "plain": Domain((2.5, 11), (0.45, 0.85), exposure=1, slope=0.1, roughness=1, seed=2019),
+    # Low light on weathered concrete, with fine cracks: a model that learned wide dark lines on
+    # smooth surfaces misses them.
+    "fine": Domain((1.2, 3.2), (0.3, 0.6), exposure=0.72, slope=0.4, roughness=2.2, seed=2020),
+}
 
 
 def sample_path() -> Path:
@@ -135,7 +154,7 @@ def draw_concrete(
         if random.random() < rate:
             image = distract(random, image)
     if cracked:
-        image = add_crack(random, image, domain)
+        image = add_crack(random, image, widths=domain.crack_widths, darkness=domain.crack_darkness)
     elif random.random() < HARD_NEGATIVE_RATE:
         hard_negatives, shares = list(HARD_NEGATIVES), list(HARD_NEGATIVES.values())
         image = hard_negatives[random.choice(len(hard_negatives), p=shares)](random, image)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from concrete_study.datasets.errors import DataError, StudyStateError, UsageError
 from concrete_study.datasets.files import write_text
 from concrete_study.datasets.folders import LabelledImage
-from concrete_study.datasets.groups import group_images
+from concrete_study.datasets.groups import group_images, group_members
 
 SUBSETS = ("train", "validation", "test")
 _HEADER = ("file", "class", "subset", "group", "sha256")  # of split.csv
@@ -63,9 +63,8 @@ def split_images(
 ) -> list[SplitRow]:
     """Splits images, stratified by class, without cutting a group.
 
-    Large groups are assigned first, because small ones can still even out the subsets; groups of
-    equal size are ordered by a hash of their content and the seed. The same images and seed give
-    the same split on every machine, whatever the files' order, dates or folder.
+    Kept groups come first, then large ones, as small ones can still even out the subsets; groups
+    of equal size are ordered by a hash of content and seed, not by their files' order or dates.
 
     Args:
         images: All images of all classes.
@@ -74,9 +73,8 @@ def split_images(
             identical content.
         shares: Part of each subset, positive, sum 1.
         subsets: Names of the subsets.
-        earlier: Subsets by SHA-256 from an earlier split of the same folder. They are kept; only
-            new groups are assigned. If a new image joins two groups, the joined group goes to
-            the subset that most of its images were in.
+        earlier: Subsets by SHA-256 from an earlier split of the same folder. They are kept; a
+            group that a new image joins from two goes to the subset of most of its images.
 
     Returns:
         One row per image, sorted by file.
@@ -85,28 +83,18 @@ def split_images(
         DataError: If a class has too few groups for the subsets.
     """
     groups = group_images(images) if groups is None else groups
-    members: dict[str, list[LabelledImage]] = defaultdict(list)
-    for image in images:
-        members[groups[image.sha256]].append(image)
+    members = group_members(images, groups)
     _require_groups(members, subsets)
     totals = Counter(image.label for image in images)
     due = {label: _quotas(total, shares, subsets) for label, total in totals.items()}
     filled: dict[str, Counter[str]] = {subset: Counter() for subset in subsets}
+    kept = {group: _kept(members[group], earlier, subsets) for group in members}
     rows = []
-
-    def assign(group: str, subset: str) -> None:
+    for group in sorted(members, key=lambda g: (not kept[g], -len(members[g]), _order(g, seed))):
+        subset = kept[group] or _emptiest(members[group], filled, due)
         for image in members[group]:
             filled[subset][image.label] += 1
             rows.append(SplitRow(image.file, image.label, subset, group, image.sha256))
-
-    kept = {
-        group: subset for group in members if (subset := _kept(members[group], earlier, subsets))
-    }
-    for group, subset in kept.items():
-        assign(group, subset)
-    new = [group for group in members if group not in kept]
-    for group in sorted(new, key=lambda g: (-len(members[g]), _order(g, seed))):
-        assign(group, _emptiest(members[group], filled, due))
     return sorted(rows)
 
 

@@ -6,17 +6,22 @@ import numpy as np
 from scipy import signal
 
 from concrete_study.datasets.synthetic_concrete import Field, Stroke, carve, fray, rasterise, unit
-from concrete_study.datasets.synthetic_domains import Domain
 
 STEP = 3.0  # pixels between two points of a walk: shorter than any visible bend
 
 
-def add_crack(random: np.random.Generator, image: Field, domain: Domain) -> Field:
-    """Adds a branching crack across the image, from hairline to 12 pixels wide."""
+def add_crack(
+    random: np.random.Generator,
+    image: Field,
+    *,
+    widths: tuple[float, float],
+    darkness: tuple[float, float],
+) -> Field:
+    """Adds a branching crack across the image; `Domain` has the ranges of width and darkness."""
     size = len(image)
-    width = np.exp(random.uniform(*np.log(domain.crack_widths))) * unit(size)
+    width = np.exp(random.uniform(*np.log(widths))) * unit(size)
     mask = fray(random, rasterise(list(crack(random, size, width)), size), 0.7 * unit(size))
-    return carve(random, image, mask, darkness=random.uniform(*domain.crack_darkness))
+    return carve(random, image, mask, darkness=random.uniform(*darkness))
 
 
 def crack(random: np.random.Generator, size: int, width: float) -> Iterator[Stroke]:

@@ -15,6 +15,7 @@ _SYSTEM_NAMES = (
     "__macosx __pycache__"
 )
 _SYSTEM_FOLDERS = frozenset(_SYSTEM_NAMES.split())
+CLASS_FOLDERS = "one sub-folder per class, e.g. Negative/ and Positive/"  # in messages
 
 
 @dataclass(frozen=True, order=True)
@@ -72,12 +73,14 @@ def scan(root: Path, named: Collection[str] = ()) -> Tree:
     """Finds all images below a folder; links are followed once, real folders before links.
 
     Args:
-        root: An existing folder.
+        root: The folder.
         named: Names of folders that are read although they are hidden.
 
     Raises:
-        DataError: If a folder cannot be read: ignoring it would drop a class silently.
+        DataError: If there is no such folder, or one cannot be read: ignoring it would drop a
+            class silently.
     """
+    _require_folder(root)
     tree = Tree([], IgnoredFiles())
     seen: set[tuple[int, int]] = set()
     folders: list[tuple[str, ...]] = [()]
@@ -106,6 +109,16 @@ def scan(root: Path, named: Collection[str] = ()) -> Tree:
 def has_images(root: Path) -> bool:
     """Whether there is any image in a folder or below."""
     return root.is_dir() and bool(scan(root).files)
+
+
+def _require_folder(root: Path) -> None:
+    layout = f"Expected a folder with {CLASS_FOLDERS}"
+    if not root.exists():
+        hint = "check the path, or give another folder."
+        raise DataError(f"no folder {root}.", f"{layout}; the folder does not exist.", hint)
+    if not root.is_dir():
+        hint = "give a folder or a zip file of one."
+        raise DataError(f"{root} is not a folder.", f"{layout}; found a file.", hint)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

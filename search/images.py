@@ -8,7 +8,7 @@ from concrete_study.datasets.decoding import limit_pixels
 from concrete_study.datasets.errors import DataError, StudyError, StudyStateError
 from concrete_study.datasets.files import file_sha256
 from concrete_study.datasets.folders import ImageFolder, Roots, locate
-from concrete_study.datasets.loading import StudyData, load_images
+from concrete_study.datasets.loading import LoadingOptions, StudyData, load_images
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.reading import name_datasets
 from concrete_study.datasets.sample import sample_folder
@@ -41,8 +41,7 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
     if not options.data:
         progress.log("No images in datasets/: using the built-in sample of 240 synthetic images.")
     limit_pixels(options.max_megapixels)
-    return load_images(
-        [Path(path) for path in options.data] or [sample_folder(progress)],
+    loading = LoadingOptions(
         seed=options.seed,
         shares=parse_shares(options.split),
         near_duplicates=options.groups,
@@ -53,8 +52,9 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
         validate_on=Path(options.validate_on) if options.validate_on else None,
         external_test=[Path(path) for path in options.external_test],
         earlier=_earlier_split(options, study),
-        progress=progress,
     )
+    roots = [Path(path) for path in options.data] or [sample_folder(progress)]
+    return load_images(roots, loading, progress)
 
 
 def _earlier_split(options: SearchOptions, study: StudyFolder) -> Mapping[str, str]:

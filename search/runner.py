@@ -54,9 +54,9 @@ def run_search(
     Args:
         options: Of the search; on resume, the stored ones.
         study: Its folder; new, or that of an interrupted study.
-        progress: Receives messages and progress.
+        progress: Receives messages and counts.
         resume: Whether to continue an existing study.
-        overwrite: Whether to replace an existing study, after the images are read.
+        overwrite: Whether to replace one, after the images are read.
         time_budget: Seconds after which the search stops, once a trial is completed.
         tensorboard: Whether to write event files for TensorBoard.
         like: A study that must have the same split.
@@ -65,29 +65,24 @@ def run_search(
         The best trial of the highest rung.
 
     Raises:
-        UsageError: If an option is not valid.
-        StudyError: If the images cannot be used, the study is not free, or no trial succeeds.
+        StudyError: If options or images are not valid, the study is not free, or all trials fail.
     """
-    check(options)
-    start = time.monotonic()
-    with study.lock(), memory_errors(), _removed_unless_started(study):
-        require_free(study, resume=resume, overwrite=overwrite)
+    start, budget = time.monotonic(), math.inf if time_budget is None else time_budget
+    with _reserved(options, study, resume=resume, overwrite=overwrite):
         prepared = prepare(options, study, progress, resume=resume)
         if like is not None:
             require_split(like, prepared.data)
         plan = report_plan(prepared, progress, time_budget)
-        if time_budget is not None:
-            plan.ensure_features_within(time_budget)
+        plan.ensure_features_within(budget)
         if overwrite:
             study.clear()
         store_split(study, prepared.data)
         with kept_manifest(study, options, prepared, start=start) as manifest:
-            training, validation = prepared.compute_features(progress)
-            deadline = math.inf if time_budget is None else start + time_budget
-            run = _Run(options, study, prepared.network, progress, manifest, plan, deadline)
+            features = prepared.compute_features(progress)
+            run = _Run(options, study, prepared.network, progress, manifest, plan, start + budget)
             if tensorboard:
                 run.board = TrialBoard(study.tensorboard_path, options.space, options.objective)
-            return run.search(prepared.records, training, validation)
+            return run.search(prepared.records, *features)
 
 
 def plan_search(
@@ -104,22 +99,24 @@ def plan_search(
     A few batches are timed; nothing is stored.
 
     Raises:
-        UsageError: If an option is not valid.
-        StudyError: If the images cannot be used, or the study is not free.
+        StudyError: If options or images cannot be used, or the study is not free.
     """
-    check(options)
-    with study.lock(), memory_errors(), _removed_unless_started(study):
-        require_free(study, resume=resume, overwrite=overwrite)
+    with _reserved(options, study, resume=resume, overwrite=overwrite):
         return report_plan(prepare(options, study, progress, resume=resume), progress, time_budget)
 
 
 @contextmanager
-def _removed_unless_started(study: StudyFolder) -> Iterator[None]:
-    """Removes the new folder if the images or the weights cannot be read."""
-    try:
-        yield
-    finally:
-        remove_unless_started(study)
+def _reserved(
+    options: SearchOptions, study: StudyFolder, *, resume: bool, overwrite: bool
+) -> Iterator[None]:
+    """Locks a study; removes its new folder if the images or the weights cannot be read."""
+    check(options)
+    with study.lock(), memory_errors():
+        try:
+            require_free(study, resume=resume, overwrite=overwrite)
+            yield
+        finally:
+            remove_unless_started(study)
 
 
 class _Run:
@@ -176,8 +173,8 @@ class _Run:
                 LOWER_RATES,
             ) from error
         self._log_end(total_trials(schedule))
-        self.study.write_table(list(self.records.values()))
         records, objective = list(self.records.values()), self.options.objective
+        self.study.write_table(records)
         figure = draw_rungs(trial_curves(records), objective=find_objective(objective))
         save_figure(figure, self.study.path / "trials.png")
         return best_trial(records, objective)

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from concrete_study.datasets.batches import Subset, image_batches
 from concrete_study.models.backbone import BLOCKS, CONVOLUTIONS
 from concrete_study.models.network import feature_layer_below, feature_shape, nearest_feature_layer
-from concrete_study.models.trainable import Features, FrozenBackbone, Network, TrainablePart
+from concrete_study.models.trainable import Features, Network
 
 TIMED_IMAGES = 8  # a step on 8 images takes 15 % longer an image than on 32 (decision 012)
 # Epochs of one image.
@@ -76,9 +75,8 @@ def measure_step_times(
 ) -> StepTimes:
     """Times a small batch of the cheapest and of the most expensive step of a search.
 
-    The times of the others follow from their FLOPs (to within a tenth in float32, a fifth in
-    bfloat16; decision 011's table). The search reuses what is compiled here, and every trial
-    resets what is trained here.
+    The times of the others follow from their FLOPs (decision 011's table: within a tenth in
+    float32, a fifth in bfloat16). What is compiled here is reused; what is trained is reset.
 
     Args:
         network: Shared by all trials.
@@ -89,30 +87,23 @@ def measure_step_times(
         units: Head units of the space.
         batch_size: Of a training step.
     """
-    deepest = max(depths, default=0)
-    unstored = {
-        depth: nearest_feature_layer(feature_layer_below(depth), stored) == "image"
-        for depth in sorted({0, *depths})
-    }
+    deepest, phases = max(depths, default=0), sorted({0, *depths})
+    layers = [nearest_feature_layer(feature_layer_below(depth), stored) for depth in phases]
     forward_pass = 0.0
-    if any(unstored.values()) or not complete:
+    if "image" in layers or not complete:
         forward_pass = _forward_pass_seconds(network, images, tuple(stored) or ("pooled",))
     timed = {}
     for depth in {0, deepest}:
         # A step of the head alone takes the time of a call, whatever the batch size.
         count = min(TIMED_IMAGES, batch_size) if depth else batch_size
-        layer, start = feature_layer_below(depth), _start(depth, stored)
-        features = np.zeros((count, *feature_shape(start, network.size)), np.float16)
-        between = None if start == layer else network.frozen_backbone((layer,), start)
-        step, predict, once = _step_seconds(network.trainable(units, depth), features, between)
-        timed[depth] = (step / count, predict / count, once)
+        timed[depth] = _step_seconds(network, units, depth, stored, count)
     times = StepTimes(forward_pass, {}, {}, {})
-    for depth, is_unstored in unstored.items():
+    for depth, layer in zip(phases, layers, strict=True):
         step, predict, once = timed[deepest if depth else 0]
         if depth:
             step *= _flops_ratio(depth, deepest, stored, TRAINING)
             predict *= _flops_ratio(depth, deepest, stored, VALIDATION)
-        extra = forward_pass if is_unstored else 0.0
+        extra = forward_pass if layer == "image" else 0.0
         times.training[depth] = step + extra
         times.validation[depth] = predict + extra
         times.compilation[depth] = once
@@ -135,14 +126,17 @@ def _flops_ratio(
 
 
 def _step_seconds(
-    trainable: TrainablePart, stored: NDArray[np.float16], between: FrozenBackbone | None
+    network: Network, units: int, depth: int, stored: Sequence[str], count: int
 ) -> tuple[float, float, float]:
-    """Seconds of a training step, of a prediction, and of compiling both."""
-    labels = np.zeros(len(stored), np.int32)
+    """Seconds per image of a step on `count` images and of their prediction; of compiling both."""
+    layer, start = feature_layer_below(depth), _start(depth, stored)
+    batch = np.zeros((count, *feature_shape(start, network.size)), np.float16)
+    between = None if start == layer else network.frozen_backbone((layer,), start)
+    trainable, labels = network.trainable(units, depth), np.zeros(count, np.int32)
     trainable.start(0.0)
 
     def features() -> Features:
-        return between(stored)[0] if between else stored
+        return between(batch)[0] if between else batch
 
     def step() -> None:
         trainable.step(features(), labels, dropout=0.5, seed=0, step=0)[0].numpy()
@@ -150,7 +144,7 @@ def _step_seconds(
     first_step, next_step = _timed(step)
     first_predict, next_predict = _timed(lambda: trainable.predict(features()))
     once = max(first_step + first_predict - next_step - next_predict, 0.0)
-    return next_step, next_predict, once
+    return next_step / count, next_predict / count, once
 
 
 def _forward_pass_seconds(network: Network, images: Subset, layers: tuple[str, ...]) -> float:

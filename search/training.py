@@ -70,7 +70,7 @@ def train(
     """Trains one configuration, from its initial weights or from where it was interrupted.
 
     Args:
-        network: Shared by all trials; nothing that earlier training left in it has an effect.
+        network: Shared by all trials; earlier training of it has no effect.
         configuration: What to train.
         epochs: Of both phases together, at least 1.
         training: Training batches.
@@ -80,17 +80,14 @@ def train(
         batch_size: At least 1.
         on_epoch: Called after each epoch.
         earlier: Of the same training, which was interrupted after its last epoch.
-        on_outcome: Called after each epoch with the outcome so far, to store it; None keeps no
-            checkpoints.
+        on_outcome: Receives the outcome after each epoch; None keeps no checkpoints.
 
     Raises:
         DivergedError: If a loss or a weight is no longer finite.
     """
-    if earlier is None:
-        earlier = Outcome([], 0, {}, [])
-        if on_outcome is not None:
-            earlier.checkpoints["before_training"] = initialize(network, configuration, seed)
-    outcome = earlier
+    outcome = earlier or Outcome([], 0, {}, [])
+    if earlier is None and on_outcome is not None:
+        outcome.checkpoints["before_training"] = initialize(network, configuration, seed)
     for trained in train_epochs(
         network,
         configuration,
@@ -99,18 +96,25 @@ def train(
         validation=validation,
         seed=seed,
         batch_size=batch_size,
-        after=earlier.position() if earlier.curve else None,
+        after=outcome.position() if outcome.curve else None,
     ):
-        epoch = _evaluated(trained, validation.subset.labels)
-        if not (math.isfinite(epoch.loss + epoch.val_loss) and trained.trainable.is_finite()):
-            raise DivergedError(f"training diverged in epoch {trained.number}", outcome.curve)
-        curve = [*outcome.curve, epoch]
-        outcome = outcome._replace(curve=curve, best_epoch=best_epoch(curve, objective))
+        outcome = _with_epoch(outcome, trained, validation.subset.labels, objective)
         if on_outcome is not None:
             outcome = _with_checkpoints(outcome, trained.trainable)
             on_outcome(outcome)
-        on_epoch(epoch)
+        on_epoch(outcome.curve[-1])
     return outcome
+
+
+def _with_epoch(
+    outcome: Outcome, trained: TrainedEpoch, labels: NDArray[np.int32], objective: str
+) -> Outcome:
+    """Adds an epoch to the learning curve; DivergedError if it is not finite."""
+    epoch = _evaluated(trained, labels)
+    if not (math.isfinite(epoch.loss + epoch.val_loss) and trained.trainable.is_finite()):
+        raise DivergedError(f"training diverged in epoch {trained.number}", outcome.curve)
+    curve = [*outcome.curve, epoch]
+    return outcome._replace(curve=curve, best_epoch=best_epoch(curve, objective))
 
 
 def _with_checkpoints(outcome: Outcome, trainable: TrainablePart) -> Outcome:

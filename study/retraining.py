@@ -52,26 +52,22 @@ def retrain(
         study: A finished study.
         progress: Receives messages and progress.
         epochs: Of both phases together; None takes the search's.
-        fast: Whether to train on the stored augmented views of the search, instead of new ones
-            in every epoch.
+        fast: Whether to train on the search's stored augmented views, not on new ones per epoch.
         formats: Export formats that need disk space afterwards.
 
     Returns:
         The content of `best/metrics.json`.
 
     Raises:
-        UnfinishedStudyError: If the search is not finished.
-        StudyStateError: If the weights file has changed.
+        StudyStateError: If the search is not finished, or the weights file has changed.
         DataError: If its images have changed.
         SearchError: If training diverged, or no trial is completed.
         ResourceError: If the disk has no space for the training and its results.
     """
     prepare_devices()
     with study.lock(), memory_errors():
-        manifest = study.manifest()
-        _require_finished(study, manifest)
         views: Views = "stored" if fast else "fresh"
-        job = TrialTraining(study, manifest, progress, epochs=epochs, views=views)
+        job = TrialTraining(study, _finished(study), progress, epochs=epochs, views=views)
         start = time.monotonic()
         file = TrainingFile(study.path / SAVED_TRAINING, job.key)
         require_room(job.network, job.configuration, job.data, file.path, formats)
@@ -151,7 +147,9 @@ def _write_model(job: TrialTraining, outcome: Outcome, folder: Path) -> dict[str
     return {phase: Parameters(**count) for phase, count in counts.items()}
 
 
-def _require_finished(study: StudyFolder, manifest: StudyRecord) -> None:
+def _finished(study: StudyFolder) -> StudyRecord:
+    """The manifest of a study, which has to be finished."""
+    manifest = study.manifest()
     if has_diverged(study):
         raise SearchError(
             f"The search of study {study.name} failed: its trials diverged.",
@@ -164,3 +162,4 @@ def _require_finished(study: StudyFolder, manifest: StudyRecord) -> None:
             f"Expected {manifest.planned_trials} trials; found {len(study.trials())} ({state}).",
             study=study.name,
         )
+    return manifest

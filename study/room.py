@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from concrete_study.datasets.errors import ResourceError
+from concrete_study.datasets.files import MEGABYTE
 from concrete_study.datasets.loading import StudyData
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.network import unfrozen
 from concrete_study.models.trainable import Network
 
-MEGABYTE = 1e6
 FLOAT32 = 4
 # Figures, the model card and the graph of a SavedModel: 4 MB measured, with overlays.
 SMALL_FILES = 10e6

@@ -1,10 +1,14 @@
 """A search small enough for a test: 28 drawn slabs at 32 pixels, six trials, two architectures."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from msgspec.structs import replace
 
 from concrete_study.datasets.sample import make_sample
@@ -112,3 +116,17 @@ def searched(images: Path, folder: Path, **changes: Any) -> Search:
     """Runs a small search in the study folder `folder`."""
     options, study, recorder = small_options(images, **changes), StudyFolder(folder), Recorder()
     return Search(options, study, recorder, run_search(options, study, recorder))
+
+
+@contextmanager
+def mounted_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A new folder on its own disk, e.g. of `40m`; skips the test where none can be mounted."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if sys.platform != "linux" or os.geteuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("no right to mount a disk of our own")
+    try:
+        yield folder
+    finally:
+        os.chdir("/")
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -59,6 +59,26 @@ def test_a_csv_file_without_the_columns_is_an_error(
     assert caught.value.parameter == "split_by"
 
 
+@pytest.mark.parametrize(
+    ("lines", "received"),
+    [
+        ("A/7-1.jpg,x\nA/7-1.jpg,y", "x and y for A/7-1.jpg"),
+        ("A/7-1.jpg,", "no group for A/7-1.jpg"),
+    ],
+)
+def test_an_image_in_two_groups_or_in_none_is_an_error(
+    lines: str, received: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=f"received: {received}") as caught:
+        grouped(listed(tmp_path, f"file,group\n{lines}\n"))
+    assert caught.value.parameter == "split_by"
+
+
+def test_paths_in_a_csv_file_may_have_backslashes(tmp_path: Path) -> None:
+    lines = "A\\7-1.jpg,x\nA\\8-1.jpg,x\nB/7-2.jpg,y\nB/9-1-2.jpg,z\n"
+    assert len(grouped(listed(tmp_path, f"file,group\n{lines}"))) == 3
+
+
 def test_a_missing_csv_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be used") as caught:
         grouped(str(tmp_path / "none.csv"))

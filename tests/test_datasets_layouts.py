@@ -12,7 +12,7 @@ from concrete_study.datasets import archives, file_kinds
 from concrete_study.datasets.archives import open_archive
 from concrete_study.datasets.errors import DataError, ResourceError, SitesError, UsageError
 from concrete_study.datasets.folders import LabelledImage
-from concrete_study.datasets.given_splits import complete_split
+from concrete_study.datasets.given_subsets import complete_split
 from concrete_study.datasets.labels import parse_class_map
 from concrete_study.datasets.layouts import find_layout
 from concrete_study.datasets.progress import SILENT, Progress

@@ -9,7 +9,7 @@ from PIL import Image
 
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.folders import read_folder
-from concrete_study.datasets.loading import StudyData, find_data, load_images
+from concrete_study.datasets.loading import LoadingOptions, StudyData, find_data, load_images
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.reading import join_folders, name_datasets
 from concrete_study.datasets.sample import make_sample
@@ -53,7 +53,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def loaded(*roots: Path, **options: Any) -> tuple[StudyData, list[str]]:
     recorder = Recorder()
-    return load_images(roots, seed=5, progress=recorder, **options), recorder.messages
+    return load_images(roots, LoadingOptions(seed=5, **options), recorder), recorder.messages
 
 
 def subsets(data: StudyData) -> dict[str, str]:

@@ -12,8 +12,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from concrete_study.datasets import sample
-from concrete_study.datasets.sample import draw_concrete, make_sample, sample_folder, sample_path
-from concrete_study.datasets.synthetic_domains import DOMAINS, Domain
+from concrete_study.datasets.sample import (
+    DOMAINS,
+    Domain,
+    draw_concrete,
+    make_sample,
+    sample_folder,
+    sample_path,
+)
 
 COLOUR_BINS = 16
 

@@ -15,6 +15,7 @@ from small_study import (
     TRIALS,
     Recorder,
     Search,
+    mounted_disk,
     small_options,
     without_times,
 )
@@ -91,16 +92,8 @@ def test_a_killed_search_is_resumed_with_no_trial_lost_or_repeated(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 64 kB, enough for one or two trials."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if sys.platform != "linux" or os.geteuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("no right to mount a disk of our own")
-    try:
+    with mounted_disk(tmp_path / "disk", "64k") as folder:
         yield folder
-    finally:
-        os.chdir("/")
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_full_disk_ends_the_search_and_it_resumes_with_more_space(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from small_study import Recorder, Search
+from small_study import Recorder, Search, mounted_disk
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
@@ -104,16 +104,8 @@ def test_an_interrupted_training_says_what_is_kept(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 40 MB, enough for one file of a fine-tuning (28 MB)."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)]
-    if sys.platform != "linux" or os.geteuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("no right to mount a disk of our own")
-    try:
+    with mounted_disk(tmp_path / "disk", "40m") as folder:
         yield folder
-    finally:
-        os.chdir("/")
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_full_disk_keeps_the_epochs_before(
