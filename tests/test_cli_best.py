@@ -124,7 +124,7 @@ def test_a_fast_result_is_exported_later_format_by_format(
     assert metrics.exports.keys() == {"model.keras", "model.onnx", "saved_model"}
     assert len(metrics.test_opened) == 1
     assert run(["best", "small", "--fast", "--epochs", "2"]) == ExitCode.USAGE
-    assert "trained for 3 epochs on stored augmented views" in capsys.readouterr().err
+    assert "trained for 3 epochs on the cached features" in capsys.readouterr().err
 
 
 def test_retraining_again_reports_that_the_test_split_was_evaluated_twice(

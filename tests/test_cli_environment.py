@@ -60,7 +60,7 @@ def test_closed_streams_are_no_error(runs: Path) -> None:
 def test_a_character_that_cannot_be_printed_is_escaped(runs: Path) -> None:
     shown = shell("study show first", runs, LC_ALL="C", PYTHONIOENCODING="ascii")
     assert shown.returncode == ExitCode.OK
-    assert "Classes: heil, rissig-\\u00fc\\ud83d\\ude00\n" in shown.stdout
+    assert "Classes: heil, rissig-\\u00fc\\ud83d\\ude00 (positive)\n" in shown.stdout
 
 
 def test_an_escaped_text_is_valid_json() -> None:

@@ -22,6 +22,7 @@ from small_report import (
 
 from concrete_study.datasets.files import file_sha256
 from concrete_study.datasets.splits import write_split
+from concrete_study.results.figures import write_figure
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import Dimension
 from concrete_study.results.records import DatasetReport, SearchOptions
@@ -70,7 +71,7 @@ def test_every_figure_is_reproduced_from_its_csv(whole: StudyFolder, tmp_path: P
     for plot in drawn:
         numbers = pd.read_csv(folder / f"{plot.name}.csv", dtype=TEXT, float_precision="round_trip")
         with mpl.rc_context(SVG_STYLE):
-            plot.draw(numbers).savefig(tmp_path / "again.svg", metadata={"Date": None})
+            write_figure(plot.draw(numbers), tmp_path / "again.svg", format="svg")
         again = (tmp_path / "again.svg").read_bytes()
         assert again == (folder / f"{plot.name}.svg").read_bytes(), plot.name
 
