@@ -30,6 +30,7 @@ from table import Row
 from concrete_study.models.hypermodel import VGG16HyperModel
 from concrete_study.results.records import SearchOptions
 from concrete_study.search.options import oracle_seed
+from concrete_study.search.space import image_sizes
 from concrete_study.search.tuner import declare, hyperparameters_of
 
 
@@ -38,7 +39,9 @@ class TimedModel(VGG16HyperModel):
 
     def __init__(self, spec: Row, options: SearchOptions) -> None:
         policy = "float32" if spec["precision"] == "float32" else f"mixed_{spec['precision']}"
-        super().__init__(image_size=options.image_size, classes=spec["classes"], policy=policy)
+        super().__init__(
+            image_size=max(image_sizes(options.space)), classes=spec["classes"], policy=policy
+        )
         self.spec = spec
         self.options = options
         self.timer = EpochTimer()
@@ -55,9 +58,22 @@ class TimedModel(VGG16HyperModel):
         """Trains both phases."""
         initial_epoch = initial_epoch if self.spec["resume"] else 0
         callbacks = [*callbacks, self.timer]
+        hp = self._with_fixed(hp)
         return super().fit(
             hp, model, *args, initial_epoch=initial_epoch, callbacks=callbacks, **kwargs
         )
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The network with a frozen backbone, compiled for phase 1."""
+        return super().build(self._with_fixed(hp))
+
+    def _with_fixed(self, hp: keras_tuner.HyperParameters) -> keras_tuner.HyperParameters:
+        """A trial's hyperparameters and those that the space fixes, which the oracle leaves out."""
+        whole = hp.copy()
+        for name, value in hyperparameters_of(self.options.space, hp.values).items():
+            if name not in whole:
+                whole.Fixed(name, value)
+        return whole
 
     def record(self, trial: Any) -> Row:
         """What a trial is; its parent's epochs can be skipped, and with `resume` are."""
@@ -135,7 +151,7 @@ class SameTrials(TimedHyperband):
 
 def load_images(folder: Path, options: SearchOptions) -> tuple[tf.data.Dataset, tf.data.Dataset]:
     """Training and validation batches, decoded once."""
-    size = (options.image_size, options.image_size)
+    size = (max(image_sizes(options.space)),) * 2
     train, validation = (
         keras.utils.image_dataset_from_directory(
             folder / subset, image_size=size, batch_size=None, shuffle=False, verbose=False

@@ -54,15 +54,14 @@ def probe_leakage(
     images = [image for image in folder.images if image not in excluded]
     network = Network(
         load_weights("bundled", seed=1),
-        size=image_size,
         classes=len(folder.classes),
         precision=choose_precision(precision),
     )
     rows = [SplitRow(i.file, i.label, "all", "", i.sha256) for i in images]
     subset = subset_of(folder.roots, rows, "all", folder.classes)
-    store = FeatureStore(network, subset, ("pooled",))
-    store.compute_all(1, SILENT.counting)
-    features = store.rows(0, "pooled", np.arange(len(subset))).astype(np.float32)
+    store = FeatureStore(network, subset, ("block5_average",), size=image_size)
+    store.compute_all([0], SILENT.counting)
+    features = store.rows(0, "block5_average", np.arange(len(subset))).astype(np.float32)
     labels = np.array([image.label for image in images])
     group_of = np.array([groups[image.sha256] for image in images])
     index = {image.file: number for number, image in enumerate(images)}

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from concrete_study.datasets.batches import Subset, image_batches
 from concrete_study.models.backbone import load_weights
 from concrete_study.models.precision import choose_precision
-from concrete_study.models.recipe import initialize, plan_phases
-from concrete_study.models.trainable import Network, TrainablePart
+from concrete_study.models.recipe import plan_phases
+from concrete_study.models.trainable import Features, Network, TrainablePart
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import TrialRecord
 from concrete_study.search.images import reopen_data
-from concrete_study.search.space import configuration_of
+from concrete_study.search.space import configuration_of, image_sizes
 
 
 class Arrays(NamedTuple):
@@ -39,27 +39,30 @@ def time_bare_loops(study: StudyFolder) -> dict[str, float]:
     data = reopen_data(study, manifest)
     network = Network(
         load_weights(options.weights, seed=options.seed),
-        size=options.image_size,
         classes=len(manifest.classes),
         precision=choose_precision(manifest.precision),
     )
-    plan, arrays, pass_seconds = manifest.features, {}, 0.0
-    for name, views in (("train", plan.views), ("validation", 1)):
-        subset = data.subset(name)
-        arrays[name], seconds = bare_passes(network, subset, plan.feature_layers, views)
-        pass_seconds += seconds
-    step_seconds = sum(
-        bare_trial(network, trial, **arrays, size=options.batch_size) for trial in study.trials()
-    )
+    plan, pass_seconds, step_seconds = manifest.features, 0.0, 0.0
+    for image_size in image_sizes(options.space):
+        arrays = {}
+        for name, views in (("train", plan.views), ("validation", 1)):
+            subset, layers = data.subset(name), plan.feature_layers
+            arrays[name], seconds = bare_passes(network, subset, layers, views, image_size)
+            pass_seconds += seconds
+        step_seconds += sum(
+            bare_trial(network, trial, **arrays, size=options.batch_size)
+            for trial in study.trials()
+            if trial.hyperparameters["image_size"] == image_size
+        )
     seconds = pass_seconds + step_seconds
     return {"pass_seconds": pass_seconds, "step_seconds": step_seconds, "seconds": seconds}
 
 
 def bare_passes(
-    network: Network, subset: Subset, layers: tuple[str, ...], views: int
+    network: Network, subset: Subset, layers: tuple[str, ...], views: int, image_size: int
 ) -> tuple[Arrays, float]:
     """Features of decoded images at each feature layer, and the seconds of all forward passes."""
-    batches = [images for images, _ in image_batches(subset, size=network.size, batch_size=32)]
+    batches = [images for images, _ in image_batches(subset, size=image_size, batch_size=32)]
     frozen = network.frozen_backbone(layers)
     frozen(batches[0])
     start = time.perf_counter()
@@ -75,14 +78,18 @@ def bare_trial(
 ) -> float:
     """Seconds of a trial's training and validation steps, nothing else."""
     configuration, seconds = configuration_of(trial.hyperparameters), 0.0
-    initialize(network, configuration, seed=1)
+    network.restore()
+    network.trainable(configuration.architecture(0)).head.start(seed=1)
     for phase in plan_phases(configuration, trial.epochs):
-        trainable = network.trainable(configuration.head_units, phase.unfreeze_depth)
+        trainable = network.trainable(configuration.architecture(phase.unfreeze_depth))
         trainable.start(phase.learning_rate)
-        features, labels = train.features[trainable.feature_layer], train.labels
-        unseen = validation.features[trainable.feature_layer]
+        features, unseen = (
+            tuple(arrays.features[layer] for layer in trainable.feature_layers)
+            for arrays in (train, validation)
+        )
+        labels = train.labels
         # Not timed: the first batch of an architecture traces.
-        bare_epoch(trainable, features[:size], labels[:size], unseen[:size], size)
+        bare_epoch(trainable, features, labels[:size], unseen, size, count=size)
         start = time.perf_counter()
         for _ in range(phase.epochs):
             bare_epoch(trainable, features, labels, unseen, size)
@@ -92,17 +99,20 @@ def bare_trial(
 
 def bare_epoch(
     trainable: TrainablePart,
-    train: NDArray[np.float16],
+    train: Features,
     labels: NDArray[np.int32],
-    validation: NDArray[np.float16],
+    validation: Features,
     size: int,
+    *,
+    count: int | None = None,
 ) -> None:
-    """Steps through the training rows and predicts the validation rows."""
-    for start in range(0, len(train), size):
+    """Steps through the training rows and predicts the validation rows; of each the first ones."""
+    for start in range(0, len(labels), size):
         rows = slice(start, start + size)
-        trainable.step(train[rows], labels[rows], dropout=0.3, seed=1, step=start)
-    for start in range(0, len(validation), size):
-        trainable.predict(validation[start : start + size])
+        batch = tuple(array[rows] for array in train)
+        trainable.step(batch, labels[rows], dropout=0.3, seed=1, step=start)
+    for start in range(0, count or len(validation[0]), size):
+        trainable.predict(tuple(array[start : start + size] for array in validation))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from concrete_study.models.backbone import load_weights
 from concrete_study.models.batch_sources import BatchSource, FeatureSource, ImageSource
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.features import FeatureStore
-from concrete_study.models.network import feature_layer_below
+from concrete_study.models.network import BLOCK5_FEATURE_LAYERS
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.search.training import train
@@ -41,21 +41,21 @@ def main() -> None:
         folder = read_folder(Path(name) / "images")
         rows = split_images(folder.images, seed=1)
         precision = choose_precision("float32")
-        network = Network(
-            load_weights("bundled"), size=arguments.size, classes=2, precision=precision
-        )
+        network = Network(load_weights("bundled"), classes=2, precision=precision)
         subsets = [
             subset_of(folder.roots, rows, subset, folder.classes)
             for subset in ("train", "validation")
         ]
-        live = [ImageSource(network, subset, views=VIEWS) for subset in subsets]
-        layers = ("pooled", *(feature_layer_below(depth) for depth in (1, 2, 3)))
+        live = [
+            ImageSource(network, subset, size=arguments.size, views=VIEWS) for subset in subsets
+        ]
+        layers = ("block5_average", *BLOCK5_FEATURE_LAYERS)
         stored = []
         for subset, views in zip(subsets, (VIEWS, 1), strict=True):
-            store = FeatureStore(network, subset, layers)
+            store = FeatureStore(network, subset, layers, size=arguments.size)
             for view in range(views):
                 store.compute(view)
-            stored.append(FeatureSource(store, views=views))
+            stored.append(FeatureSource(store, views))
         for depth in range(4):
             losses = [validation_loss(network, depth, *sources) for sources in (stored, live)]
             difference = abs(losses[0] / losses[1] - 1)

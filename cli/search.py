@@ -51,7 +51,13 @@ def search_command(
     space: Annotated[
         Path | None, typer.Option(help="TOML file that changes the search space.")
     ] = None,
-    image_size: Annotated[int, typer.Option(help="Height and width in pixels, 32 or more.")] = 224,
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            help="Height and width in pixels, 32 or more; several as 112,224.",
+            show_default="as in the search space",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per training step.")] = 32,
     views: Annotated[
         int, typer.Option(help="Number of augmented views of each training image.")
@@ -144,7 +150,7 @@ def search_command(
     from concrete_study.datasets.loading import find_data
     from concrete_study.models.backbone import NAMED_WEIGHTS
     from concrete_study.results.records import SearchOptions
-    from concrete_study.search.space import read_space
+    from concrete_study.search.space import read_space, with_image_sizes
 
     given = {
         key: value
@@ -152,6 +158,8 @@ def search_command(
         if key in SearchOptions.__struct_fields__
     }
     given["space"] = read_space(space)
+    if image_size is not None:
+        given["space"] = with_image_sizes(given["space"], parse_sizes(image_size))
     if weights not in NAMED_WEIGHTS:
         given["weights"] = str(Path(weights).resolve())
     if split_by and split_by != "prefix":
@@ -181,6 +189,24 @@ def search_command(
         time_budget=budget,
         tensorboard=tensorboard,
     )
+
+
+def parse_sizes(text: str) -> list[int]:
+    """Parses image sizes such as `224` or `112,224`.
+
+    Raises:
+        UsageError: If one is no whole number.
+    """
+    from concrete_study.datasets.errors import UsageError
+
+    try:
+        return [int(size) for size in text.split(",")]
+    except ValueError as error:
+        raise UsageError(
+            f"{text} is no image size.",
+            "Expected a whole number, or several as 112,224.",
+            parameter="image_size",
+        ) from error
 
 
 def parse_budget(text: str) -> float:
@@ -216,14 +242,15 @@ def _resumed(
     stored = study.manifest().options
     changed = []
     for key, value in given.items():
-        if not typed(context, key):
-            continue
         if key == "space":
             changed += [
-                f"--space, {name}: was {stored.space[name]}, now {dimension}"
+                f"--space, {name}: was {stored.space.get(name)}, now {dimension}"
                 for name, dimension in value.items()
-                if dimension != stored.space[name]
+                if typed(context, "image_size" if name == "image_size" else "space")
+                and dimension != stored.space.get(name)
             ]
+        elif not typed(context, key):
+            continue
         elif getattr(stored, key) != value:
             option = "--map" if key == "class_map" else f"--{key.replace('_', '-')}"
             changed.append(f"{option}: was {getattr(stored, key)}, now {value}")

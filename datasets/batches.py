@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,10 @@ from concrete_study.datasets.augmentation import apply_transforms, view_transfor
 from concrete_study.datasets.decoding import UnreadableImageError, decode_image
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.folders import Roots, locate
+from concrete_study.datasets.shifts import apply_shift
 from concrete_study.datasets.splits import SplitRow
+
+View: TypeAlias = int | str  # number of an augmented view, or name of a shift
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def image_batches(
     *,
     size: int,
     batch_size: int,
-    view: int = 0,
+    view: View = 0,
     order: NDArray[np.int64] | None = None,
 ) -> Iterator[tuple[tf.Tensor, NDArray[np.int32]]]:
     """Yields one pass over a subset; the next batches are prepared in the background.
@@ -63,7 +66,7 @@ def image_batches(
         subset: The images.
         size: Height and width in pixels.
         batch_size: At least 1; the last batch may be smaller.
-        view: Number of the augmented view; 0 is unaugmented.
+        view: Number of the augmented view, 0 being unaugmented, or the name of a shift.
         order: Indices into the subset; by default its own order.
 
     Yields:
@@ -91,15 +94,17 @@ def image_batches(
 
 
 def _prepared(
-    subset: Subset, order: NDArray[np.int64], *, view: int, size: int, batch_size: int
+    subset: Subset, order: NDArray[np.int64], *, view: View, size: int, batch_size: int
 ) -> tf.data.Dataset:
     """Batches of float32 images, decoded in parallel and transformed a batch at a time."""
-    transforms = view_transforms([subset.digests[i] for i in order], view, size)
-    paths = [str(subset.paths[i]) for i in order]
-    decode = _plain_graph(lambda path, transform: (_decoded(path, size), transform))
-    finish = apply_transforms if view else lambda images, _: tf.cast(images, tf.float32)
+    augmented, shift = (0, view) if isinstance(view, str) else (view, None)
+    digests = [subset.digests[i] for i in order]
+    transforms = view_transforms(digests, augmented, size)
+    files = [[str(subset.paths[i]), subset.digests[i]] for i in order]
+    decode = _plain_graph(lambda file, transform: (_decoded(file, size, shift), transform))
+    finish = apply_transforms if augmented else lambda images, _: tf.cast(images, tf.float32)
     return (
-        tf.data.Dataset.from_tensor_slices((paths, transforms))
+        tf.data.Dataset.from_tensor_slices((files, transforms))
         .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size)
         .map(_plain_graph(finish))
@@ -113,10 +118,14 @@ def _plain_graph(function: Callable[..., Any]) -> Callable[..., Any]:
     return plain
 
 
-def _decoded(path: tf.Tensor, size: int) -> tf.Tensor:
-    pixels = tf.numpy_function(
-        lambda name: _decode_named(Path(name.decode()), size), [path], tf.uint8, stateful=False
-    )
+def _decoded(file: tf.Tensor, size: int, shift: str | None) -> tf.Tensor:
+    """Pixels of a file, given by its path and the SHA-256 of its content."""
+
+    def decode(path: bytes, digest: bytes) -> NDArray[np.uint8]:
+        pixels = _decode_named(Path(path.decode()), size)
+        return apply_shift(shift, pixels, digest.decode()) if shift else pixels
+
+    pixels = tf.numpy_function(decode, [file[0], file[1]], tf.uint8, stateful=False)
     return tf.ensure_shape(pixels, (size, size, 3))
 
 

@@ -138,12 +138,14 @@ def _random_weights(seed: int) -> BackboneWeights:
     return BackboneWeights("none", _digest(layers), layers)
 
 
-def build_backbone(weights: BackboneWeights, *, size: int, policy: str = "float32") -> keras.Model:
+def build_backbone(
+    weights: BackboneWeights, *, size: int | None, policy: str = "float32"
+) -> keras.Model:
     """Builds the convolutional backbone from built-in layers.
 
     Args:
         weights: From `load_weights`.
-        size: Height and width of the images, at least 32 pixels.
+        size: Height and width of the images, at least 32 pixels; None leaves them open.
         policy: Keras dtype policy of the layers.
 
     Returns:
@@ -152,7 +154,7 @@ def build_backbone(weights: BackboneWeights, *, size: int, policy: str = "float3
     Raises:
         UsageError: If `size` is under 32.
     """
-    if size < SMALLEST_SIZE:
+    if size is not None and size < SMALLEST_SIZE:
         raise UsageError(
             f"images of {size} pixels are too small for VGG16.",
             f"Expected at least {SMALLEST_SIZE} pixels.",

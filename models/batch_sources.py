@@ -20,17 +20,17 @@ UNAUGMENTED = 0  # the epoch number that stands for unaugmented images: validati
 
 
 class BatchSource(Protocol):
-    """Labelled features of one subset at any feature layer."""
+    """Labelled features of one subset at any feature layers."""
 
     subset: Subset
 
     def batches(
-        self, layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, layers: tuple[str, ...], *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
         """Yields every image once.
 
         Args:
-            layer: The feature layer.
+            layers: The feature layers, in the order of the features.
             epoch: Decides the augmented view; counts from 1, 0 is unaugmented.
             order: Indices into the subset.
             batch_size: At least 1; the last batch may be smaller.
@@ -44,25 +44,36 @@ class ImageSource:
     Args:
         network: Its frozen backbone is used.
         subset: The images.
+        size: Their height and width in pixels.
         views: The number of augmented views that epochs cycle through; None makes a new view in
             every epoch.
     """
 
-    def __init__(self, network: Network, subset: Subset, *, views: int | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        subset: Subset,
+        *,
+        size: int,
+        views: int | None = None,
+        shift: str | None = None,
+    ) -> None:
         self.network = network
         self.subset = subset
+        self.size = size
         self.views = views
+        self.shift = shift
 
     def batches(
-        self, layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, layers: tuple[str, ...], *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
         """See `BatchSource`; never holds more than a few batches."""
-        frozen = self.network.frozen_backbone((layer,))
-        view = view_of(epoch, self.views)
+        frozen = self.network.frozen_backbone(layers)
+        view = self.shift or view_of(epoch, self.views)
         for images, labels in image_batches(
-            self.subset, size=self.network.size, batch_size=batch_size, view=view, order=order
+            self.subset, size=self.size, batch_size=batch_size, view=view, order=order
         ):
-            yield frozen(images)[0], labels
+            yield frozen(images), labels
 
 
 class FeatureSource:
@@ -73,29 +84,46 @@ class FeatureSource:
     Args:
         store: Has the features of views 0 to `views` - 1.
         views: The number of views.
+        shift: The shift that unaugmented images have; None for none.
     """
 
-    def __init__(self, store: FeatureStore, *, views: int) -> None:
+    def __init__(self, store: FeatureStore, views: int, *, shift: str | None = None) -> None:
         self.store = store
+        self.shift = shift
         self.subset = store.subset
         self.views = views
-        self._images = ImageSource(store.network, store.subset, views=views)
+        self._images = ImageSource(
+            store.network, store.subset, size=store.size, views=views, shift=shift
+        )
 
     def batches(
-        self, layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, layers: tuple[str, ...], *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
         """See `BatchSource`; only one batch is in memory."""
-        network = self.store.network
-        stored = nearest_feature_layer(layer, self.store.feature_layers)
-        if stored == "image":
-            yield from self._images.batches(layer, epoch=epoch, order=order, batch_size=batch_size)
+        stored = {
+            layer: nearest_feature_layer(layer, self.store.feature_layers) for layer in layers
+        }
+        if "image" in stored.values():
+            yield from self._images.batches(layers, epoch=epoch, order=order, batch_size=batch_size)
             return
-        view = view_of(epoch, self.views)
-        between = None if stored == layer else network.frozen_backbone((layer,), stored)
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            features: Features = self.store.rows(view, stored, rows)
-            yield between(features)[0] if between else features, self.subset.labels[rows]
+        view = self.shift or view_of(epoch, self.views)
+        between = {
+            layer: self.store.network.frozen_backbone((layer,), start)
+            for layer, start in stored.items()
+            if start != layer
+        }
+        for first in range(0, len(order), batch_size):
+            rows = order[first : first + batch_size]
+            features = {
+                layer: self.store.rows(view, start, rows) for layer, start in stored.items()
+            }
+            yield (
+                tuple(
+                    between[layer](given)[0] if layer in between else given
+                    for layer, given in features.items()
+                ),
+                self.subset.labels[rows],
+            )
 
 
 class CountedSource:
@@ -111,11 +139,11 @@ class CountedSource:
         self.subset = source.subset
 
     def batches(
-        self, layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, layers: tuple[str, ...], *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
         """See `BatchSource`."""
         for features, labels in self._source.batches(
-            layer, epoch=epoch, order=order, batch_size=batch_size
+            layers, epoch=epoch, order=order, batch_size=batch_size
         ):
             yield features, labels
             self._on_images(len(labels))

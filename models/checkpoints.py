@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from concrete_study.datasets.batches import Subset
 from concrete_study.models.batch_sources import UNAUGMENTED, ImageSource
 from concrete_study.models.configuration import Configuration
+from concrete_study.models.head import Weights
 from concrete_study.models.network import unfrozen
-from concrete_study.models.trainable import Network, Weights
+from concrete_study.models.trainable import Network
 
 
 def predict_checkpoints(
@@ -34,17 +35,17 @@ def predict_checkpoints(
     Returns:
         By checkpoint, probabilities of shape (images, classes) in the subset's order.
     """
-    trainable = network.trainable(configuration.head_units, configuration.unfreeze_depth)
+    trainable = network.trainable(configuration.architecture(configuration.unfreeze_depth))
     network.restore()
     # A checkpoint from before phase 2 has no convolutions: they have the backbone's own weights.
     untrained: Weights = {
         name: list(network.weights.layers[name]) for name in unfrozen(configuration.unfreeze_depth)
     }
     predictions: dict[str, list[NDArray[np.float32]]] = {name: [] for name in checkpoints}
-    source = ImageSource(network, subset)
+    source = ImageSource(network, subset, size=configuration.image_size)
     order = np.arange(len(subset))
     for features, labels in source.batches(
-        trainable.feature_layer, epoch=UNAUGMENTED, order=order, batch_size=batch_size
+        trainable.feature_layers, epoch=UNAUGMENTED, order=order, batch_size=batch_size
     ):
         for name, weights in checkpoints.items():
             trainable.load(untrained | weights)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from concrete_study.datasets.errors import DamagedModelError, ResourceError, UsageError
 from concrete_study.models.backbone import BackboneWeights
 from concrete_study.models.configuration import Configuration
-from concrete_study.models.network import build_model, set_trainable
-from concrete_study.models.trainable import Weights
+from concrete_study.models.head import Weights
+from concrete_study.models.network import SCALING, build_model, set_trainable
 
 KERAS_FILE = "model.keras"
 # Export formats, and the file or folder of each.
@@ -75,13 +75,16 @@ def trained_model(
     weights: BackboneWeights,
     trained: Weights,
     *,
-    size: int,
     classes: int,
 ) -> keras.Model:
     """The float32 network with the weights after training."""
-    model = build_model(configuration, weights, size=size, classes=classes)
+    model = build_model(configuration, weights, classes=classes)
     for name, arrays in trained.items():
-        model.get_layer(name).set_weights(arrays)
+        layer = model.get_layer(name)
+        if name == SCALING:  # set_weights would leave what it derives from its weights
+            layer.load_own_variables({"0": arrays[0], "1": arrays[1], "2": np.array(0)})
+        else:
+            layer.set_weights(arrays)
     return model
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from io import FileIO
 from pathlib import Path
@@ -23,9 +23,10 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from concrete_study.datasets.augmentation import AUGMENTATION
-from concrete_study.datasets.batches import Subset, image_batches
+from concrete_study.datasets.batches import Subset, View, image_batches
 from concrete_study.datasets.errors import ResourceError
 from concrete_study.datasets.files import cache_folder, replacing, write_json
+from concrete_study.datasets.shifts import SHIFTS_VERSION
 from concrete_study.models.devices import device_kind
 from concrete_study.models.network import BLOCK5_FEATURE_LAYERS, FEATURE_LAYERS, feature_shape
 from concrete_study.models.trainable import Network
@@ -63,7 +64,7 @@ def plan_features(
     *,
     train: int,
     validation: int,
-    size: int,
+    sizes: Sequence[int],
     views: int,
     budget_gb: float,
 ) -> FeaturePlan:
@@ -76,18 +77,20 @@ def plan_features(
         layers: The feature layers of the space; `image` is never stored.
         train: Training images.
         validation: Validation images.
-        size: Height and width of the images in pixels.
+        sizes: Heights and widths of the images in pixels; each has its own features.
         views: Augmented views of each training image, at least 1.
         budget_gb: Gigabytes (1e9 bytes) on disk, at least 0.
     """
     kept = sorted({*layers} - {"image"}, key=FEATURE_LAYERS.index)
     omitted: list[str] = []
     while spare := [layer for layer in kept if layer in BLOCK5_FEATURE_LAYERS][-2:-1]:
-        if (train * views + validation) * image_bytes(kept, size) <= budget_gb * GIGABYTE:
+        if (train * views + validation) * sum(
+            image_bytes(kept, size) for size in sizes
+        ) <= budget_gb * GIGABYTE:
             break
         kept.remove(*spare)
     while kept:
-        row = image_bytes(kept, size)
+        row = sum(image_bytes(kept, size) for size in sizes)
         fitting = int((budget_gb * GIGABYTE - validation * row) // (train * row))
         if fitting >= 1:
             chosen = min(views, fitting)
@@ -117,37 +120,42 @@ class FeatureStore:
         network: Its frozen backbone computes the features.
         subset: The images.
         layers: The feature layers.
+        size: Height and width of the images in pixels.
     """
 
-    def __init__(self, network: Network, subset: Subset, layers: Sequence[str]) -> None:
+    def __init__(
+        self, network: Network, subset: Subset, layers: Sequence[str], *, size: int
+    ) -> None:
         self.network = network
         self.subset = subset
+        self.size = size
         self.feature_layers = tuple(layers)
         self.key = {
             "version": FEATURES_VERSION,
             "augmentation": AUGMENTATION,
+            "shifts": SHIFTS_VERSION,
             "weights": network.weights.sha256,
             "precision": network.precision.name,
             # Not `CPU`: another value would make all stored features unfindable.
             "device": {"CPU": "processor"}.get(device_kind(), "GPU"),
-            "size": network.size,
+            "size": size,
             "subset": subset.name,
             "images": subset.digests,
         }
         digest = hashlib.sha256(json.dumps(self.key).encode()).hexdigest()
         self.folder = feature_folder() / digest[:32]
 
-    def path(self, view: int, layer: str) -> Path:
+    def path(self, view: View, layer: str) -> Path:
         """The file of one view's features at one layer."""
         return self.folder / f"view-{view}.{layer}.npy"
 
-    def missing(self, view: int) -> list[str]:
+    def missing(self, view: View) -> list[str]:
         """The layers at which a view's features are not stored."""
         return [layer for layer in self.feature_layers if not self.path(view, layer).exists()]
 
-    def rows(self, view: int, layer: str, order: NDArray[np.int64]) -> NDArray[np.float16]:
+    def rows(self, view: View, layer: str, order: NDArray[np.int64]) -> NDArray[np.float16]:
         """Reads the features of some images: shape (images, *feature_shape(layer))."""
-        rows = np.empty((len(order), *feature_shape(layer, self.network.size)), np.float16)
+        rows = np.empty((len(order), *feature_shape(layer, self.size)), np.float16)
         # Not memory-mapped: the pages would count as this process's memory, up to all features.
         with self._opened(view, layer) as file:
             for row, number in zip(rows, order, strict=True):
@@ -155,7 +163,7 @@ class FeatureStore:
                 file.readinto(row)
         return rows
 
-    def _opened(self, view: int, layer: str) -> FileIO:
+    def _opened(self, view: View, layer: str) -> FileIO:
         try:
             return self.path(view, layer).open("rb", buffering=0)
         except FileNotFoundError as error:
@@ -165,11 +173,11 @@ class FeatureStore:
                 "run it again; a search can be resumed.",
             ) from error
 
-    def compute(self, view: int, *, on_images: Callable[[int], None] = lambda n: None) -> None:
+    def compute(self, view: View, *, on_images: Callable[[int], None] = lambda n: None) -> None:
         """Computes the missing features of one view, with one forward pass per image.
 
         Args:
-            view: 0 is unaugmented.
+            view: Number of an augmented view, 0 being unaugmented, or name of a shift.
             on_images: Called with the number of images after each batch.
 
         Raises:
@@ -184,7 +192,7 @@ class FeatureStore:
                     leftover.unlink()
                 self._write(view, layers, on_images)
 
-    def _write(self, view: int, layers: Sequence[str], on_images: Callable[[int], None]) -> None:
+    def _write(self, view: View, layers: Sequence[str], on_images: Callable[[int], None]) -> None:
         self._ensure_room(layers)
         frozen = self.network.frozen_backbone(tuple(layers))
         try:
@@ -193,7 +201,7 @@ class FeatureStore:
             with ExitStack() as stack:
                 files = [self._new_file(stack, view, layer) for layer in layers]
                 for images, _ in image_batches(
-                    self.subset, size=self.network.size, batch_size=BATCH_SIZE, view=view
+                    self.subset, size=self.size, batch_size=BATCH_SIZE, view=view
                 ):
                     for file, features in zip(files, frozen(images), strict=True):
                         # Not memory-mapped: a full disk is an error here, not a SIGBUS.
@@ -204,31 +212,31 @@ class FeatureStore:
                 raise
             raise self._no_room(layers, "the disk became full") from error
 
-    def compute_all(self, views: int, counting: Counting) -> None:
-        """Computes the missing features of views 0 to `views` - 1 and reports the progress."""
-        missing = [view for view in range(views) if self.missing(view)]
+    def compute_all(self, views: Iterable[View], counting: Counting) -> None:
+        """Computes the missing features of some views and reports the progress."""
+        missing = [view for view in views if self.missing(view)]
         if missing:
             total = len(self.subset) * len(missing)
-            with counting(f"features of {self.subset.name}", total) as done:
+            with counting(f"features of {self.subset.name} at {self.size} pixels", total) as done:
                 for view in missing:
                     self.compute(view, on_images=done)
 
-    def _new_file(self, stack: ExitStack, view: int, layer: str) -> IO[bytes]:
+    def _new_file(self, stack: ExitStack, view: View, layer: str) -> IO[bytes]:
         temporary = stack.enter_context(replacing(self.path(view, layer)))
         file = stack.enter_context(temporary.open("wb"))
-        shape = (len(self.subset), *feature_shape(layer, self.network.size))
+        shape = (len(self.subset), *feature_shape(layer, self.size))
         header = {"descr": "<f2", "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(file, header)
         return file
 
     def _ensure_room(self, layers: Sequence[str]) -> None:
-        needed = len(self.subset) * image_bytes(layers, self.network.size)
+        needed = len(self.subset) * image_bytes(layers, self.size)
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise self._no_room(layers, f"{free / GIGABYTE:.2f} GB are free")
 
     def _no_room(self, layers: Sequence[str], received: str) -> ResourceError:
-        needed = len(self.subset) * image_bytes(layers, self.network.size)
+        needed = len(self.subset) * image_bytes(layers, self.size)
         return ResourceError(
             f"no space left for features in {self.folder.parent}.",
             f"Expected {needed / GIGABYTE:.2f} GB for the next view; {received}.",

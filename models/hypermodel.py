@@ -7,7 +7,7 @@ import keras_tuner
 
 from concrete_study.models.backbone import build_backbone, load_weights
 from concrete_study.models.configuration import Configuration
-from concrete_study.models.network import head_layers, set_trainable
+from concrete_study.models.network import head_input, head_layers, set_trainable
 from concrete_study.models.recipe import plan_phases
 
 
@@ -17,7 +17,8 @@ class VGG16HyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
     Every image takes a forward pass through the whole network in every epoch; `study search` gives
     the same scores from stored features. The hyperparameters `head_units`, `dropout`,
     `unfreeze_depth`, `head_learning_rate` and, at an unfreeze depth above 0,
-    `fine_tune_learning_rate` have to be in the tuner's space:
+    `fine_tune_learning_rate` have to be in the tuner's space; `feature_layers`, `feature_scaling`
+    (not `standardised`), `pooling` and `image_size`, to which images are then resized, may be:
 
         space = keras_tuner.HyperParameters()
         space.Choice("head_units", [0, 128])
@@ -60,14 +61,18 @@ class VGG16HyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The network with a frozen backbone, compiled for phase 1."""
-        backbone = build_backbone(self.weights, size=self.image_size, policy=self.policy)
+        configuration = configuration_of(hp, self.image_size)
+        size = configuration.image_size
+        backbone = build_backbone(self.weights, size=size, policy=self.policy)
         backbone.trainable = False
+        pooled = head_input(backbone, configuration.architecture(configuration.unfreeze_depth))
         x = image = keras.Input((self.image_size, self.image_size, 3), name="image")
         if self.augment:
             x = keras.layers.RandomFlip(dtype="float32")(x)
             x = keras.layers.RandomRotation(0.3, dtype="float32")(x)
-        x = backbone(x, training=False)
-        configuration = configuration_of(hp)
+        if size != self.image_size:
+            x = keras.layers.Resizing(size, size, dtype="float32")(x)
+        x = keras.Model(backbone.input, pooled, name="vgg16")(x, training=False)
         for layer in head_layers(configuration, self.classes):
             x = layer(x)
         model = keras.Model(image, x)
@@ -98,7 +103,7 @@ class VGG16HyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         """
         metrics: dict[str, list[float]] = {}
         end = 0
-        for phase in plan_phases(configuration_of(hp), epochs):
+        for phase in plan_phases(configuration_of(hp, self.image_size), epochs):
             end += phase.epochs
             if initial_epoch >= end:
                 continue
@@ -115,8 +120,18 @@ class VGG16HyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         return history
 
 
-def configuration_of(hp: keras_tuner.HyperParameters) -> Configuration:
-    """The configuration of a trial; a fine-tuning learning rate only if something is unfrozen."""
+def configuration_of(hp: keras_tuner.HyperParameters, image_size: int) -> Configuration:
+    """The configuration of a trial; a fine-tuning learning rate only if something is unfrozen.
+
+    Args:
+        hp: The trial's hyperparameters.
+        image_size: Of the images, if it is not among them.
+    """
+    layers: dict[str, Any] = {
+        name: hp.get(name)
+        for name in ("feature_layers", "feature_scaling", "pooling")
+        if name in hp
+    }
     depth = hp.get("unfreeze_depth")
     return Configuration(
         head_units=hp.get("head_units"),
@@ -124,6 +139,8 @@ def configuration_of(hp: keras_tuner.HyperParameters) -> Configuration:
         unfreeze_depth=depth,
         head_learning_rate=hp.get("head_learning_rate"),
         fine_tune_learning_rate=hp.get("fine_tune_learning_rate") if depth else 0.0,
+        image_size=hp.get("image_size") if "image_size" in hp else image_size,
+        **layers,
     )
 
 

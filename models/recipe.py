@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concrete_study.models.batch_sources import UNAUGMENTED, BatchSource
-from concrete_study.models.configuration import Configuration
-from concrete_study.models.trainable import Network, TrainablePart, Weights
+from concrete_study.models.configuration import STANDARDISED, Configuration
+from concrete_study.models.head import Weights
+from concrete_study.models.trainable import Network, TrainablePart
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -78,12 +79,27 @@ def plan_phases(configuration: Configuration, epochs: int) -> list[Phase]:
     return phases
 
 
-def initialize(network: Network, configuration: Configuration, seed: int) -> Weights:
-    """Resets the backbone and draws the head's weights; returns those of the head."""
+def initialize(
+    network: Network, configuration: Configuration, training: BatchSource, seed: int
+) -> Weights:
+    """Resets the backbone and draws the head's weights; returns those of the head.
+
+    Standardised features get the mean and variance of the unaugmented training images.
+    """
     network.restore()
-    trainable = network.trainable(configuration.head_units, 0)
+    trainable = network.trainable(configuration.architecture(0))
     trainable.head.start(seed)
+    if configuration.feature_scaling == STANDARDISED:
+        trainable.head.adapt(_pooled_features(trainable, training))
     return trainable.weights()
+
+
+def _pooled_features(trainable: TrainablePart, source: BatchSource) -> NDArray[np.float32]:
+    order = np.arange(len(source.subset))
+    batches = source.batches(
+        trainable.feature_layers, epoch=UNAUGMENTED, order=order, batch_size=DEFAULT_BATCH_SIZE
+    )
+    return np.concatenate([np.concatenate(features, 1) for features, _ in batches], dtype="float32")
 
 
 def train_epochs(
@@ -109,10 +125,10 @@ def train_epochs(
         batch_size: At least 1.
         after: Where an earlier process stopped; None starts from the initial weights.
     """
-    initialize(network, configuration, seed)
+    initialize(network, configuration, training, seed)
     number = 0
     for phase in plan_phases(configuration, epochs):
-        trainable = network.trainable(configuration.head_units, phase.unfreeze_depth)
+        trainable = network.trainable(configuration.architecture(phase.unfreeze_depth))
         trainable.start(phase.learning_rate)
         for _ in range(phase.epochs):
             number += 1
@@ -121,24 +137,38 @@ def train_epochs(
                     trainable.restore(after.weights, after.optimizer)
                 continue
             loss, accuracy = _train_epoch(
-                trainable, training, number, seed=seed, rate=configuration.dropout, size=batch_size
+                trainable, training, number, seed=seed, configuration=configuration, size=batch_size
             )
             probabilities = predict(trainable, validation, batch_size)
             yield TrainedEpoch(number, phase, loss, accuracy, probabilities, trainable)
 
 
 def _train_epoch(
-    trainable: TrainablePart, source: BatchSource, epoch: int, *, seed: int, rate: float, size: int
+    trainable: TrainablePart,
+    source: BatchSource,
+    epoch: int,
+    *,
+    seed: int,
+    configuration: Configuration,
+    size: int,
 ) -> tuple[float, float]:
     """Trains on every image once; returns mean loss and accuracy, dropout included."""
     count = len(source.subset)
     random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
     batches = source.batches(
-        trainable.feature_layer, epoch=epoch, order=random.permutation(count), batch_size=size
+        trainable.feature_layers, epoch=epoch, order=random.permutation(count), batch_size=size
     )
     first_step = (epoch - 1) * math.ceil(count / size)
     sums = [
-        trainable.step(features, labels, dropout=rate, seed=seed, step=step)
+        trainable.step(
+            features,
+            labels,
+            dropout=configuration.dropout,
+            seed=seed,
+            step=step,
+            weight_decay=configuration.weight_decay,
+            label_smoothing=configuration.label_smoothing,
+        )
         for step, (features, labels) in enumerate(batches, start=first_step)
     ]
     loss = sum(float(loss) for loss, _ in sums)
@@ -150,6 +180,6 @@ def predict(trainable: TrainablePart, source: BatchSource, batch_size: int) -> N
     """Class probabilities (images, classes) of a source's unaugmented images, in its order."""
     order = np.arange(len(source.subset))
     batches = source.batches(
-        trainable.feature_layer, epoch=UNAUGMENTED, order=order, batch_size=batch_size
+        trainable.feature_layers, epoch=UNAUGMENTED, order=order, batch_size=batch_size
     )
     return np.concatenate([trainable.predict(features) for features, _ in batches])

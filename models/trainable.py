@@ -2,8 +2,8 @@
 
 Training a trial on features takes so little time that building and tracing would dominate it
 (about 2 s each in plain Keras Tuner). Layers and compiled steps therefore belong to an architecture
-(head units, unfreeze depth) and are reused by every trial of that architecture; learning rate,
-dropout and weights are values that each trial sets. All architectures share one backbone.
+and are reused by every trial of that architecture, whatever its image size; learning rate, dropout
+and weights are values that each trial sets. All architectures share one backbone.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,11 +16,20 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from concrete_study.models.backbone import BackboneWeights, build_backbone
-from concrete_study.models.network import dense_layers, feature_layer_below, feature_shape, unfrozen
+from concrete_study.models.configuration import Architecture
+from concrete_study.models.head import Head, Weights
+from concrete_study.models.network import (
+    POOLED_LAYERS,
+    feature_layer_below,
+    feature_layers_of,
+    feature_shape,
+    pooling_layer,
+    unfrozen,
+)
 from concrete_study.models.precision import Precision
 
-Features: TypeAlias = NDArray[np.float16] | tf.Tensor
-Weights: TypeAlias = dict[str, list[NDArray[np.float32]]]  # layer name -> kernel, bias
+# One array or tensor (batch, *feature shape) for each feature layer.
+Features: TypeAlias = tuple[NDArray[np.float16] | tf.Tensor, ...]
 
 # One takes up to 60 MB of optimizer state and graphs; the default space has 20.
 MAX_ARCHITECTURES = 24
@@ -38,45 +47,48 @@ class Network:
 
     Args:
         weights: The backbone's, from `load_weights`.
-        size: Height and width of the images in pixels, at least 32.
         classes: At least 2.
         precision: Number format of the convolutions; the head is always float32.
     """
 
-    def __init__(
-        self, weights: BackboneWeights, *, size: int, classes: int, precision: Precision
-    ) -> None:
+    def __init__(self, weights: BackboneWeights, *, classes: int, precision: Precision) -> None:
         self.weights = weights
-        self.size = size
         self.classes = classes
         self.precision = precision
-        self.backbone = build_backbone(weights, size=size, policy=precision.policy)
+        self.backbone = build_backbone(weights, size=None, policy=precision.policy)
         self.trainable = lru_cache(MAX_ARCHITECTURES)(self._trainable_part)
         self.frozen_backbone = cache(self._frozen_backbone)
         self._head = cache(self._build_head)
 
-    def _build_head(self, units: int) -> "Head":
-        return Head(units, self.classes)
+    def _build_head(self, architecture: Architecture) -> Head:
+        return Head(architecture, self.classes)
 
-    def _trainable_part(self, units: int, unfreeze_depth: int) -> "TrainablePart":
-        return TrainablePart(self, self._head(units), unfreeze_depth)
+    def head(self, architecture: Architecture) -> Head:
+        """The head of an architecture, shared by phase 1 and phase 2."""
+        return self._head(architecture._replace(unfreeze_depth=0, pooling="average"))
+
+    def _trainable_part(self, architecture: Architecture) -> "TrainablePart":
+        return TrainablePart(self, self.head(architecture), architecture)
 
     def _frozen_backbone(self, layers: tuple[str, ...], start: str = "image") -> FrozenBackbone:
         """Compiles the layers from images, or from features at `start`, to some feature layers."""
-        pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(self.backbone.output)
-        known = {"pooled": pooled, "image": self.backbone.input}
-        outputs = [
-            known[name] if name in known else self.backbone.get_layer(name).output
-            for name in layers
-        ]
+        outputs = [self._output(name) for name in layers]
         inputs = self.backbone.input if start == "image" else self.backbone.get_layer(start).output
         model = keras.Model(inputs, outputs)
         dtype = tf.float32 if start == "image" else tf.float16
         frozen: FrozenBackbone = compiled(
             lambda x: tuple(keras.tree.flatten(model(tf.cast(x, inputs.dtype), training=False))),
-            [tf.TensorSpec((None, *feature_shape(start, self.size)), dtype)],
+            [feature_spec(start, dtype)],
         )
         return frozen
+
+    def _output(self, feature_layer: str) -> keras.KerasTensor:
+        if feature_layer == "image":
+            return self.backbone.input
+        if feature_layer in POOLED_LAYERS:
+            pool = self.backbone.get_layer(feature_layer.split("_")[0] + "_pool")
+            return pooling_layer(feature_layer)(pool.output)
+        return self.backbone.get_layer(feature_layer).output
 
     def restore(self) -> None:
         """Resets every convolution to its weights before training."""
@@ -85,69 +97,53 @@ class Network:
             layer.kernel.assign(kernel)
             layer.bias.assign(bias)
 
-    def layers_after(self, feature_layer: str) -> list[keras.Layer]:
-        """The backbone's layers after a feature layer, from the bottom up."""
-        if feature_layer == "pooled":
+    def layers_after(self, feature_layer: str | None) -> list[keras.Layer]:
+        """The backbone's layers after a feature layer, from the bottom up; none after None."""
+        if feature_layer is None:
             return []
         layers: list[keras.Layer] = self.backbone.layers[1:]
         names = [layer.name for layer in layers]
         return layers if feature_layer == "image" else layers[names.index(feature_layer) + 1 :]
 
 
-class Head:
-    """The head's layers with weights, shared by phase 1 and phase 2."""
-
-    def __init__(self, units: int, classes: int) -> None:
-        # Logits, not softmax: the loss stays exact for probabilities near 0.
-        self.layers = dense_layers(units, classes, activation=None)
-        width = 512
-        for layer in self.layers:
-            layer.build((None, width))
-            width = layer.units
-
-    def start(self, seed: int) -> None:
-        """Draws initial weights (Glorot-uniform), the same for the same seed."""
-        for number, layer in enumerate(self.layers, start=1):
-            kernel = keras.initializers.GlorotUniform(seed=1000 * seed + number)
-            layer.kernel.assign(kernel(layer.kernel.shape))
-            layer.bias.assign(tf.zeros_like(layer.bias))
-
-    def logits(self, pooled: tf.Tensor, drop: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        """Logits of shape (batch, classes)."""
-        x = pooled
-        for layer in self.layers[:-1]:
-            x = layer(x)
-        return self.layers[-1](drop(x))
+def feature_spec(layer: str, dtype: Any) -> tf.TensorSpec:
+    """Features of a batch at a layer, for images of any size."""
+    *sides, channels = feature_shape(layer, 32)
+    return tf.TensorSpec((None, *(None for _ in sides), channels), dtype)
 
 
 class TrainablePart:
-    """The layers after one feature layer: a head alone (depth 0), or convolutions and a head.
+    """The layers after some feature layers: a head alone, or convolutions and a head.
 
     Args:
         network: Has the shared backbone.
-        head: The head of one width.
-        unfreeze_depth: 0 for phase 1 (Adam), 1..13 for phase 2 (RMSprop).
+        head: The head of the architecture.
+        architecture: With unfreeze depth 0 for phase 1 (Adam), 1..13 for phase 2 (RMSprop).
     """
 
-    def __init__(self, network: Network, head: Head, unfreeze_depth: int) -> None:
+    def __init__(self, network: Network, head: Head, architecture: Architecture) -> None:
         self.network = network
         self.head = head
-        self.feature_layer = feature_layer_below(unfreeze_depth)
-        self.convolutional = network.layers_after(self.feature_layer)
-        convolutions = [network.backbone.get_layer(name) for name in unfrozen(unfreeze_depth)]
+        self.architecture = architecture
+        depth = architecture.unfreeze_depth
+        self.feature_layers = feature_layers_of(architecture)
+        self.convolutional = network.layers_after(feature_layer_below(depth))
+        convolutions = [network.backbone.get_layer(name) for name in unfrozen(depth)]
         self.trained = [*convolutions, *head.layers]
         self.variables = [v for layer in self.trained for v in (layer.kernel, layer.bias)]
-        self._optimizer = _optimizer(unfreeze_depth, network.precision)
+        self._optimizer = _optimizer(depth, network.precision)
         self._optimizer.build(self.variables)
         self._scalars = [(v, v.numpy()) for v in self._optimizer.variables if v.shape.rank == 0]
-        at_ends = self.feature_layer in ("pooled", "image")
-        self._dtype = "float32" if at_ends else self.convolutional[0].compute_dtype
-        features = tf.TensorSpec(
-            (None, *feature_shape(self.feature_layer, network.size)), self._dtype
-        )
-        labels = tf.TensorSpec((None,), tf.int32)
-        rate, seed = tf.TensorSpec((), tf.float32), tf.TensorSpec((2,), tf.int32)
-        self._step = compiled(self._train_step, [features, labels, rate, seed])
+        self._dtypes = [
+            "float32" if layer in ("image", *POOLED_LAYERS) else self.convolutional[0].compute_dtype
+            for layer in self.feature_layers
+        ]
+        features = tuple(map(feature_spec, self.feature_layers, self._dtypes))
+        labels, number = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.float32)
+        class_weights = tf.TensorSpec((network.classes,), tf.float32)
+        seed = tf.TensorSpec((2,), tf.int32)
+        signature = [features, labels, number, number, number, class_weights, seed]
+        self._step = compiled(self._train_step, signature)
         self._forward = compiled(self._probabilities, [features])
 
     def start(self, learning_rate: float) -> None:
@@ -160,25 +156,58 @@ class TrainablePart:
         self._optimizer.learning_rate = learning_rate
 
     def step(
-        self, features: Features, labels: NDArray[np.int32], *, dropout: float, seed: int, step: int
+        self,
+        features: Features,
+        labels: NDArray[np.int32],
+        *,
+        dropout: float,
+        seed: int,
+        step: int,
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Trains on one batch; returns its summed loss in nats and its correct predictions."""
+        """Trains on one batch.
+
+        Args:
+            features: At each of `feature_layers`.
+            labels: Shape (batch,).
+            dropout: In [0, 1).
+            seed: Of the training; with `step` it decides what dropout leaves out.
+            step: Counts from 0 through the training.
+            weight_decay: Of the head's kernels.
+            label_smoothing: In [0, 1).
+            class_weights: Factor of each class's losses; None is 1 for all.
+
+        Returns:
+            The summed loss in nats, without weights and smoothing, and the number of correct
+            predictions.
+        """
+        weights = [1.0] * self.network.classes if class_weights is None else list(class_weights)
         sums: tuple[tf.Tensor, tf.Tensor] = self._step(
-            tf.cast(features, self._dtype), labels, tf.constant(dropout, tf.float32), [seed, step]
+            self._cast(features),
+            labels,
+            *(tf.constant(n, tf.float32) for n in (dropout, weight_decay, label_smoothing)),
+            tf.constant(weights, tf.float32),
+            [seed, step],
         )
         return sums
 
     def predict(self, features: Features) -> NDArray[np.float32]:
         """Class probabilities of one batch, shape (batch, classes)."""
-        probabilities: NDArray[np.float32] = self._forward(tf.cast(features, self._dtype)).numpy()
+        probabilities: NDArray[np.float32] = self._forward(self._cast(features)).numpy()
         return probabilities
 
+    def _cast(self, features: Features) -> tuple[tf.Tensor, ...]:
+        return tuple(map(tf.cast, features, self._dtypes))
+
     def weights(self) -> Weights:
-        """A copy of all trained weights."""
-        return {
+        """A copy of all trained weights, and of the statistics of standardised features."""
+        trained = {
             layer.name: [layer.kernel.numpy().copy(), layer.bias.numpy().copy()]
             for layer in self.trained
         }
+        return trained | self.head.statistics()
 
     def optimizer_state(self) -> list[NDArray[Any]]:
         """A copy of the optimizer's variables, its step count and learning rate among them."""
@@ -196,18 +225,32 @@ class TrainablePart:
 
     def load(self, weights: Weights) -> None:
         """Sets the weights of the layers in `weights`; other layers keep theirs."""
+        self.head.load_statistics(weights)
         for layer in self.trained:
             if layer.name in weights:
                 layer.set_weights(weights[layer.name])
 
-    def _pooled(self, features: tf.Tensor) -> tf.Tensor:
-        x = features
+    def _pooled(self, features: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        """What the head reads: given features, and those of the convolutions' blocks."""
+        pooling = self.architecture.pooling
+        reduce = tf.reduce_max if pooling == "max" else tf.reduce_mean
+        pooled, x = dict(zip(self.feature_layers, features, strict=True)), features[0]
         for layer in self.convolutional:
             x = layer(x)
-        return tf.reduce_mean(tf.cast(x, tf.float32), [1, 2]) if self.convolutional else x
+            if layer.name.endswith("_pool"):
+                block = layer.name.removesuffix("_pool")
+                pooled[f"{block}_{pooling}"] = reduce(tf.cast(x, tf.float32), [1, 2])
+        return tf.concat([pooled[f"block{n}_{pooling}"] for n in self.architecture.blocks], 1)
 
     def _train_step(
-        self, features: tf.Tensor, labels: tf.Tensor, dropout: tf.Tensor, seed: tf.Tensor
+        self,
+        features: tuple[tf.Tensor, ...],
+        labels: tf.Tensor,
+        dropout: tf.Tensor,
+        weight_decay: tf.Tensor,
+        label_smoothing: tf.Tensor,
+        class_weights: tf.Tensor,
+        seed: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         def drop(x: tf.Tensor) -> tf.Tensor:
             return tf.nn.experimental.stateless_dropout(x, dropout, seed=seed)
@@ -216,13 +259,18 @@ class TrainablePart:
             tape.watch([variable.value for variable in self.variables])
             logits = self.head.logits(self._pooled(features), drop)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = self._optimizer.scale_loss(tf.reduce_mean(losses))
+            uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), 1)  # against equal probabilities
+            smoothed = (1 - label_smoothing) * losses + label_smoothing * uniform
+            weighted = tf.gather(class_weights, labels) * smoothed
+            loss = self._optimizer.scale_loss(tf.reduce_mean(weighted))
         gradients = tape.gradient(loss, [variable.value for variable in self.variables])
+        for layer in self.head.layers:  # decoupled, as in Keras' AdamW
+            layer.kernel.assign_sub(layer.kernel * self._optimizer.learning_rate * weight_decay)
         self._optimizer.apply(gradients, self.variables)
         correct = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
         return tf.reduce_sum(losses), tf.math.count_nonzero(correct, dtype=tf.int32)
 
-    def _probabilities(self, features: tf.Tensor) -> tf.Tensor:
+    def _probabilities(self, features: tuple[tf.Tensor, ...]) -> tf.Tensor:
         return tf.nn.softmax(self.head.logits(self._pooled(features), lambda x: x))
 
 

@@ -72,6 +72,7 @@ def model_card(
             trials=trials,
             clustering=clustering,
             duration=duration(study.seconds),
+            image_size=retraining.hyperparameters["image_size"],
             hyperparameters={
                 hyperparameter.label: hyperparameter.text(retraining.hyperparameters[name])
                 for name, hyperparameter in by_name().items()

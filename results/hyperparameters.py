@@ -10,7 +10,8 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 Number: TypeAlias = int | float
-Values: TypeAlias = Mapping[str, Number]
+Value: TypeAlias = Number | str
+Values: TypeAlias = Mapping[str, Value]
 """One configuration: hyperparameter values by name, active ones only."""
 
 
@@ -24,7 +25,7 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         log: Whether the range is sampled on a logarithmic scale.
     """
 
-    choices: tuple[Number, ...] = ()
+    choices: tuple[Value, ...] = ()
     low: float = 0.0
     high: float = 0.0
     log: bool = False
@@ -32,7 +33,7 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def __str__(self) -> str:
         """As a space file has it, e.g. `[0, 64]` or `{ min = 0.0, max = 0.6, log = false }`."""
         if self.choices:
-            return str(list(self.choices))
+            return str(list(self.choices)).replace("'", '"')
         return f"{{ min = {self.low}, max = {self.high}, log = {str(self.log).lower()} }}"
 
 
@@ -45,37 +46,42 @@ class Hyperparameter(NamedTuple):
     Attributes:
         name: As in space files, records and tables.
         short: A shorter name for narrow tables and one-line descriptions.
-        lowest: The lowest value that may be searched.
-        highest: The highest value that may be searched.
         default: The values that a search tries.
         reference: Its value in the reference recipe.
         format: How a value is printed, a format specification.
+        lowest: The lowest number that may be searched.
+        highest: The highest number that may be searched.
+        names: The values that may be searched if they are no numbers, from few to many features
+            or from weak to strong.
         integer: Whether only whole numbers are values.
         requires: The hyperparameter that must be above 0 for this one to be active.
+        optional: Whether only a space file that names it adds it to a search.
     """
 
     name: str
     short: str
-    lowest: Number
-    highest: Number
     default: Dimension
-    reference: Number
-    format: str
+    reference: Value
+    format: str = ""
+    lowest: Number = 0
+    highest: Number = 0
+    names: tuple[str, ...] = ()
     integer: bool = False
     requires: str | None = None
+    optional: bool = False
 
     @property
     def label(self) -> str:
         """The name as words, for headings and axes."""
         return self.name.replace("_", " ").replace("fine tune", "fine-tuning")
 
-    def text(self, value: Number) -> str:
+    def text(self, value: Value) -> str:
         """A value as it is printed."""
-        return format(value, self.format).replace("e-0", "e-")
+        return str(value) if self.names else format(value, self.format).replace("e-0", "e-")
 
     def is_active(self, values: Values) -> bool:
         """Whether it is active in a configuration of these values."""
-        return self.requires is None or values.get(self.requires, 0) > 0
+        return self.requires is None or float(values.get(self.requires, 0)) > 0
 
 
 HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
@@ -127,6 +133,58 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         format=".1e",
         requires="unfreeze_depth",
     ),
+    Hyperparameter(
+        name="image_size",
+        short="image size",
+        integer=True,
+        lowest=32,
+        highest=4096,
+        default=Dimension(choices=(224,)),
+        reference=224,
+        format="d",
+    ),
+    Hyperparameter(
+        name="feature_layers",
+        short="features",
+        names=("block5", "block4+5", "block3+4+5"),
+        default=Dimension(choices=("block5",)),
+        reference="block5",
+    ),
+    Hyperparameter(
+        name="feature_scaling",
+        short="scaling",
+        names=("none", "square-root", "standardised"),
+        default=Dimension(choices=("none",)),
+        reference="none",
+    ),
+    Hyperparameter(
+        name="pooling",
+        short="pooling",
+        names=("average", "max"),
+        default=Dimension(choices=("average",)),
+        reference="average",
+        optional=True,
+    ),
+    Hyperparameter(
+        name="weight_decay",
+        short="weight decay",
+        lowest=0.0,
+        highest=1.0,
+        default=Dimension(choices=(0.0,)),
+        reference=0.0,
+        format=".1e",
+        optional=True,
+    ),
+    Hyperparameter(
+        name="label_smoothing",
+        short="label smoothing",
+        lowest=0.0,
+        highest=0.5,
+        default=Dimension(choices=(0.0,)),
+        reference=0.0,
+        format=".2f",
+        optional=True,
+    ),
 )
 
 
@@ -137,18 +195,18 @@ def by_name() -> dict[str, Hyperparameter]:
 
 def default_space() -> Space:
     """The default search space."""
-    return {name: hyperparameter.default for name, hyperparameter in by_name().items()}
+    return {h.name: h.default for h in HYPERPARAMETERS if not h.optional}
 
 
 def reference_space() -> Space:
     """The reference recipe, a space of one configuration."""
-    return {name: Dimension(choices=(h.reference,)) for name, h in by_name().items()}
+    return {h.name: Dimension(choices=(h.reference,)) for h in HYPERPARAMETERS if not h.optional}
 
 
 def describe(values: Values) -> str:
     """A configuration on one line, e.g. `head units 128, dropout 0.21, head LR 2.0e-3`."""
     known = by_name()
     return ", ".join(
-        f"{known[name].short} {known[name].text(value)}" if name in known else f"{name} {value:g}"
+        f"{known[name].short} {known[name].text(value)}" if name in known else f"{name} {value}"
         for name, value in values.items()
     )

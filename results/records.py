@@ -10,7 +10,7 @@ import msgspec
 
 from concrete_study.datasets.decoding import MAX_MEGAPIXELS
 from concrete_study.datasets.folders import Fault
-from concrete_study.results.hyperparameters import Number, Space, default_space
+from concrete_study.results.hyperparameters import Space, Value, default_space
 from concrete_study.results.objectives import DEFAULT_OBJECTIVE
 
 SCHEMA_VERSION = 1  # raise it when a stored record changes its meaning or its fields
@@ -55,7 +55,7 @@ class TrialRecord(StoredRecord, frozen=True, kw_only=True):
 
     trial: str  # Keras Tuner's identifier, e.g. "0007"
     status: Literal["completed", "failed"]
-    hyperparameters: dict[str, Number]  # active ones only
+    hyperparameters: dict[str, Value]  # active ones only
     epochs: int  # the rung: the epoch budget
     seconds: float
     score: float | None = None
@@ -80,7 +80,6 @@ class SearchOptions(Record, frozen=True, kw_only=True):
     iterations: int = 1
     trials: int | None = None  # of random, bayesian and grid; None is 20, or the whole grid
     objective: str = DEFAULT_OBJECTIVE
-    image_size: int = 224  # pixels
     batch_size: int = 32
     views: int = 5  # augmented views of each training image
     cache_gb: float = 20.0
@@ -240,7 +239,7 @@ class RetrainingRecord(StoredRecord, frozen=True, kw_only=True):
 
     study: str
     trial: str
-    hyperparameters: dict[str, Number]
+    hyperparameters: dict[str, Value]
     epochs: int
     views: Views
     precision: Precisions

@@ -94,7 +94,6 @@ def _differing_options(studies: Sequence[StudyFolder]) -> list[Difference]:
     measures: tuple[tuple[Literal["search", "none"], str, Sequence[object]], ...] = (
         ("search", "measure different objectives", [m.options.objective for m in manifests]),
         ("search", "are from different rungs, that is, different numbers of epochs", rungs),
-        ("none", "are for different image sizes", [m.options.image_size for m in manifests]),
         (
             "search",
             "are of searches on different numbers of images",
@@ -114,6 +113,8 @@ def _differing_options(studies: Sequence[StudyFolder]) -> list[Difference]:
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows).fillna(math.nan)  # also where a whole column is None
+    optional = [name for name, h in by_name().items() if h.optional and name in frame]
+    frame = frame.drop(columns=[name for name in optional if frame[name].isna().all()])
     counts = [name for name in _COUNTS if name in frame.columns]
     return with_whole_numbers(frame.astype(dict.fromkeys(counts, "Int64")))
 

@@ -46,9 +46,9 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
 
 
 def hyperparameter_columns(records: Sequence[TrialRecord], *, used: bool = False) -> list[str]:
-    """The known hyperparameters and those of the records; with `used`, those of the records."""
+    """Those of a default search and of the records; with `used`, those of the records alone."""
     names = {name for record in records for name in record.hyperparameters}
-    known = [name for name in by_name() if name in names or not used]
+    known = [name for name, h in by_name().items() if name in names or not (used or h.optional)]
     return [*known, *sorted(names.difference(known))]
 
 

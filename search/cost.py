@@ -1,7 +1,7 @@
 """The estimated cost of a search before it starts: trials, forward passes, disk space and time."""
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import NamedTuple
 
 from concrete_study.datasets.errors import UsageError
@@ -11,6 +11,7 @@ from concrete_study.models.recipe import plan_phases
 from concrete_study.results.formats import counted, duration
 from concrete_study.results.records import SearchOptions
 from concrete_study.search.simulation import SimulatedTrial
+from concrete_study.search.space import architectures
 from concrete_study.search.throughput import StepTimes
 
 
@@ -20,18 +21,19 @@ class SearchPlan(NamedTuple):
     remaining: Sequence[SimulatedTrial]  # in the order in which they run
     completed: int  # trials of an earlier run
     depths: tuple[int, ...]  # unfreeze depths of the space
+    sizes: tuple[int, ...]  # image sizes of the space
     architectures: int  # of the space; each is compiled once
     train: int  # images
     validation: int
     features: FeaturePlan
-    forward_passes: int  # images whose features are not stored yet
+    forward_passes: dict[int, int]  # images whose features are not stored yet, by image size
     times: StepTimes
     elapsed: float  # for reading the images and finding near-duplicates
 
     @property
     def feature_seconds(self) -> float:
         """Estimated time of the forward passes."""
-        return self.forward_passes * self.times.forward_pass
+        return sum(map(self.size_seconds, self.forward_passes))
 
     @property
     def search_seconds(self) -> float:
@@ -43,17 +45,30 @@ class SearchPlan(NamedTuple):
         """Estimated time of forward passes and trials."""
         return self.feature_seconds + self.search_seconds
 
-    def trial_seconds(self, epochs: int, depth: int | None = None) -> float:
-        """Estimated time of a compiled trial; without a depth the mean over those of the space."""
-        depths = self.depths if depth is None else (depth,)
-        return sum(self._seconds(epochs, depth) for depth in depths) / len(depths)
+    def size_seconds(self, size: int) -> float:
+        """Estimated time of the forward passes of one image size."""
+        return self.forward_passes[size] * self.times.forward_pass * self._area(size)
 
-    def _seconds(self, epochs: int, depth: int) -> float:
+    def trial_seconds(
+        self, epochs: int, depth: int | None = None, size: int | None = None
+    ) -> float:
+        """Estimated time of a compiled trial; without a depth or a size a mean over the space."""
+        depths = self.depths if depth is None else (depth,)
+        sizes = self.sizes if size is None else (size,)
+        pairs = list(product(depths, sizes))
+        return sum(self._seconds(epochs, *pair) for pair in pairs) / len(pairs)
+
+    def _area(self, size: int) -> float:
+        """An image's pixels, relative to the largest images', which were timed."""
+        return (size / max(self.sizes)) ** 2
+
+    def _seconds(self, epochs: int, depth: int, size: int) -> float:
         configuration = Configuration(
             head_units=0, dropout=0.0, unfreeze_depth=depth, head_learning_rate=0.0
         )
         return sum(
             phase.epochs
+            * (self._area(size) if phase.unfreeze_depth else 1.0)
             * (
                 self.train * self.times.training[phase.unfreeze_depth]
                 + self.validation * self.times.validation[phase.unfreeze_depth]
@@ -73,11 +88,12 @@ class SearchPlan(NamedTuple):
         Raises:
             UsageError: If the forward passes alone take longer than what is left of it.
         """
-        if self.forward_passes and self.elapsed + self.feature_seconds > budget:
+        passes = sum(self.forward_passes.values())
+        if passes and self.elapsed + self.feature_seconds > budget:
             raise UsageError(
                 f"a time budget of {duration(budget)} is too short.",
                 f"Expected more than {duration(self.elapsed)} for reading the images and "
-                f"{duration(self.feature_seconds)} for {self.forward_passes:,} forward passes "
+                f"{duration(self.feature_seconds)} for {passes:,} forward passes "
                 "through VGG16, after which the first trial starts.",
                 "a longer time budget, fewer augmented views, or a subsample of the images.",
                 parameter="time_budget",
@@ -92,9 +108,8 @@ class SearchPlan(NamedTuple):
 
 
 def count_architectures(options: SearchOptions) -> int:
-    """The number of architectures of a space: head widths, in phase 1 and at each depth."""
-    depths = {0, *options.space["unfreeze_depth"].choices}
-    return len(depths) * len(options.space["head_units"].choices)
+    """The number of architectures of a space, in phase 1 and in phase 2."""
+    return len(architectures(options.space))
 
 
 def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
@@ -125,11 +140,16 @@ def _describe_time(plan: SearchPlan) -> str:
     trials = f"{duration(plan.search_seconds)} for the trials"
     if not plan.features.feature_layers:
         return trials
-    if not plan.forward_passes:
+    missing = [size for size, count in plan.forward_passes.items() if count]
+    if not missing:
         return f"{trials}; all features are stored"
-    speed = f"{1 / plan.times.forward_pass:.1f} images/s"
-    passes = f"{plan.forward_passes:,} forward passes through VGG16 ({speed})"
-    return f"{duration(plan.feature_seconds)} for {passes}, {trials}"
+    passes = " and ".join(
+        f"{duration(plan.size_seconds(size))} for {plan.forward_passes[size]:,} forward passes "
+        f"through VGG16 at {size} pixels ({plan.forward_passes[size] / plan.size_seconds(size):.1f}"
+        " images/s)"
+        for size in missing
+    )
+    return f"{passes}, {trials}"
 
 
 def describe_features(plan: FeaturePlan) -> str:

@@ -4,7 +4,6 @@ import math
 
 from concrete_study.datasets.errors import UsageError
 from concrete_study.datasets.splits import parse_shares
-from concrete_study.models.backbone import SMALLEST_SIZE
 from concrete_study.models.precision import PRECISIONS
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import Round, SearchOptions
@@ -19,7 +18,6 @@ _LOWEST = {
     "factor": 2,
     "iterations": 1,
     "trials": 1,
-    "image_size": SMALLEST_SIZE,
     "batch_size": 1,
     "views": 1,
     "cache_gb": 0,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from concrete_study.datasets.loading import StudyData
 from concrete_study.datasets.progress import Progress
@@ -10,7 +11,7 @@ from concrete_study.models.backbone import BackboneWeights, load_weights
 from concrete_study.models.batch_sources import FeatureSource
 from concrete_study.models.devices import prepare_devices, require_memory
 from concrete_study.models.features import BATCH_SIZE, FeatureStore, plan_features
-from concrete_study.models.network import feature_layer_below
+from concrete_study.models.network import feature_layers_of
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.results.folder import StudyFolder
@@ -19,7 +20,11 @@ from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
 from concrete_study.search.images import load_data, resume_data
 from concrete_study.search.simulation import simulate_schedule
+from concrete_study.search.space import architectures, image_sizes
 from concrete_study.search.throughput import measure_step_times
+
+FeatureSources: TypeAlias = dict[int, tuple[FeatureSource, FeatureSource]]
+"""Features of the training and of the validation images, by image size."""
 
 
 class Preparation:
@@ -50,50 +55,55 @@ class Preparation:
         self.devices, self.began = devices, began
         chosen = choose_precision(precision or options.precision)
         self.precision = chosen._replace(reason="as before") if precision else chosen
-        self.network = Network(
-            weights,
-            size=options.image_size,
-            classes=len(data.folder.classes),
-            precision=self.precision,
-        )
+        self.network = Network(weights, classes=len(data.folder.classes), precision=self.precision)
         part = data.part(options.search_images, seed=options.seed)
         self.images = part.subset("train"), part.subset("validation")
         self.depths = tuple(sorted(int(depth) for depth in options.space["unfreeze_depth"].choices))
+        self.sizes = image_sizes(options.space)
         self.features = plan_features(
-            ["pooled", *map(feature_layer_below, self.depths)],
+            sorted({layer for a in architectures(options.space) for layer in feature_layers_of(a)}),
             train=len(self.images[0]),
             validation=len(self.images[1]),
-            size=options.image_size,
+            sizes=self.sizes,
             views=min(options.views, options.max_epochs),
             budget_gb=options.cache_gb,
         )
-        self.stores = [
-            FeatureStore(self.network, s, self.features.feature_layers) for s in self.images
-        ]
+        self.stores = {
+            size: [
+                FeatureStore(self.network, subset, self.features.feature_layers, size=size)
+                for subset in self.images
+            ]
+            for size in self.sizes
+        }
         self.views = (self.features.views, 1)  # validation has the plain image alone
 
     def plan(self) -> SearchPlan:
         """Times a few batches and estimates the cost of the remaining trials."""
         elapsed = time.monotonic() - self.began
-        forward_passes = sum(
-            len(store.subset)
-            for store, views in zip(self.stores, self.views, strict=True)
-            for view in range(views)
-            if store.missing(view)
-        )
+        forward_passes = {
+            size: sum(
+                len(store.subset)
+                for store, views in zip(stores, self.views, strict=True)
+                for view in range(views)
+                if store.missing(view)
+            )
+            for size, stores in self.stores.items()
+        }
         times = measure_step_times(
             self.network,
             self.images[0],
             stored=self.features.feature_layers,
-            complete=not forward_passes,
+            complete=not any(forward_passes.values()),
+            size=max(self.sizes),
             depths=self.depths,
-            units=int(max(self.options.space["head_units"].choices)),
+            units=max(int(units) for units in self.options.space["head_units"].choices),
             batch_size=self.options.batch_size,
         )
         return SearchPlan(
             remaining=simulate_schedule(self.options, self.records),
             completed=len(self.records),
             depths=self.depths,
+            sizes=self.sizes,
             architectures=count_architectures(self.options),
             train=len(self.images[0]),
             validation=len(self.images[1]),
@@ -103,13 +113,15 @@ class Preparation:
             elapsed=elapsed,
         )
 
-    def compute_features(self, progress: Progress) -> tuple[FeatureSource, FeatureSource]:
-        """Computes missing features; returns training and validation features."""
-        sources = []
-        for store, views in zip(self.stores, self.views, strict=True):
-            store.compute_all(views, progress.counting)
-            sources.append(FeatureSource(store, views=views))
-        return sources[0], sources[1]
+    def compute_features(self, progress: Progress) -> FeatureSources:
+        """Computes missing features; returns training and validation features by image size."""
+        sources: FeatureSources = {}
+        for size, stores in self.stores.items():
+            for store, views in zip(stores, self.views, strict=True):
+                store.compute_all(range(views), progress.counting)
+            training, validation = map(FeatureSource, stores, self.views)
+            sources[size] = (training, validation)
+        return sources
 
 
 def prepare(
@@ -121,7 +133,7 @@ def prepare(
         StudyError: If the images or the weights cannot be used.
     """
     began, devices = time.monotonic(), prepare_devices()
-    require_memory(options.image_size, options.batch_size, least=BATCH_SIZE)
+    require_memory(max(image_sizes(options.space)), options.batch_size, least=BATCH_SIZE)
     load = resume_data if resume else load_data
     data = load(options, study, progress)
     for line in describe_classes(data.rows, data.folder.classes):

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from sklearn.exceptions import ConvergenceWarning
 
 from concrete_study.datasets.errors import SearchError
-from concrete_study.models.batch_sources import FeatureSource
 from concrete_study.models.devices import memory_errors
 from concrete_study.models.trainable import Network
 from concrete_study.results.figures import save_figure
@@ -25,7 +24,7 @@ from concrete_study.search.cost import SearchPlan
 from concrete_study.search.images import require_split, store_split
 from concrete_study.search.manifest import Manifest, kept_manifest
 from concrete_study.search.options import check, schedule_of
-from concrete_study.search.preparation import prepare, report_plan
+from concrete_study.search.preparation import FeatureSources, prepare, report_plan
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.schedule import total_epochs, total_trials
 from concrete_study.search.space import configuration_of
@@ -82,7 +81,7 @@ def run_search(
             run = _Run(options, study, prepared.network, progress, manifest, plan, start + budget)
             if tensorboard:
                 run.board = TrialBoard(study.tensorboard_path, options.space, options.objective)
-            return run.search(prepared.records, *features)
+            return run.search(prepared.records, features)
 
 
 def plan_search(
@@ -138,9 +137,7 @@ class _Run:
         self.records: dict[str, TrialRecord] = {}
         self.board: TrialBoard | None = None
 
-    def search(
-        self, stored: Sequence[TrialRecord], training: FeatureSource, validation: FeatureSource
-    ) -> TrialRecord:
+    def search(self, stored: Sequence[TrialRecord], features: FeatureSources) -> TrialRecord:
         """Runs the trials that Keras Tuner's oracle chooses, until it stops or time is up."""
         self.records = {record.trial: record for record in stored}
         if self.board is not None:
@@ -152,7 +149,7 @@ class _Run:
             self.options,
             directory=self.study.tuner_path,
             stored=dict(self.records),
-            run=lambda requested: self._run_trial(requested, training, validation),
+            run=lambda requested: self._run_trial(requested, features),
         )
         try:
             with warnings.catch_warnings():
@@ -197,12 +194,11 @@ class _Run:
         except SearchError:
             return None
 
-    def _run_trial(
-        self, requested: TrialRecord, train_source: FeatureSource, validation: FeatureSource
-    ) -> TrialRecord:
+    def _run_trial(self, requested: TrialRecord, features: FeatureSources) -> TrialRecord:
         """Trains one configuration for its epoch budget; a pure function of both and the seed."""
-        depth = int(requested.hyperparameters["unfreeze_depth"])
-        self._require_time(self.estimate.trial_seconds(requested.epochs, depth))
+        configuration = configuration_of(requested.hyperparameters)
+        depth, size = configuration.unfreeze_depth, configuration.image_size
+        self._require_time(self.estimate.trial_seconds(requested.epochs, depth, size))
         self.progress.trial_started(requested)
         start = time.monotonic()
 
@@ -214,10 +210,10 @@ class _Run:
         try:
             outcome = train(
                 self.network,
-                configuration_of(requested.hyperparameters),
+                configuration,
                 epochs=requested.epochs,
-                training=train_source,
-                validation=validation,
+                training=features[size][0],
+                validation=features[size][1],
                 seed=self.options.seed,
                 objective=self.options.objective,
                 batch_size=self.options.batch_size,

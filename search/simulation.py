@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.options import schedule_of
 from concrete_study.search.schedule import total_trials
+from concrete_study.search.space import configuration_of
 from concrete_study.search.tuner import StudyTuner
 
 
@@ -21,6 +22,7 @@ class SimulatedTrial(NamedTuple):
 
     epochs: int
     depth: int | None  # unfreeze depth; None if it depends on scores
+    size: int | None  # image size, likewise
 
 
 def simulate_schedule(
@@ -38,14 +40,14 @@ def simulate_schedule(
     """
     if options.algorithm == "bayesian":
         left = total_trials(schedule_of(options)) - len(records)
-        return [SimulatedTrial(options.max_epochs, None)] * left
+        return [SimulatedTrial(options.max_epochs, None, None)] * left
     proposed: list[SimulatedTrial] = []
     generator = random.Random(options.seed)
 
     def run(requested: TrialRecord) -> TrialRecord:
-        proposed.append(
-            SimulatedTrial(requested.epochs, int(requested.hyperparameters["unfreeze_depth"]))
-        )
+        configuration = configuration_of(requested.hyperparameters)
+        depth, size = configuration.unfreeze_depth, configuration.image_size
+        proposed.append(SimulatedTrial(requested.epochs, depth, size))
         score: dict[str, float] = {options.objective: generator.random()}
         return replace(requested, status="completed", metrics=score)
 

@@ -7,21 +7,25 @@ choice, a table a range, a number is fixed:
     dropout = { min = 0.1, max = 0.5 }
     unfreeze_depth = 3
     head_learning_rate = { min = 1e-4, max = 1e-2, log = true }
+    feature_layers = ["block5", "block4+5"]
 """
 
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from concrete_study.datasets.errors import UsageError
-from concrete_study.models.configuration import Configuration
+from concrete_study.models.configuration import Architecture, Configuration
 from concrete_study.results.hyperparameters import (
     Dimension,
     Hyperparameter,
     Number,
     Space,
+    Value,
     Values,
     by_name,
     default_space,
@@ -59,7 +63,23 @@ def read_space(path: Path | None) -> Space:
     if faults:
         hint = "head_units = [0, 256], dropout = { min = 0.1, max = 0.5 } or unfreeze_depth = 3"
         raise UsageError(f"{path} is not valid.", "\n".join(faults), hint, parameter="space")
-    return space
+    return {name: space[name] for name in known if name in space}
+
+
+def with_image_sizes(space: Space, sizes: Sequence[int]) -> Space:
+    """A space with these image sizes, whatever it had.
+
+    Raises:
+        UsageError: If a size is not valid.
+    """
+    try:
+        return space | {"image_size": _dimension(by_name()["image_size"], list(sizes))}
+    except ValueError as error:
+        raise UsageError(
+            f"image sizes of {', '.join(map(str, sizes))} are not valid.",
+            f"{str(error).capitalize()}.",
+            parameter="image_size",
+        ) from error
 
 
 def configuration_of(values: Values) -> Configuration:
@@ -69,6 +89,33 @@ def configuration_of(values: Values) -> Configuration:
     return Configuration(**used)
 
 
+def image_sizes(space: Space) -> tuple[int, ...]:
+    """The image sizes of a space, the smallest first."""
+    return tuple(sorted(int(size) for size in space["image_size"].choices))
+
+
+def architectures(space: Space) -> set[Architecture]:
+    """The architectures of both phases of all configurations of a space."""
+    known = by_name()
+    choices = [
+        space[name].choices if name in space else (known[name].reference,)
+        for name in ("head_units", "unfreeze_depth", "feature_layers", "pooling", "feature_scaling")
+    ]
+    found: set[Architecture] = set()
+    for units, depth, layers, pooling, scaling in product(*choices):
+        configuration = Configuration(
+            head_units=int(units),
+            dropout=0.0,
+            unfreeze_depth=int(depth),
+            head_learning_rate=0.0,
+            feature_layers=str(layers),
+            feature_scaling=str(scaling),
+            pooling=str(pooling),
+        )
+        found |= {configuration.architecture(phase) for phase in (0, int(depth))}
+    return found
+
+
 def size_of(space: Space) -> float:
     """How many different configurations there are; infinite with a range that is active."""
     known, size = by_name(), 1.0
@@ -76,7 +123,10 @@ def size_of(space: Space) -> float:
         if known[name].requires is not None:
             continue
         dependent = math.prod(_count(space[n]) for n in space if known[n].requires == name)
-        active = [dependent if value > 0 else 1.0 for value in dimension.choices]
+        active = [
+            1.0 if isinstance(value, str) or value <= 0 else dependent
+            for value in dimension.choices
+        ]
         size *= sum(active) if active else math.inf
     return size
 
@@ -91,13 +141,15 @@ def _dimension(hyperparameter: Hyperparameter, value: Any) -> Dimension:
     values = value if isinstance(value, list) else [value]
     if not values:
         raise ValueError("expected at least one value")
-    numbers = tuple(_number(hyperparameter, item) for item in values)
-    if len(set(numbers)) < len(numbers):
+    choices = tuple(_value(hyperparameter, item) for item in values)
+    if len(set(choices)) < len(choices):
         raise ValueError("expected different values")
-    return Dimension(choices=numbers)
+    return Dimension(choices=choices)
 
 
 def _range(hyperparameter: Hyperparameter, table: dict[str, Any]) -> Dimension:
+    if hyperparameter.names:
+        raise ValueError(f"expected a list of {', '.join(hyperparameter.names)}")
     if not {"min", "max"} <= table.keys() <= {"min", "max", "log"}:
         raise ValueError("expected a range { min = ..., max = ... } with an optional log")
     low, high = (_number(hyperparameter, table[end]) for end in ("min", "max"))
@@ -111,6 +163,14 @@ def _range(hyperparameter: Hyperparameter, table: dict[str, Any]) -> Dimension:
     if hyperparameter.integer:
         return Dimension(choices=tuple(range(int(low), int(high) + 1)))
     return Dimension(low=float(low), high=float(high), log=log)
+
+
+def _value(hyperparameter: Hyperparameter, value: Any) -> Value:
+    if not hyperparameter.names:
+        return _number(hyperparameter, value)
+    if value not in hyperparameter.names:
+        raise ValueError(f"expected {' or '.join(hyperparameter.names)}; received {value!r}")
+    return str(value)
 
 
 def _number(hyperparameter: Hyperparameter, value: Any) -> Number:

@@ -9,7 +9,14 @@ import numpy as np
 
 from concrete_study.datasets.batches import Subset, image_batches
 from concrete_study.models.backbone import BLOCKS, CONVOLUTIONS
-from concrete_study.models.network import feature_layer_below, feature_shape, nearest_feature_layer
+from concrete_study.models.configuration import Architecture
+from concrete_study.models.network import (
+    POOLED_LAYERS,
+    block_of,
+    feature_layer_below,
+    feature_shape,
+    nearest_feature_layer,
+)
 from concrete_study.models.trainable import Features, Network
 
 TIMED_IMAGES = 8  # a step on 8 images takes 15 % longer an image than on 32 (decision 012)
@@ -47,7 +54,7 @@ def epoch_forward_passes(
         stored: The feature layers at which features are stored; none for plain Keras Tuner.
     """
     shares, lowest = flops_shares(), len(CONVOLUTIONS) - depth
-    frozen = _convolutions_up_to(nearest_feature_layer(feature_layer_below(depth), stored))
+    frozen = _convolutions_up_to(nearest_feature_layer(_layer(depth), stored))
     # Of every unfrozen kernel, and of the input of each but the lowest.
     gradients = sum(shares[lowest:]) + sum(shares[lowest + 1 :])
     forward = sum(shares[frozen:])
@@ -56,11 +63,9 @@ def epoch_forward_passes(
 
 def _convolutions_up_to(layer: str) -> int:
     """The number of convolutions up to a feature layer, from the bottom."""
-    if layer in ("image", "pooled"):
-        return 0 if layer == "image" else len(CONVOLUTIONS)
     if layer in CONVOLUTIONS:
         return CONVOLUTIONS.index(layer) + 1
-    return sum(count for count, _ in BLOCKS[: int(layer[len("block")])])
+    return 0 if layer == "image" else sum(count for count, _ in BLOCKS[: block_of(layer)])
 
 
 def measure_step_times(
@@ -69,6 +74,7 @@ def measure_step_times(
     *,
     stored: Sequence[str],
     complete: bool,
+    size: int,
     depths: Sequence[int],
     units: int,
     batch_size: int,
@@ -83,20 +89,23 @@ def measure_step_times(
         images: At least one; a few of them are decoded.
         stored: The feature layers at which features are stored.
         complete: Whether all of these features have been computed.
+        size: Height and width of the images in pixels.
         depths: Unfreeze depths of the space.
         units: Head units of the space.
         batch_size: Of a training step.
     """
     deepest, phases = max(depths, default=0), sorted({0, *depths})
-    layers = [nearest_feature_layer(feature_layer_below(depth), stored) for depth in phases]
+    layers = [nearest_feature_layer(_layer(depth), stored) for depth in phases]
     forward_pass = 0.0
     if "image" in layers or not complete:
-        forward_pass = _forward_pass_seconds(network, images, tuple(stored) or ("pooled",))
+        forward_pass = _forward_pass_seconds(
+            network, images, tuple(stored) or POOLED_LAYERS[:1], size
+        )
     timed = {}
     for depth in {0, deepest}:
         # A step of the head alone takes the time of a call, whatever the batch size.
         count = min(TIMED_IMAGES, batch_size) if depth else batch_size
-        timed[depth] = _step_seconds(network, units, depth, stored, count)
+        timed[depth] = _step_seconds(network, Architecture(units, depth), stored, count, size)
     times = StepTimes(forward_pass, {}, {}, {})
     for depth, layer in zip(phases, layers, strict=True):
         step, predict, once = timed[deepest if depth else 0]
@@ -110,9 +119,14 @@ def measure_step_times(
     return times
 
 
+def _layer(depth: int) -> str:
+    """The lowest layer that a step at an unfreeze depth reads."""
+    return feature_layer_below(depth) or POOLED_LAYERS[0]
+
+
 def _start(depth: int, stored: Sequence[str]) -> str:
     """The layer where a step starts; `forward_pass` has the layers below it."""
-    layer = feature_layer_below(depth)
+    layer = _layer(depth)
     start = nearest_feature_layer(layer, stored)
     return layer if start == "image" else start
 
@@ -126,17 +140,18 @@ def _flops_ratio(
 
 
 def _step_seconds(
-    network: Network, units: int, depth: int, stored: Sequence[str], count: int
+    network: Network, architecture: Architecture, stored: Sequence[str], count: int, size: int
 ) -> tuple[float, float, float]:
     """Seconds per image of a step on `count` images and of their prediction; of compiling both."""
-    layer, start = feature_layer_below(depth), _start(depth, stored)
-    batch = np.zeros((count, *feature_shape(start, network.size)), np.float16)
+    depth = architecture.unfreeze_depth
+    layer, start = _layer(depth), _start(depth, stored)
+    batch = np.zeros((count, *feature_shape(start, size)), np.float16)
     between = None if start == layer else network.frozen_backbone((layer,), start)
-    trainable, labels = network.trainable(units, depth), np.zeros(count, np.int32)
+    trainable, labels = network.trainable(architecture), np.zeros(count, np.int32)
     trainable.start(0.0)
 
     def features() -> Features:
-        return between(batch)[0] if between else batch
+        return between(batch) if between else (batch,)
 
     def step() -> None:
         trainable.step(features(), labels, dropout=0.5, seed=0, step=0)[0].numpy()
@@ -147,14 +162,16 @@ def _step_seconds(
     return next_step / count, next_predict / count, once
 
 
-def _forward_pass_seconds(network: Network, images: Subset, layers: tuple[str, ...]) -> float:
+def _forward_pass_seconds(
+    network: Network, images: Subset, layers: tuple[str, ...], size: int
+) -> float:
     """Seconds per image to decode, augment and compute features at the layers.
 
     The first of three batches, which compiles, is not counted; the others are prepared while the
     previous one is computed, as in the search.
     """
     part, frozen = images.take(3 * TIMED_IMAGES), network.frozen_backbone(layers)
-    batches = image_batches(part, size=network.size, batch_size=math.ceil(len(part) / 3), view=1)
+    batches = image_batches(part, size=size, batch_size=math.ceil(len(part) / 3), view=1)
     ends, counts = [time.perf_counter()], []
     for batch, _ in batches:
         frozen(batch)[0].numpy()

@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 
 from concrete_study.models.batch_sources import BatchSource
 from concrete_study.models.configuration import Configuration
+from concrete_study.models.head import Weights
 from concrete_study.models.recipe import (
     DEFAULT_BATCH_SIZE,
     Position,
@@ -17,7 +18,7 @@ from concrete_study.models.recipe import (
     initialize,
     train_epochs,
 )
-from concrete_study.models.trainable import Network, TrainablePart, Weights
+from concrete_study.models.trainable import Network, TrainablePart
 from concrete_study.results.objectives import DEFAULT_OBJECTIVE, find_objective
 from concrete_study.results.records import Epoch
 from concrete_study.results.statistics import log_loss
@@ -87,7 +88,7 @@ def train(
     """
     outcome = earlier or Outcome([], 0, {}, [])
     if earlier is None and on_outcome is not None:
-        outcome.checkpoints["before_training"] = initialize(network, configuration, seed)
+        outcome.checkpoints["before_training"] = initialize(network, configuration, training, seed)
     for trained in train_epochs(
         network,
         configuration,

@@ -16,7 +16,7 @@ from keras_tuner.engine import base_tuner
 from keras_tuner.src import config as tuner_config
 
 from concrete_study.datasets.errors import StudyStateError
-from concrete_study.results.hyperparameters import Dimension, Number, Space, by_name
+from concrete_study.results.hyperparameters import Dimension, Hyperparameter, Space, Value, by_name
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.options import oracle_seed, schedule_of
@@ -104,9 +104,15 @@ def _same(requested: TrialRecord, record: TrialRecord) -> bool:
     ):
         return False
     return all(
-        math.isclose(value, record.hyperparameters[name], rel_tol=1e-6)
+        _is_close(value, record.hyperparameters[name])
         for name, value in requested.hyperparameters.items()
     )
+
+
+def _is_close(first: Value, second: Value) -> bool:
+    if isinstance(first, str) or isinstance(second, str):
+        return first == second
+    return math.isclose(first, second, rel_tol=1e-6)
 
 
 def make_oracle(options: SearchOptions) -> keras_tuner.Oracle:
@@ -134,39 +140,47 @@ def make_oracle(options: SearchOptions) -> keras_tuner.Oracle:
 
 
 def declare(space: Space) -> keras_tuner.HyperParameters:
-    """Keras Tuner's form of a space; a hyperparameter with a condition is active only under it."""
+    """Keras Tuner's form of a space; a hyperparameter with a condition is active only under it.
+
+    Fixed values are left out: Keras Tuner would draw other configurations for each of them.
+    """
     hp, known = keras_tuner.HyperParameters(), by_name()
-    conditional = [name for name in space if known[name].requires is not None]
-    for name in space:
-        if name not in conditional:
-            _declare(hp, name, space[name])
-    for name in conditional:
-        parent = str(known[name].requires)
-        values = space[parent].choices
-        active = [value for value in values if value > 0]
-        if len(active) == len(values):
-            _declare(hp, name, space[name])
-        elif active:
+    varied = [name for name, dimension in space.items() if len(dimension.choices) != 1]
+    conditions = {name: known[name].requires for name in varied}
+    for name, parent in sorted(conditions.items(), key=lambda item: item[1] is not None):
+        values = space[parent].choices if parent else ()
+        active = [value for value in values if float(value) > 0]
+        if parent in varied and len(active) < len(values):
             with hp.conditional_scope(parent, active):
                 _declare(hp, name, space[name])
+        elif active or not parent:
+            _declare(hp, name, space[name])
     return hp
 
 
-def hyperparameters_of(space: Space, values: Mapping[str, Any]) -> dict[str, Number]:
+def hyperparameters_of(space: Space, values: Mapping[str, Any]) -> dict[str, Value]:
     """A trial's active hyperparameters, without Keras Tuner's own, in the order of the space."""
     known = by_name()
-    return {  # the Bayesian oracle draws NumPy's numbers
-        name: int(values[name]) if known[name].integer else float(values[name])
+    fixed = {name: d.choices[0] for name, d in space.items() if len(d.choices) == 1}
+    given = fixed | dict(values)
+    return {
+        name: _plain(known[name], given[name])
         for name in space
-        if name in values and known[name].is_active(values)
+        if name in given and known[name].is_active(given)
     }
 
 
+def _plain(hyperparameter: Hyperparameter, value: Any) -> Value:
+    """A Python value; the Bayesian oracle draws NumPy's numbers."""
+    if hyperparameter.names:
+        return str(value)
+    return int(value) if hyperparameter.integer else float(value)
+
+
 def _declare(hp: keras_tuner.HyperParameters, name: str, dimension: Dimension) -> None:
-    if len(dimension.choices) == 1:
-        hp.Fixed(name, dimension.choices[0])
-    elif dimension.choices:
-        hp.Choice(name, list(dimension.choices), ordered=True)
+    if dimension.choices:
+        ordered = not isinstance(dimension.choices[0], str)
+        hp.Choice(name, list(dimension.choices), ordered=ordered)
     else:
         sampling = "log" if dimension.log else "linear"
         hp.Float(name, dimension.low, dimension.high, sampling=sampling)

@@ -11,7 +11,8 @@ from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.splits import EXTERNAL
 from concrete_study.models.checkpoints import predict_checkpoints
 from concrete_study.models.configuration import Configuration
-from concrete_study.models.trainable import Network, Weights
+from concrete_study.models.head import Weights
+from concrete_study.models.trainable import Network
 from concrete_study.results.evaluation import evaluate, prediction_rows, read_predictions
 from concrete_study.results.records import DatasetReport
 

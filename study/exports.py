@@ -23,6 +23,7 @@ from concrete_study.results.records import RetrainingRecord, StudyRecord
 from concrete_study.results.report.score_figures import draw_confusion
 from concrete_study.results.report.scores import confusion_table
 from concrete_study.search.images import reopen_data
+from concrete_study.search.space import configuration_of
 from concrete_study.study.illustrations import illustrate
 from concrete_study.study.room import require_export_room
 
@@ -78,7 +79,8 @@ def _checked_images(
     """Some test images of all classes, and the trained model's predictions for them."""
     test = data.subset("test")
     spread = np.unique(np.linspace(0, len(test) - 1, CHECKED_IMAGES).astype(np.int64))
-    size = manifest.options.image_size
+    metrics = study.required_metrics()
+    size = configuration_of(metrics.hyperparameters).image_size
     batch, _ = next(image_batches(test, size=size, batch_size=len(spread), order=spread))
     final = final_rows(read_predictions(study.predictions_path))
     columns = [f"p_{name}" for name in manifest.classes]

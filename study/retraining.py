@@ -11,8 +11,8 @@ from concrete_study.datasets.files import replacing_folder, write_text
 from concrete_study.datasets.splits import EXTERNAL
 from concrete_study.models.devices import memory_errors, prepare_devices
 from concrete_study.models.export import KERAS_FILE, parameter_counts, summary_text, trained_model
+from concrete_study.models.head import Weights
 from concrete_study.models.precision import Precision
-from concrete_study.models.trainable import Weights
 from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
@@ -138,7 +138,6 @@ def _write_model(job: TrialTraining, outcome: Outcome, folder: Path) -> dict[str
         job.configuration,
         job.weights,
         outcome.checkpoints["best"],
-        size=job.options.image_size,
         classes=len(job.classes),
     )
     counts = parameter_counts(model, job.configuration.unfreeze_depth)

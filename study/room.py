@@ -37,7 +37,7 @@ def require_room(
     Raises:
         ResourceError: If more is needed than is free.
     """
-    head = network.trainable(configuration.head_units, 0).variables
+    head = network.trainable(configuration.architecture(0)).variables
     of_head = FLOAT32 * sum(variable.shape.num_elements() for variable in head)
     convolutions = [network.weights.layers[name] for name in unfrozen(configuration.unfreeze_depth)]
     fine_tuned = FLOAT32 * sum(kernel.size + bias.size for kernel, bias in convolutions)

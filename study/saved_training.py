@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concrete_study.datasets.files import replacing
-from concrete_study.models.trainable import Weights
+from concrete_study.models.head import Weights
 from concrete_study.results.records import Epoch
 from concrete_study.search.training import Outcome
 

@@ -13,7 +13,7 @@ from concrete_study.models.batch_sources import (
     ImageSource,
 )
 from concrete_study.models.features import FeatureStore
-from concrete_study.models.network import feature_layer_below, nearest_feature_layer
+from concrete_study.models.network import feature_layers_of, nearest_feature_layer
 from concrete_study.models.precision import Precision, choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.results.environment import git_commit
@@ -80,8 +80,7 @@ class TrialTraining:
 
     def network_in(self, precision: Precision) -> Network:
         """The untrained network in a number format."""
-        size, classes = self.options.image_size, len(self.classes)
-        return Network(self.weights, size=size, classes=classes, precision=precision)
+        return Network(self.weights, classes=len(self.classes), precision=precision)
 
     def train(self, file: TrainingFile) -> Outcome:
         """Runs the recipe, or the rest of it, and keeps every finished epoch in a file."""
@@ -117,7 +116,7 @@ class TrialTraining:
         source: BatchSource = (
             self._stored(images, self.manifest.features.views)
             if self.views == "stored"
-            else ImageSource(self.network, images)
+            else ImageSource(self.network, images, size=self.configuration.image_size)
         )
         validation = self._stored(self.data.subset("validation"), 1)
         left = self.epochs - (len(earlier.curve) if earlier else 0)
@@ -138,10 +137,13 @@ class TrialTraining:
 
     def _stored(self, subset: Subset, views: int) -> FeatureSource:
         stored = self.manifest.features.feature_layers
-        lowest = nearest_feature_layer(
-            feature_layer_below(self.configuration.unfreeze_depth), stored
-        )
-        layers = [layer for layer in stored if layer in ("pooled", lowest)]
-        store = FeatureStore(self.network, subset, layers)
-        store.compute_all(views, self.progress.counting)
-        return FeatureSource(store, views=views)
+        phases = {0, self.configuration.unfreeze_depth}
+        needed = {
+            nearest_feature_layer(layer, stored)
+            for depth in phases
+            for layer in feature_layers_of(self.configuration.architecture(depth))
+        }
+        layers = [layer for layer in stored if layer in needed]
+        store = FeatureStore(self.network, subset, layers, size=self.configuration.image_size)
+        store.compute_all(range(views), self.progress.counting)
+        return FeatureSource(store, views)

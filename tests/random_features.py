@@ -19,7 +19,7 @@ SIZE = 32
 
 def small_network() -> Network:
     weights = load_weights("bundled")
-    return Network(weights, size=SIZE, classes=2, precision=choose_precision("float32"))
+    return Network(weights, classes=2, precision=choose_precision("float32"))
 
 
 def configuration(depth: int, rate: float = 1e-3) -> Configuration:
@@ -28,6 +28,7 @@ def configuration(depth: int, rate: float = 1e-3) -> Configuration:
         dropout=0.2,
         unfreeze_depth=depth,
         head_learning_rate=rate,
+        image_size=SIZE,
         fine_tune_learning_rate=1e-5,
     )
 
@@ -47,8 +48,8 @@ class RandomFeatures:
             array[labels == 1] *= 1.5
 
     def batches(
-        self, layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, layers: tuple[str, ...], *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            yield self.features[layer][rows], self.subset.labels[rows]
+            yield tuple(self.features[layer][rows] for layer in layers), self.subset.labels[rows]

@@ -48,7 +48,7 @@ def study_record(name: str, **changes: Any) -> StudyRecord:
         "test_opened": [],
         "devices": "CPU",
         "features": Features(
-            feature_layers=("pooled",), views=5, bytes=1000, reason="", augmentation="1"
+            feature_layers=("block5_average",), views=5, bytes=1000, reason="", augmentation="1"
         ),
     }
     return StudyRecord(name=name, **given | changes)

@@ -88,7 +88,7 @@ def hyperband_trials() -> list[TrialRecord]:
         for index in range(count):
             parent = parents[index] if number else None
             drawn = parent.hyperparameters if parent else hyperparameters(random)
-            score = 0.001 / drawn["head_learning_rate"] ** 0.5 / epochs
+            score = 0.001 / float(drawn["head_learning_rate"]) ** 0.5 / epochs
             where = {"bracket": bracket, "round": number, "hyperparameters": drawn}
             above = {"parent": parent.trial if parent else None}
             made.append(trial(len(records) + index, epochs, score, **where, **above))

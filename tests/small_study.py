@@ -24,6 +24,9 @@ TRIALS = 6  # of Hyperband at 3 epochs: 3 at 1, 1 of them to 3; 2 at 3
 SPACE: Space = default_space() | {
     "head_units": Dimension(choices=(0,)),
     "unfreeze_depth": Dimension(choices=(0, 1)),
+    "image_size": Dimension(choices=(32,)),
+    "feature_layers": Dimension(choices=("block5",)),
+    "feature_scaling": Dimension(choices=("none",)),
 }
 SPACE_TOML = "head_units = 0\nunfreeze_depth = [0, 1]\n"
 SMALL = (
@@ -43,7 +46,6 @@ def small_options(images: Path, **changes: Any) -> SearchOptions:
     given: dict[str, Any] = {
         "data": (str(images),),
         "max_epochs": 3,
-        "image_size": 32,
         "views": 2,
         "batch_size": 8,
         "precision": "float32",

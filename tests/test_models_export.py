@@ -1,10 +1,11 @@
 """Exports: they predict as the trained network does, in a process without this project."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from random_features import SIZE, configuration, small_network
+from random_features import SIZE, RandomFeatures, configuration, small_network
 
 from concrete_study.datasets.errors import ResourceError, UsageError
 from concrete_study.models.export import (
@@ -23,11 +24,11 @@ from concrete_study.models.recipe import initialize
 def test_exports_predict_as_the_trained_network_in_a_fresh_process(
     tmp_path: Path,
 ) -> None:
-    network = small_network()
-    weights = initialize(network, configuration(3), seed=1)
+    network, tried = small_network(), replace(configuration(3), feature_scaling="standardised")
+    weights = initialize(network, tried, RandomFeatures(20, 1), seed=1)
     kernel, bias = network.weights.layers["block5_conv3"]
     weights["block5_conv3"] = [2 * kernel, bias]
-    model = trained_model(configuration(3), network.weights, weights, size=SIZE, classes=2)
+    model = trained_model(tried, network.weights, weights, classes=2)
     model.save(tmp_path / KERAS_FILE)
     export_model(tmp_path / KERAS_FILE, tmp_path, list(EXPORTS))
     images = np.random.default_rng(1).uniform(0, 255, (3, SIZE, SIZE, 3)).astype("float32")
@@ -42,16 +43,17 @@ def test_exports_predict_as_the_trained_network_in_a_fresh_process(
     assert len({len(line) for line in table}) == 1
     assert "…" not in "".join(table)
     assert parameter_counts(model, 3) == {
-        "phase_1": {"trainable": 8242, "non_trainable": 14_714_688},
-        "phase_2": {"trainable": 7_079_424 + 8242, "non_trainable": 7_635_264},
+        "phase_1": {"trainable": 8242, "non_trainable": 14_714_688 + 1025},
+        "phase_2": {"trainable": 7_079_424 + 8242, "non_trainable": 7_635_264 + 1025},
     }
 
 
 @pytest.mark.parametrize("name", ["onnx", "litert"])
 def test_every_format_is_written_from_a_stored_model_alone(name: str, tmp_path: Path) -> None:
     network = small_network()
-    weights = initialize(network, configuration(1), seed=1)
-    model = trained_model(configuration(1), network.weights, weights, size=SIZE, classes=2)
+    tried = replace(configuration(1), feature_layers="block3+4+5", feature_scaling="square-root")
+    weights = initialize(network, tried, RandomFeatures(4, 1), seed=1)
+    model = trained_model(tried, network.weights, weights, classes=2)
     model.save(tmp_path / KERAS_FILE)
     export_model(tmp_path / KERAS_FILE, tmp_path, [name])
     images = np.random.default_rng(1).uniform(0, 255, (3, SIZE, SIZE, 3)).astype("float32")

@@ -1,6 +1,7 @@
 """Stored features: their values, what they depend on, and what an interruption leaves."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from concrete_study.models.trainable import Network
 from concrete_study.search.training import train
 
 SIZE = 32
-FEATURE_LAYERS = ("pooled", "block5_conv1", "block4_pool", "block3_pool")
+FEATURE_LAYERS = ("block5_average", "block5_conv1", "block4_pool", "block3_pool")
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,19 @@ def network() -> Network:
     return make_network()
 
 
-def make_network(*, size: int = SIZE, precision: str = "float32") -> Network:
+def make_network(*, precision: str = "float32") -> Network:
     weights = load_weights("bundled")
-    return Network(weights, size=size, classes=2, precision=choose_precision(precision))
+    return Network(weights, classes=2, precision=choose_precision(precision))
+
+
+def make_store(
+    network: Network,
+    subset: Subset,
+    layers: Sequence[str] = FEATURE_LAYERS,
+    *,
+    size: int = SIZE,
+) -> FeatureStore:
+    return FeatureStore(network, subset, layers, size=size)
 
 
 @pytest.fixture
@@ -55,7 +66,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_stored_features_are_the_frozen_backbones_outputs_in_float16(
     network: Network, subsets: dict[str, Subset], view: int
 ) -> None:
-    store = FeatureStore(network, subsets["train"], FEATURE_LAYERS)
+    store = make_store(network, subsets["train"])
     store.compute(view)
     order = np.arange(len(subsets["train"]))
     images = [x.numpy() for x, _ in image_batches(store.subset, size=SIZE, batch_size=8, view=view)]
@@ -76,15 +87,16 @@ def test_training_on_features_is_training_on_images_of_the_same_views(
         unfreeze_depth=depth,
         head_learning_rate=1e-3,
         fine_tune_learning_rate=1e-5,
+        image_size=SIZE,
     )
-    stores = [
-        FeatureStore(network, subsets[name], FEATURE_LAYERS) for name in ("train", "validation")
-    ]
+    stores = [make_store(network, subsets[name]) for name in ("train", "validation")]
     for store, views in zip(stores, (2, 1), strict=True):
         for view in range(views):
             store.compute(view)
-    cached = [FeatureSource(store, views=2) for store in stores]
-    live = [ImageSource(network, subsets[name], views=2) for name in ("train", "validation")]
+    cached = [FeatureSource(store, 2) for store in stores]
+    live = [
+        ImageSource(network, subsets[name], size=SIZE, views=2) for name in ("train", "validation")
+    ]
     curves = [
         train(network, configuration, epochs=4, training=pair[0], validation=pair[1], seed=1).curve
         for pair in (cached, live)
@@ -100,20 +112,20 @@ def test_the_key_changes_with_everything_that_the_numbers_depend_on(
     train_set = subsets["train"]
     other_image = replace(train_set, digests=["0" * 64, *train_set.digests[1:]])
     stores = [
-        FeatureStore(network, train_set, FEATURE_LAYERS),
-        FeatureStore(network, subsets["test"], FEATURE_LAYERS),
-        FeatureStore(network, other_image, FEATURE_LAYERS),
-        FeatureStore(make_network(size=64), train_set, FEATURE_LAYERS),
-        FeatureStore(make_network(precision="bfloat16"), train_set, FEATURE_LAYERS),
+        make_store(network, train_set),
+        make_store(network, subsets["test"]),
+        make_store(network, other_image),
+        make_store(network, train_set, size=64),
+        make_store(make_network(precision="bfloat16"), train_set),
     ]
     assert len({store.folder for store in stores}) == len(stores)
-    assert FeatureStore(make_network(), train_set, ["pooled"]).folder == stores[0].folder
+    assert make_store(make_network(), train_set, ["block5_average"]).folder == stores[0].folder
 
 
 def test_an_interruption_leaves_whole_views_and_the_next_run_continues(
     network: Network, subsets: dict[str, Subset], own_cache: Path
 ) -> None:
-    store = FeatureStore(network, subsets["train"], FEATURE_LAYERS)
+    store = make_store(network, subsets["train"])
     store.compute(0)
     calls = []
 
@@ -128,7 +140,7 @@ def test_an_interruption_leaves_whole_views_and_the_next_run_continues(
         "key.json",
         *(f"view-0.{layer}.npy" for layer in FEATURE_LAYERS),
     }
-    (store.folder / ".view-1.pooled.npy.left").write_bytes(b"by a killed process")
+    (store.folder / ".view-1.block5_average.npy.left").write_bytes(b"by a killed process")
     counted: list[int] = []
     store.compute(0, on_images=counted.append)
     assert counted == []
@@ -140,29 +152,28 @@ def test_an_interruption_leaves_whole_views_and_the_next_run_continues(
 def test_a_second_store_finds_the_features_of_the_first(
     network: Network, subsets: dict[str, Subset], own_cache: Path
 ) -> None:
-    FeatureStore(network, subsets["train"], FEATURE_LAYERS).compute(0)
-    assert FeatureStore(make_network(), subsets["train"], FEATURE_LAYERS).missing(0) == []
+    make_store(network, subsets["train"]).compute(0)
+    assert make_store(make_network(), subsets["train"]).missing(0) == []
 
 
 def test_a_full_disk_is_one_clear_error(subsets: dict[str, Subset], own_cache: Path) -> None:
     huge = replace(subsets["train"], digests=subsets["train"].digests)
     network = make_network()
-    store = FeatureStore(network, huge, ["block1_pool"])
-    network.size = 2**20  # 1 PB of features
+    store = make_store(network, huge, ["block1_pool"], size=2**20)  # 1 PB of features
     with pytest.raises(ResourceError, match="no space left"):
         store.compute(0)
 
 
 def test_the_budget_limits_views_then_feature_layers() -> None:
-    row = image_bytes(["pooled", "block4_pool"], 224)
-    feature_layers = ["pooled", "block4_pool"]
+    row = image_bytes(["block5_average", "block4_pool"], 224)
+    feature_layers = ["block5_average", "block4_pool"]
 
     def plan(budget_bytes: float) -> tuple[tuple[str, ...], int]:
         made = plan_features(
             feature_layers,
             train=100,
             validation=20,
-            size=224,
+            sizes=[224],
             views=5,
             budget_gb=budget_bytes / 1e9,
         )
@@ -170,15 +181,15 @@ def test_the_budget_limits_views_then_feature_layers() -> None:
         assert bool(made.reason) == (made.views < 5 or len(made.feature_layers) < 2)
         return made.feature_layers, made.views
 
-    assert plan(520 * row) == (("pooled", "block4_pool"), 5)
-    assert plan(519 * row) == (("pooled", "block4_pool"), 4)
-    assert plan(120 * row) == (("pooled", "block4_pool"), 1)
-    assert plan(119 * row) == (("pooled",), 5)
+    assert plan(520 * row) == (("block5_average", "block4_pool"), 5)
+    assert plan(519 * row) == (("block5_average", "block4_pool"), 4)
+    assert plan(120 * row) == (("block5_average", "block4_pool"), 1)
+    assert plan(119 * row) == (("block5_average",), 5)
     assert plan(0) == ((), 5)
 
 
 def test_the_budget_omits_feature_layers_within_block_5_before_views() -> None:
-    feature_layers = ["pooled", "block5_conv2", "block5_conv1", "block4_pool"]
+    feature_layers = ["block5_average", "block5_conv2", "block5_conv1", "block4_pool"]
 
     def plan(times: float) -> tuple[tuple[str, ...], int, str]:
         row = image_bytes(["block4_pool"], 224)
@@ -186,37 +197,39 @@ def test_the_budget_omits_feature_layers_within_block_5_before_views() -> None:
             feature_layers,
             train=100,
             validation=0,
-            size=224,
+            sizes=[224],
             views=5,
             budget_gb=500 * row * times / 1e9,
         )
         return made.feature_layers, made.views, made.reason
 
     assert plan(3.1) == (tuple(feature_layers), 5, "")
-    assert plan(2.1) == (("pooled", "block5_conv2", "block4_pool"), 5, "")
-    assert plan(1.1) == (("pooled", "block4_pool"), 5, "")
-    assert plan(0.9)[:2] == (("pooled", "block4_pool"), 4)
+    assert plan(2.1) == (("block5_average", "block5_conv2", "block4_pool"), 5, "")
+    assert plan(1.1) == (("block5_average", "block4_pool"), 5, "")
+    assert plan(0.9)[:2] == (("block5_average", "block4_pool"), 4)
 
 
 def test_features_are_computed_from_the_nearest_stored_layer() -> None:
-    stored = ("pooled", "block4_pool")
-    assert nearest_feature_layer("pooled", stored) == "pooled"
+    stored = ("block5_average", "block4_pool")
+    assert nearest_feature_layer("block5_average", stored) == "block5_average"
     assert nearest_feature_layer("block5_conv2", stored) == "block4_pool"
     assert nearest_feature_layer("block3_pool", stored) == "image"
-    assert nearest_feature_layer("pooled", ()) == "image"
+    assert nearest_feature_layer("block5_average", ()) == "image"
 
 
 def test_images_are_never_stored() -> None:
-    plan = plan_features(["pooled", "image"], train=1, validation=1, size=32, views=1, budget_gb=9)
-    assert plan.feature_layers == ("pooled",)
+    plan = plan_features(
+        ["block5_average", "image"], train=1, validation=1, sizes=[32], views=1, budget_gb=9
+    )
+    assert plan.feature_layers == ("block5_average",)
     assert plan.reason == ""
 
 
 def test_features_that_were_deleted_meanwhile_are_one_clear_error(
     network: Network, subsets: dict[str, Subset], own_cache: Path
 ) -> None:
-    store = FeatureStore(network, subsets["test"], ("pooled",))
+    store = make_store(network, subsets["test"], ("block5_average",))
     store.compute(0)
     shutil.rmtree(own_cache)
     with pytest.raises(ResourceError, match="the stored features are missing"):
-        store.rows(0, "pooled", np.arange(2))
+        store.rows(0, "block5_average", np.arange(2))

@@ -19,7 +19,7 @@ from concrete_study.models.batch_sources import FeatureSource
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.features import FeatureStore
 from concrete_study.models.hypermodel import VGG16HyperModel
-from concrete_study.models.network import feature_layer_below
+from concrete_study.models.network import SCALING, feature_layers_of
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.recipe import initialize
 from concrete_study.models.trainable import Network
@@ -80,13 +80,18 @@ def test_a_trial_on_features_ends_with_the_validation_loss_of_the_hypermodel(
     values = {"head_units": 16, "dropout": 0.0, "unfreeze_depth": depth}
     values |= {"head_learning_rate": 3e-4, "fine_tune_learning_rate": 1e-5}
     weights = load_weights("bundled")
-    network = Network(weights, size=SIZE, classes=2, precision=choose_precision("float32"))
-    sources = []
-    for subset in subsets:
-        store = FeatureStore(network, subset, ("pooled", feature_layer_below(depth or 1)))
-        store.compute(0)
-        sources.append(FeatureSource(store, views=1))  # every epoch has view 0, unaugmented
+    network = Network(weights, classes=2, precision=choose_precision("float32"))
     configuration = Configuration(**values)  # type: ignore[arg-type]
+    sources = []
+    layers = {
+        layer
+        for phase in (0, depth)
+        for layer in feature_layers_of(configuration.architecture(phase))
+    }
+    for subset in subsets:
+        store = FeatureStore(network, subset, sorted(layers), size=SIZE)
+        store.compute(0)
+        sources.append(FeatureSource(store, 1))  # every epoch has view 0, unaugmented
     ours = train(
         network,
         configuration,
@@ -102,8 +107,9 @@ def test_a_trial_on_features_ends_with_the_validation_loss_of_the_hypermodel(
         hp.Fixed(name, value)
     hypermodel = VGG16HyperModel(image_size=SIZE, classes=2, augment=False)
     model = hypermodel.build(hp)
-    for name, arrays in initialize(network, configuration, SEED).items():
-        model.get_layer(name).set_weights(arrays)
+    for name, arrays in initialize(network, configuration, sources[0], SEED).items():
+        if name != SCALING:
+            model.get_layer(name).set_weights(arrays)
     order = Order()
     history = hypermodel.fit(
         hp,

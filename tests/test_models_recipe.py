@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from random_features import RandomFeatures, configuration, small_network
 
 from concrete_study.models.batch_sources import UNAUGMENTED, Batch
+from concrete_study.models.configuration import Architecture
 from concrete_study.models.recipe import (
     DEFAULT_BATCH_SIZE,
     initialize,
@@ -27,13 +28,13 @@ class RecordingFeatures(RandomFeatures):
 
     def __init__(self, count: int, seed: int) -> None:
         super().__init__(count, seed)
-        self.asked: list[tuple[str, int, list[int], int]] = []
+        self.asked: list[tuple[tuple[str, ...], int, list[int], int]] = []
 
     def batches(
-        self, layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, layers: tuple[str, ...], *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
-        self.asked.append((layer, epoch, order.tolist(), batch_size))
-        return super().batches(layer, epoch=epoch, order=order, batch_size=batch_size)
+        self.asked.append((layers, epoch, order.tolist(), batch_size))
+        return super().batches(layers, epoch=epoch, order=order, batch_size=batch_size)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_no_epochs_is_refused() -> None:
 
 
 def test_each_epoch_is_yielded_before_the_next_one_begins(network: Network) -> None:
-    initial = initialize(network, configuration(1), seed=1)
+    initial = initialize(network, configuration(1), RandomFeatures(4, 1), seed=1)
     weights, epochs = [initial["dense"][0]], []
     for trained in train_epochs(
         network,
@@ -101,7 +102,7 @@ def test_each_epoch_has_its_own_order_and_the_validation_images_keep_theirs(
         np.random.Generator(np.random.Philox(key=[3, epoch])).permutation(20).tolist()
         for epoch in (1, 2, 3)
     ]
-    top, below = (network.trainable(16, depth).feature_layer for depth in (0, 1))
+    top, below = (network.trainable(Architecture(16, depth)).feature_layers for depth in (0, 1))
     layers = [top, top, below]
     assert training.asked == [(layers[n], n + 1, orders[n], 8) for n in range(3)]
     assert validation.asked == [(layer, UNAUGMENTED, list(range(9)), 8) for layer in layers]
@@ -127,7 +128,7 @@ def test_loss_and_accuracy_are_means_over_the_training_images(network: Network) 
 
 def test_the_seed_draws_the_head_and_nothing_of_an_earlier_training_stays(network: Network) -> None:
     def head(seed: int) -> list[NDArray[np.float32]]:
-        return initialize(network, configuration(1), seed)["dense"]
+        return initialize(network, configuration(1), RandomFeatures(4, 1), seed)["dense"]
 
     first = head(1)[0].copy()
     options: Any = {"training": RandomFeatures(8, 1), "validation": RandomFeatures(4, 2)}

@@ -14,7 +14,7 @@ from concrete_study.results.records import RetrainingRecord, SearchOptions, Stud
 
 
 def study(options: dict[str, Any] | None = None, **changes: Any) -> StudyRecord:
-    given = {"data": ("datasets",), "image_size": 96, "seed": 7, **(options or {})}
+    given = {"data": ("datasets",), "seed": 7, **(options or {})}
     fields: dict[str, Any] = {
         "options": SearchOptions(**given),
         "seconds": 287.4,

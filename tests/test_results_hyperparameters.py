@@ -25,17 +25,21 @@ def test_a_configuration_is_described_with_short_names_and_rounded_values() -> N
 
 
 def test_labels_are_words() -> None:
-    labels = [hyperparameter.label for hyperparameter in by_name().values()]
-    assert labels[3:] == ["head learning rate", "fine-tuning learning rate"]
+    known = by_name()
+    assert known["head_learning_rate"].label == "head learning rate"
+    assert known["fine_tune_learning_rate"].label == "fine-tuning learning rate"
 
 
 def test_every_default_and_reference_value_is_within_its_bounds() -> None:
     for space in (default_space(), reference_space()):
         for name, dimension in space.items():
             known = by_name()[name]
-            ends = dimension.choices or (dimension.low, dimension.high)
+            if known.names:
+                assert set(dimension.choices) <= set(known.names)
+                continue
+            ends = [float(end) for end in dimension.choices or (dimension.low, dimension.high)]
             assert known.lowest <= min(ends) <= max(ends) <= known.highest
-            assert not known.integer or all(isinstance(value, int) for value in ends)
+            assert not known.integer or all(isinstance(value, int) for value in dimension.choices)
 
 
 def test_a_hyperparameter_is_active_only_above_0_of_the_one_it_requires() -> None:

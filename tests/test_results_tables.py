@@ -121,16 +121,14 @@ def test_different_images_and_objectives_are_reported(tmp_path: Path) -> None:
     assert "first: val_loss, second: val_accuracy" in objective.sentence
 
 
-def test_different_rungs_and_image_sizes_are_reported(tmp_path: Path) -> None:
-    first = make_study(tmp_path, "first", image_size=96)
-    second = make_study(tmp_path, "second", trials=2, image_size=224)
-    rung, size = differences([first, second])
-    assert (rung.scores, size.scores) == ("search", "none")
+def test_different_rungs_are_reported(tmp_path: Path) -> None:
+    first, second = make_study(tmp_path, "first"), make_study(tmp_path, "second", trials=2)
+    (rung,) = differences([first, second])
+    assert rung.scores == "search"
     assert rung.sentence == (
         "The scores are from different rungs, that is, different numbers of epochs "
         "(first: 4, second: 3)."
     )
-    assert size.sentence == "The scores are for different image sizes (first: 96, second: 224)."
 
 
 def test_searches_on_subsamples_of_the_images_are_reported(tmp_path: Path) -> None:

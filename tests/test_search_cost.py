@@ -23,22 +23,23 @@ TIMES = StepTimes(
     validation={0: 0.0, 3: 0.01},
     compilation={0: 1, 3: 3},
 )
-REMAINING = [SimulatedTrial(4, depth) for depth in (0, 3, 0, 3, None, None)] + [
-    SimulatedTrial(10, None)
+REMAINING = [SimulatedTrial(4, depth, None) for depth in (0, 3, 0, 3, None, None)] + [
+    SimulatedTrial(10, None, None)
 ] * 2
 
 
 def made_plan(remaining: list[SimulatedTrial], *, elapsed: float = 0.0) -> SearchPlan:
-    features = FeaturePlan(("pooled", "block4_pool"), 5, 10**9, "")
+    features = FeaturePlan(("block5_average", "block4_pool"), 5, 10**9, "")
     return SearchPlan(
         remaining=remaining,
         completed=0,
         depths=(0, 3),
+        sizes=(224,),
         architectures=4,
         train=100,
         validation=20,
         features=features,
-        forward_passes=520,
+        forward_passes={224: 520},
         times=TIMES,
         elapsed=elapsed,
     )
@@ -103,7 +104,7 @@ def test_a_plan_counts_the_work_of_the_search(
     options, recorder = small_options(slabs), Recorder()
     plan = plan_search(options, StudyFolder(tmp_path / "runs" / "planned"), recorder)
     assert len(plan.remaining) == TRIALS
-    assert (plan.train, plan.validation, plan.forward_passes) == (20, 4, 2 * 20 + 4)
+    assert (plan.train, plan.validation, plan.forward_passes) == (20, 4, {32: 2 * 20 + 4})
     assert all(seconds > 0 for seconds in plan.times.training.values())
     assert (
         f"Plan: {TRIALS} trials, 12 epochs, 20 training and 4 validation images."
@@ -116,7 +117,7 @@ def test_a_plan_counts_the_work_of_the_search(
     stored = sum(p.stat().st_size for p in (tmp_path / "cache").rglob("*.npy"))
     assert stored == pytest.approx(plan.features.bytes, abs=128 * 20)  # numpy's headers
     again = plan_search(options, StudyFolder(tmp_path / "runs" / "second"), recorder)
-    assert again.forward_passes == 0
+    assert again.forward_passes == {32: 0}
     assert any("all features are stored" in message for message in recorder.messages)
 
 
@@ -175,7 +176,7 @@ def test_a_subsample_is_searched_and_all_images_are_retrained_on(
     manifest = study.manifest()
     assert manifest.images == {"train": 20, "validation": 4, "test": 4}
     assert manifest.searched == {"train": 10, "validation": 2}
-    assert recorder.counted["features of train"] == 10
+    assert recorder.counted["features of train at 32 pixels"] == 10
     again = Recorder()
     metrics = retrain(study, again)
     assert again.counted["training"] == 20

@@ -1,6 +1,7 @@
 """A new hyperparameter is declared in `HYPERPARAMETERS` alone, and everything else follows."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_study import SPACE_TOML, Search, searched
@@ -17,8 +18,8 @@ from concrete_study.search.tensorboard import TrialBoard
 
 NEW = (
     Hyperparameter(
-        name="label_smoothing",
-        short="smoothing",
+        name="label_noise",
+        short="noise",
         lowest=0.0,
         highest=0.5,
         default=Dimension(low=0.0, high=0.2),
@@ -44,30 +45,30 @@ def search(slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sear
     known = (*hyperparameters.HYPERPARAMETERS, *NEW)
     monkeypatch.setattr(hyperparameters, "HYPERPARAMETERS", known)
     file = tmp_path / "space.toml"
-    file.write_text(f"{SPACE_TOML}label_smoothing = {{ min = 0.05, max = 0.1 }}\n")
+    file.write_text(f"{SPACE_TOML}label_noise = {{ min = 0.05, max = 0.1 }}\n")
     return searched(slabs, tmp_path / "runs" / "s", max_epochs=2, space=read_space(file))
 
 
 def test_a_new_hyperparameter_is_searched_stored_and_shown(search: Search, tmp_path: Path) -> None:
     space = search.study.manifest().options.space
-    assert space["label_smoothing"] == Dimension(low=0.05, high=0.1)
+    assert space["label_noise"] == Dimension(low=0.05, high=0.1)
     assert space["warm_up_steps"] == Dimension(choices=(10, 20))
     records = search.study.trials()
     for record in records:
-        values = record.hyperparameters
-        assert 0.05 <= values["label_smoothing"] <= 0.1
+        values: dict[str, Any] = record.hyperparameters
+        assert 0.05 <= values["label_noise"] <= 0.1
         assert ("warm_up_steps" in values) == (values["unfreeze_depth"] > 0)
-    assert len({record.hyperparameters["label_smoothing"] for record in records}) > 1
+    assert len({record.hyperparameters["label_noise"] for record in records}) > 1
 
     columns = search.study.table_path.read_text().splitlines()[0].split(",")
-    assert {"label_smoothing", "warm_up_steps"} <= set(columns)
+    assert {"label_noise", "warm_up_steps"} <= set(columns)
     board = leaderboard(records, objective="val_loss")
     assert str(board["warm_up_steps"].dtype) == "Int64"
-    assert {"smoothing", "warm-up"} <= set(readable(board).columns)
+    assert {"noise", "warm-up"} <= set(readable(board).columns)
     best = search.best.hyperparameters
     row = comparison([search.study]).iloc[0]
-    assert row["label_smoothing"] == best["label_smoothing"]
-    assert f"smoothing {best['label_smoothing']:.3f}" in describe(best)
+    assert row["label_noise"] == best["label_noise"]
+    assert f"noise {best['label_noise']:.3f}" in describe(best)
 
     TrialBoard(tmp_path / "tensorboard", space, "val_loss").write(search.best)
     (run,) = (tmp_path / "tensorboard").glob("trial-*")
@@ -76,5 +77,5 @@ def test_a_new_hyperparameter_is_searched_stored_and_shown(search: Search, tmp_p
     stored = HParamsPluginData.FromString(
         events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     )
-    shown = stored.session_start_info.hparams["label smoothing"].number_value
-    assert shown == pytest.approx(best["label_smoothing"])
+    shown = stored.session_start_info.hparams["label noise"].number_value
+    assert shown == pytest.approx(best["label_noise"])

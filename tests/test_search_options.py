@@ -33,7 +33,6 @@ def discrete(units: int, rates: int = 1) -> Space:
         {"iterations": 0},
         {"batch_size": 0},
         {"views": 0},
-        {"image_size": 31},
         {"search_images": 3},
         {"cache_gb": -0.5},
         {"cache_gb": float("nan")},

@@ -46,7 +46,7 @@ def test_a_search_runs_its_plan_and_keeps_every_trial(whole: Search) -> None:
 
 def test_a_trial_at_depth_0_stays_in_phase_1_and_others_halve_their_epochs(whole: Search) -> None:
     for record in whole.records:
-        deep = record.hyperparameters["unfreeze_depth"] > 0 and record.epochs == 3
+        deep = float(record.hyperparameters["unfreeze_depth"]) > 0 and record.epochs == 3
         assert [e.phase for e in record.curve] == ([1, 1, 2] if deep else [1] * record.epochs)
 
 

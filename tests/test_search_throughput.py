@@ -14,7 +14,7 @@ from concrete_study.search.throughput import (
 )
 
 IMAGES = {"train": 70, "validation": 15}
-ALL = ("pooled", "block5_conv2", "block5_conv1", "block4_pool")
+ALL = ("block5_average", "block5_conv2", "block5_conv1", "block4_pool")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Subset:
 @pytest.fixture(scope="module")
 def network() -> Network:
     precision = choose_precision("float32")
-    return Network(load_weights("bundled"), size=32, classes=2, precision=precision)
+    return Network(load_weights("bundled"), classes=2, precision=precision)
 
 
 def measure(
@@ -38,6 +38,7 @@ def measure(
         images,
         stored=stored,
         complete=bool(stored),
+        size=32,
         depths=depths,
         units=0,
         batch_size=4,
@@ -58,7 +59,7 @@ def test_times_between_depths_follow_from_their_flops(network: Network, images: 
 def test_a_step_from_a_lower_feature_layer_includes_its_forward_pass(
     network: Network, images: Subset
 ) -> None:
-    times = measure(network, images, (1, 3), ("pooled", "block4_pool"))
+    times = measure(network, images, (1, 3), ("block5_average", "block4_pool"))
     assert times.training[1] == pytest.approx(times.training[3] * (3 + 1) / 8)
     assert times.validation[1] == pytest.approx(times.validation[3])
 
@@ -75,11 +76,11 @@ def test_features_that_are_not_stored_cost_a_forward_pass_in_every_epoch(
 def test_a_space_of_heads_alone_is_timed_without_fine_tuning(
     network: Network, images: Subset
 ) -> None:
-    assert list(measure(network, images, (0,), ("pooled",)).training) == [0]
+    assert list(measure(network, images, (0,), ("block5_average",)).training) == [0]
 
 
 def test_flops_of_an_epoch_in_forward_passes() -> None:
-    stored = ("pooled", "block4_pool")
+    stored = ("block5_average", "block4_pool")
     block_5 = sum(flops_shares()[10:])
     assert block_5 == pytest.approx(0.09, abs=0.005)
     assert epoch_forward_passes(0, IMAGES) == 85

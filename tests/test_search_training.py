@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from random_features import RandomFeatures, configuration, small_network
 
 from concrete_study.models.batch_sources import Batch
+from concrete_study.models.configuration import Architecture
 from concrete_study.models.trainable import Network
 from concrete_study.results.records import Epoch
 from concrete_study.search.training import DivergedError, best_epoch, train
@@ -18,11 +19,12 @@ class BrokenSource(RandomFeatures):
     """Features are NaN from the second epoch on."""
 
     def batches(
-        self, layer: str, *, epoch: int, order: NDArray[np.int64], batch_size: int
+        self, layers: tuple[str, ...], *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
-        batches = super().batches(layer, epoch=epoch, order=order, batch_size=batch_size)
+        batches = super().batches(layers, epoch=epoch, order=order, batch_size=batch_size)
         for features, labels in batches:
-            yield features * (math.nan if epoch > 1 else 1.0), labels
+            factor = math.nan if epoch > 1 else 1.0
+            yield tuple(array * factor for array in features), labels
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +84,11 @@ def test_the_best_checkpoint_has_the_weights_of_the_best_epoch(network: Network)
     ]
     network.restore()
     phase = outcome.curve[outcome.best_epoch - 1].phase
-    trainable = network.trainable(16, 3 if phase == 2 else 0)
+    trainable = network.trainable(Architecture(16, 3 if phase == 2 else 0))
     trainable.load(outcome.checkpoints["best"])
-    probabilities = trainable.predict(validation.features[trainable.feature_layer])
+    probabilities = trainable.predict(
+        tuple(validation.features[layer] for layer in trainable.feature_layers)
+    )
     true_class = probabilities[np.arange(8), validation.subset.labels]
     loss = -np.log(np.maximum(true_class, 1e-7)).mean()
     assert loss == pytest.approx(min(e.val_loss for e in outcome.curve), rel=1e-5)

@@ -31,9 +31,9 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
 def completed(trial: TrialRecord) -> TrialRecord:
     """A made-up loss that only the hyperparameters and the budget decide."""
     loss = (
-        trial.hyperparameters["dropout"]
+        float(trial.hyperparameters["dropout"])
         + 0.1 / trial.epochs
-        + 1e-3 * trial.hyperparameters["head_units"]
+        + 1e-3 * float(trial.hyperparameters["head_units"])
     )
     return replace(trial, status="completed", score=loss, metrics={"val_loss": loss})
 

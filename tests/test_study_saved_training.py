@@ -9,6 +9,7 @@ import pytest
 from random_features import RandomFeatures, configuration, small_network
 
 from concrete_study.datasets.files import replacing
+from concrete_study.models.configuration import Architecture
 from concrete_study.models.trainable import Network
 from concrete_study.results.records import Epoch
 from concrete_study.search.training import Outcome, train
@@ -68,7 +69,7 @@ def test_a_training_continues_bit_for_bit_after_any_epoch(
     with pytest.raises(KeyboardInterrupt):
         trained(network, file, interrupt)
     file.save()
-    network.trainable(16, 2).start(1.0)  # another training in between has no effect
+    network.trainable(Architecture(16, 2)).start(1.0)  # another training in between has no effect
     again = TrainingFile(file.path, "key")
     epochs: list[Epoch] = []
     assert_same(trained(network, again, epochs.append), whole)

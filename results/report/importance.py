@@ -60,7 +60,8 @@ def _association(values: "pd.Series[Any]", goodness: "pd.Series[Any]") -> dict[s
     blank = dict.fromkeys(("correlation", "low", "high", "p"), float("nan"))
     if count < FEWEST or values.nunique() < 2 or goodness.nunique() < 2:
         return {"trials": count, **blank}
-    first, second = values.to_numpy(np.float64), goodness.to_numpy(np.float64)
+    ranks = values.cat.codes if isinstance(values.dtype, pd.CategoricalDtype) else values
+    first, second = ranks.to_numpy(np.float64), goodness.to_numpy(np.float64)
     low, high = bootstrap(
         (first, second),
         spearman,

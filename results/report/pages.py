@@ -14,7 +14,7 @@ from concrete_study.results.figures import GRID, INK, QUIET, TRAIN, VALIDATION
 from concrete_study.results.formats import readable, render
 from concrete_study.results.images import data_uri
 from concrete_study.results.report.elements import ParallelCoordinates, Plot, Table
-from concrete_study.results.report.search_figures import axis_label, is_category
+from concrete_study.results.report.search_figures import axis_label, levels_of
 from concrete_study.results.templating import templates
 
 PAGE, MARKDOWN = "report.html", "report.md"
@@ -71,9 +71,9 @@ def _parallel_json(element: ParallelCoordinates) -> Markup:
     frame, axes, columns = element.plot.frame, [], []
     for name in frame.columns.drop("trial"):
         values, names = frame[name].astype(object), list[str]()
-        if is_category(frame[name]):
-            names = [f"{level:g}" for level in sorted(values.dropna().unique())]
-            values = values.map("{:g}".format, na_action="ignore")
+        if levels := levels_of(frame[name]):
+            names = list(levels.values())
+            values = values.map(levels, na_action="ignore")
         axes.append({"title": axis_label(name), "log": name in element.log, "names": names})
         columns.append(values.where(values.notna(), None))
     labels = [f"trial {trial}" for trial in frame["trial"]]

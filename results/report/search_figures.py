@@ -96,15 +96,15 @@ def draw_slice(
     """
     figure, axes = new_panel(axis_label(hyperparameter).capitalize())
     shown = trials[trials[hyperparameter].notna()]
-    values = shown[hyperparameter].to_numpy(np.float64)
-    positions = values
-    if is_category(shown[hyperparameter]):
-        levels = sorted(set(values))
-        positions = np.array([levels.index(value) for value in values], np.float64)
-        axes.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
+    if levels := levels_of(shown[hyperparameter]):
+        known = list(levels)
+        positions = np.array([known.index(value) for value in shown[hyperparameter]], np.float64)
+        axes.set_xticks(range(len(levels)), list(levels.values()))
         axes.set_xlim(-0.5, len(levels) - 0.5)
-    elif log:
-        axes.set_xscale("log")
+    else:
+        positions = shown[hyperparameter].to_numpy(np.float64)
+        if log:
+            axes.set_xscale("log")
     best = (shown.index == trials.index[0]).astype(bool)
     scores = shown[objective.name].to_numpy(np.float64)
     axes.plot(positions[~best], scores[~best], "o", color=TRAIN, ms=6, alpha=0.8)
@@ -155,23 +155,29 @@ def draw_progress(reached: pd.DataFrame, *, objective: Objective) -> Figure:
     return figure
 
 
-def is_category(values: "pd.Series[Any]") -> bool:
-    """Whether a hyperparameter is drawn value by value: few distinct integers."""
+def levels_of(values: "pd.Series[Any]") -> dict[Any, str]:
+    """The values of a hyperparameter that is drawn value by value, in their order, as texts.
+
+    Those are names and few distinct integers; empty for a hyperparameter on a scale.
+    """
     there = values.dropna()
-    return there.nunique() <= _MOST_CATEGORIES and bool((there == there.round()).all())
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return {name: str(name) for name in values.cat.categories if (there == name).any()}
+    if there.nunique() > _MOST_CATEGORIES or not (there == there.round()).all():
+        return {}
+    return {level: f"{level:g}" for level in sorted(there.unique())}
 
 
 def _mark_axis(
     axes: Axes, number: int, values: "pd.Series[Any]", *, log: bool
 ) -> NDArray[np.float64]:
     """Draws one vertical axis; returns each value's height in 0..1, NaN where there is none."""
-    raw = values.to_numpy(np.float64, na_value=np.nan)
-    if is_category(values):
-        levels = sorted(set(raw[np.isfinite(raw)]))
+    if levels := levels_of(values):
         scale = {level: i / max(len(levels) - 1, 1) for i, level in enumerate(levels)}
-        heights = np.array([scale.get(value, np.nan) for value in raw])
-        marks = {scale[level]: f"{level:g}" for level in levels}
+        heights = np.array([scale.get(value, np.nan) for value in values.astype(object)])
+        marks = {scale[level]: text for level, text in levels.items()}
     else:
+        raw = values.to_numpy(np.float64, na_value=np.nan)
         scaled = np.log10(raw) if log else raw
         low, high = np.nanmin(scaled), np.nanmax(scaled)
         heights = (scaled - low) / (high - low or 1)

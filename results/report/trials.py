@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from concrete_study.results.hyperparameters import by_name
 from concrete_study.results.objectives import Objective
 from concrete_study.results.records import TrialRecord
 from concrete_study.results.trials import (
@@ -60,11 +61,14 @@ def widest_rung(trials: pd.DataFrame) -> int | None:
 def on_rung(records: Sequence[TrialRecord], rung: int, objective: Objective) -> pd.DataFrame:
     """The hyperparameters and scores of one rung's trials, best first.
 
-    Columns: trial, one per hyperparameter (blank where it is inactive), and the objective by
-    its name.
+    Columns: trial, one per hyperparameter (blank where it is inactive; names are ordered
+    categories), and the objective by its name.
     """
     ranked = rank([r for r in records if r.epochs == rung], objective=objective.name)
     table = trials_table(ranked)[["trial", *hyperparameter_columns(ranked, used=True), "score"]]
+    for name, hyperparameter in by_name().items():
+        if name in table and hyperparameter.names:
+            table[name] = pd.Categorical(table[name], hyperparameter.names, ordered=True)
     return table.rename(columns={"score": objective.name})
 
 
