@@ -18,7 +18,7 @@ from concrete_study.datasets.batches import Subset, image_batches
 from concrete_study.models.backbone import load_weights
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.recipe import plan_phases
-from concrete_study.models.trainable import Features, Network, TrainablePart
+from concrete_study.models.trainable import Features, Network, StepOptions, TrainablePart
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import TrialRecord
 from concrete_study.search.images import reopen_data
@@ -110,7 +110,7 @@ def bare_epoch(
     for start in range(0, len(labels), size):
         rows = slice(start, start + size)
         batch = tuple(array[rows] for array in train)
-        trainable.step(batch, labels[rows], dropout=0.3, seed=1, step=start)
+        trainable.step(batch, labels[rows], StepOptions(0.3, 1, start))
     for start in range(0, count or len(validation[0]), size):
         trainable.predict(tuple(array[start : start + size] for array in validation))
 

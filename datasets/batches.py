@@ -34,8 +34,16 @@ class Subset:
 
     def take(self, count: int) -> "Subset":
         """The first `count` images."""
+        return self.select(np.arange(min(count, len(self))))
+
+    def select(self, rows: NDArray[np.int64]) -> "Subset":
+        """The images of these numbers, in this order."""
         return Subset(
-            self.name, self.paths[:count], self.labels[:count], self.digests[:count], self.classes
+            self.name,
+            [self.paths[row] for row in rows],
+            self.labels[rows],
+            [self.digests[row] for row in rows],
+            self.classes,
         )
 
 

@@ -126,6 +126,27 @@ class FeatureSource:
             )
 
 
+class PartSource:
+    """Some images of another source.
+
+    Args:
+        source: Where the batches come from.
+        rows: Indices into its subset.
+    """
+
+    def __init__(self, source: BatchSource, rows: NDArray[np.int64]) -> None:
+        self._source, self._rows = source, rows
+        self.subset = source.subset.select(rows)
+
+    def batches(
+        self, layers: tuple[str, ...], *, epoch: int, order: NDArray[np.int64], batch_size: int
+    ) -> Iterator[Batch]:
+        """See `BatchSource`."""
+        return self._source.batches(
+            layers, epoch=epoch, order=self._rows[order], batch_size=batch_size
+        )
+
+
 class CountedSource:
     """Another source that reports its number of images to a callback.
 

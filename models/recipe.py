@@ -6,16 +6,17 @@ random split that has near-duplicates of training images in its test subset.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from concrete_study.models.batch_sources import UNAUGMENTED, BatchSource
 from concrete_study.models.configuration import STANDARDISED, Configuration
 from concrete_study.models.head import Weights
-from concrete_study.models.trainable import Network, TrainablePart
+from concrete_study.models.trainable import Network, StepOptions, TrainablePart
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -88,18 +89,20 @@ def initialize(
     """
     network.restore()
     trainable = network.trainable(configuration.architecture(0))
-    trainable.head.start(seed)
-    if configuration.feature_scaling == STANDARDISED:
-        trainable.head.adapt(_pooled_features(trainable, training))
+    start_head(trainable, training, seed)
     return trainable.weights()
 
 
-def _pooled_features(trainable: TrainablePart, source: BatchSource) -> NDArray[np.float32]:
-    order = np.arange(len(source.subset))
-    batches = source.batches(
-        trainable.feature_layers, epoch=UNAUGMENTED, order=order, batch_size=DEFAULT_BATCH_SIZE
-    )
-    return np.concatenate([np.concatenate(features, 1) for features, _ in batches], dtype="float32")
+def start_head(trainable: TrainablePart, source: BatchSource, seed: int) -> None:
+    """Draws a head's weights; takes mean and variance of standardised features from a source."""
+    trainable.head.start(seed)
+    if trainable.head.scaling == STANDARDISED:
+        order = np.arange(len(source.subset))
+        batches = source.batches(
+            trainable.feature_layers, epoch=UNAUGMENTED, order=order, batch_size=DEFAULT_BATCH_SIZE
+        )
+        pooled = [np.concatenate(features, 1) for features, _ in batches]
+        trainable.head.adapt(np.concatenate(pooled, dtype="float32"))
 
 
 def train_epochs(
@@ -111,6 +114,7 @@ def train_epochs(
     validation: BatchSource,
     seed: int,
     batch_size: int = DEFAULT_BATCH_SIZE,
+    images: int | None = None,
     after: Position | None = None,
 ) -> Iterator[TrainedEpoch]:
     """Trains one configuration and yields after each epoch.
@@ -123,6 +127,8 @@ def train_epochs(
         validation: Validation batches, always of the unaugmented images.
         seed: Decides the head's initial weights, the order of images, and dropout.
         batch_size: At least 1.
+        images: Number of images of an epoch; beyond the training images the first ones of the
+            epoch come again. None takes each once.
         after: Where an earlier process stopped; None starts from the initial weights.
     """
     initialize(network, configuration, training, seed)
@@ -136,44 +142,45 @@ def train_epochs(
                 if number == after.epoch:
                     trainable.restore(after.weights, after.optimizer)
                 continue
-            loss, accuracy = _train_epoch(
-                trainable, training, number, seed=seed, configuration=configuration, size=batch_size
+            order = epoch_order(len(training.subset), seed, number, images)
+            batches = training.batches(
+                trainable.feature_layers, epoch=number, order=order, batch_size=batch_size
             )
+            options = step_options(configuration, seed, number, math.ceil(len(order) / batch_size))
+            sums = [
+                trainable.step(features, labels, option)
+                for (features, labels), option in zip(batches, options, strict=True)
+            ]
             probabilities = predict(trainable, validation, batch_size)
-            yield TrainedEpoch(number, phase, loss, accuracy, probabilities, trainable)
+            yield TrainedEpoch(number, phase, *mean(sums, len(order)), probabilities, trainable)
 
 
-def _train_epoch(
-    trainable: TrainablePart,
-    source: BatchSource,
-    epoch: int,
-    *,
-    seed: int,
-    configuration: Configuration,
-    size: int,
-) -> tuple[float, float]:
-    """Trains on every image once; returns mean loss and accuracy, dropout included."""
-    count = len(source.subset)
+def epoch_order(count: int, seed: int, epoch: int, images: int | None = None) -> NDArray[np.int64]:
+    """The order of `count` images in an epoch, repeated or cut to `images`."""
     random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
-    batches = source.batches(
-        trainable.feature_layers, epoch=epoch, order=random.permutation(count), batch_size=size
-    )
-    first_step = (epoch - 1) * math.ceil(count / size)
-    sums = [
-        trainable.step(
-            features,
-            labels,
-            dropout=configuration.dropout,
-            seed=seed,
-            step=step,
-            weight_decay=configuration.weight_decay,
-            label_smoothing=configuration.label_smoothing,
+    order = random.permutation(count)
+    return order if images is None else np.resize(order, images)
+
+
+def step_options(
+    configuration: Configuration, seed: int, epoch: int, steps: int
+) -> Iterator[StepOptions]:
+    """The options of each step of an epoch."""
+    for step in range((epoch - 1) * steps, epoch * steps):
+        yield StepOptions(
+            configuration.dropout,
+            seed,
+            step,
+            configuration.weight_decay,
+            configuration.label_smoothing,
         )
-        for step, (features, labels) in enumerate(batches, start=first_step)
-    ]
+
+
+def mean(sums: Sequence[tuple[tf.Tensor, tf.Tensor]], images: int) -> tuple[float, float]:
+    """Mean loss and accuracy of an epoch, dropout included, from the sums of its steps."""
     loss = sum(float(loss) for loss, _ in sums)
     correct = sum(int(correct) for _, correct in sums)
-    return loss / count, correct / count
+    return loss / images, correct / images
 
 
 def predict(trainable: TrainablePart, source: BatchSource, batch_size: int) -> NDArray[np.float32]:

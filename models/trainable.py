@@ -8,7 +8,7 @@ and weights are values that each trial sets. All architectures share one backbon
 
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
@@ -34,6 +34,26 @@ Features: TypeAlias = tuple[NDArray[np.float16] | tf.Tensor, ...]
 # One takes up to 60 MB of optimizer state and graphs; the default space has 20.
 MAX_ARCHITECTURES = 24
 FrozenBackbone: TypeAlias = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
+
+
+class StepOptions(NamedTuple):
+    """What one training step takes besides its batch.
+
+    Attributes:
+        dropout: In [0, 1).
+        seed: Of the training; with `step` it decides what dropout leaves out.
+        step: Counts from 0 through the training.
+        weight_decay: Of the head's kernels.
+        label_smoothing: In [0, 1).
+        class_weights: Factor of each class's losses; None is 1 for all.
+    """
+
+    dropout: float
+    seed: int
+    step: int
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | None = None
 
 
 def compiled(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Callable[..., Any]:
@@ -142,8 +162,8 @@ class TrainablePart:
         labels, number = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.float32)
         class_weights = tf.TensorSpec((network.classes,), tf.float32)
         seed = tf.TensorSpec((2,), tf.int32)
-        signature = [features, labels, number, number, number, class_weights, seed]
-        self._step = compiled(self._train_step, signature)
+        self.signature = [features, labels, number, number, number, class_weights, seed]
+        self._step = compiled(self.train_step, self.signature)
         self._forward = compiled(self._probabilities, [features])
 
     def start(self, learning_rate: float) -> None:
@@ -156,42 +176,35 @@ class TrainablePart:
         self._optimizer.learning_rate = learning_rate
 
     def step(
-        self,
-        features: Features,
-        labels: NDArray[np.int32],
-        *,
-        dropout: float,
-        seed: int,
-        step: int,
-        weight_decay: float = 0.0,
-        label_smoothing: float = 0.0,
-        class_weights: Sequence[float] | None = None,
+        self, features: Features, labels: NDArray[np.int32], options: StepOptions
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Trains on one batch.
 
         Args:
             features: At each of `feature_layers`.
             labels: Shape (batch,).
-            dropout: In [0, 1).
-            seed: Of the training; with `step` it decides what dropout leaves out.
-            step: Counts from 0 through the training.
-            weight_decay: Of the head's kernels.
-            label_smoothing: In [0, 1).
-            class_weights: Factor of each class's losses; None is 1 for all.
+            options: Regularisation and random numbers.
 
         Returns:
             The summed loss in nats, without weights and smoothing, and the number of correct
             predictions.
         """
-        weights = [1.0] * self.network.classes if class_weights is None else list(class_weights)
-        sums: tuple[tf.Tensor, tf.Tensor] = self._step(
+        sums: tuple[tf.Tensor, tf.Tensor] = self._step(*self.step_inputs(features, labels, options))
+        return sums
+
+    def step_inputs(
+        self, features: Features, labels: NDArray[np.int32], options: StepOptions
+    ) -> list[Any]:
+        """What `train_step` takes, in the form of `signature`."""
+        weights = options.class_weights or [1.0] * self.network.classes
+        numbers = (options.dropout, options.weight_decay, options.label_smoothing)
+        return [
             self._cast(features),
             labels,
-            *(tf.constant(n, tf.float32) for n in (dropout, weight_decay, label_smoothing)),
+            *(tf.constant(number, tf.float32) for number in numbers),
             tf.constant(weights, tf.float32),
-            [seed, step],
-        )
-        return sums
+            tf.constant([options.seed, options.step]),
+        ]
 
     def predict(self, features: Features) -> NDArray[np.float32]:
         """Class probabilities of one batch, shape (batch, classes)."""
@@ -242,7 +255,7 @@ class TrainablePart:
                 pooled[f"{block}_{pooling}"] = reduce(tf.cast(x, tf.float32), [1, 2])
         return tf.concat([pooled[f"block{n}_{pooling}"] for n in self.architecture.blocks], 1)
 
-    def _train_step(
+    def train_step(
         self,
         features: tuple[tf.Tensor, ...],
         labels: tf.Tensor,
@@ -252,6 +265,8 @@ class TrainablePart:
         class_weights: tf.Tensor,
         seed: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The step as a graph; see `step`."""
+
         def drop(x: tf.Tensor) -> tf.Tensor:
             return tf.nn.experimental.stateless_dropout(x, dropout, seed=seed)
 

@@ -17,7 +17,7 @@ from concrete_study.models.network import (
     feature_shape,
     nearest_feature_layer,
 )
-from concrete_study.models.trainable import Features, Network
+from concrete_study.models.trainable import Features, Network, StepOptions
 
 TIMED_IMAGES = 8  # a step on 8 images takes 15 % longer an image than on 32 (decision 012)
 # Epochs of one image.
@@ -154,7 +154,7 @@ def _step_seconds(
         return between(batch) if between else (batch,)
 
     def step() -> None:
-        trainable.step(features(), labels, dropout=0.5, seed=0, step=0)[0].numpy()
+        trainable.step(features(), labels, StepOptions(0.5, 0, 0))[0].numpy()
 
     first_step, next_step = _timed(step)
     first_predict, next_predict = _timed(lambda: trainable.predict(features()))

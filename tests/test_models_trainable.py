@@ -17,7 +17,7 @@ from concrete_study.models.network import (
     unfrozen,
 )
 from concrete_study.models.precision import Precision, choose_precision
-from concrete_study.models.trainable import Network
+from concrete_study.models.trainable import Network, StepOptions
 
 SIZE = 64
 IMAGES = np.random.default_rng(3).uniform(0, 255, (4, SIZE, SIZE, 3)).astype("float32")
@@ -108,7 +108,7 @@ def test_a_step_changes_what_is_unfrozen_and_nothing_else(network: Network, dept
     trainable.start(1e-3)
     before = all_weights(network, trainable.head.layers)
     features = network.frozen_backbone(trainable.feature_layers)(IMAGES)
-    trainable.step(features, LABELS, dropout=0.2, seed=1, step=0)
+    trainable.step(features, LABELS, StepOptions(0.2, 1, 0))
     after = all_weights(network, trainable.head.layers)
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
     assert changed == {*unfrozen(depth), "dense", "probabilities"}
@@ -128,7 +128,7 @@ def test_starting_resets_the_optimizer(network: Network) -> None:
         trainable.head.start(2)
         trainable.start(1e-4)
         for step in range(3):
-            trainable.step(features, LABELS, dropout=0.5, seed=2, step=step)
+            trainable.step(features, LABELS, StepOptions(0.5, 2, step))
         return trainable.predict(features)
 
     first = run()
@@ -142,7 +142,7 @@ def test_dropout_depends_on_seed_and_step_and_has_no_effect_at_0(network: Networ
 
     def loss(rate: float, seed: int, step: int) -> float:
         trainable.start(0.0)  # learning rate 0: the weights stay
-        return float(trainable.step(features, LABELS, dropout=rate, seed=seed, step=step)[0])
+        return float(trainable.step(features, LABELS, StepOptions(rate, seed, step))[0])
 
     assert loss(0.0, 1, 0) == loss(0.0, 2, 7)
     assert loss(0.5, 1, 0) == loss(0.5, 1, 0) != loss(0.5, 1, 1)
@@ -158,9 +158,7 @@ def test_half_precision_trains_and_stays_near_float32(network: Network, precisio
     features = half.frozen_backbone(trainable.feature_layers)(IMAGES)
     trainable.head.start(1)
     trainable.start(1e-5)
-    losses = [
-        float(trainable.step(features, LABELS, dropout=0.0, seed=1, step=s)[0]) for s in range(5)
-    ]
+    losses = [float(trainable.step(features, LABELS, StepOptions(0.0, 1, s))[0]) for s in range(5)]
     assert losses[-1] < losses[0]
 
 
@@ -193,7 +191,7 @@ def test_a_step_on_images_of_another_size_uses_the_same_architecture(network: Ne
     for size in (32, 64, 96):
         images = np.full((2, size, size, 3), 100, np.float32)
         features = network.frozen_backbone(trainable.feature_layers)(images)
-        loss, _ = trainable.step(features, LABELS[:2], dropout=0.0, seed=1, step=0)
+        loss, _ = trainable.step(features, LABELS[:2], StepOptions(0.0, 1, 0))
         assert math.isfinite(float(loss))
 
 
@@ -209,7 +207,7 @@ def test_weight_decay_label_smoothing_and_class_weights_change_a_step_as_keras_d
         trainable.head.start(1)
         trainable.start(1e-3)
         for step in range(5):
-            trainable.step(features, LABELS, dropout=0.0, seed=1, step=step, **options)
+            trainable.step(features, LABELS, StepOptions(0.0, 1, step, **options))
         return np.array(trainable.head.layers[-1].kernel)
 
     def expected(
