@@ -83,8 +83,7 @@ def _require_same_classes(
             raise DataError(
                 "the folders have different classes.",
                 f"Expected {', '.join(expected)} in each; {name} has {', '.join(folder.classes)}.",
-                "rename the class folders, or evaluate one folder as an external test set, where "
-                "classes can be mapped.",
+                "rename the class folders, or map them to the same classes.",
             )
 
 

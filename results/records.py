@@ -72,6 +72,7 @@ class SearchOptions(Record, frozen=True, kw_only=True):
     """The options of a search; `search.options.check` checks their values."""
 
     data: tuple[str, ...] = ()  # absolute paths, studied as one; none is the built-in sample
+    test: str | None = None  # a folder that is the test split
     external_test: tuple[str, ...] = ()  # folders on which only the retrained model is evaluated
     validate_on: str | None = None  # a folder that replaces the validation split
     algorithm: str = "hyperband"

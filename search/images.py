@@ -28,6 +28,7 @@ SPLIT_OPTIONS = (
     "class_map",
     "labels",
     "max_megapixels",
+    "test",
     "validate_on",
 )
 
@@ -43,12 +44,13 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
     limit_pixels(options.max_megapixels)
     loading = LoadingOptions(
         seed=options.seed,
-        shares=parse_shares(options.split),
+        shares=parse_shares(options.split, test_given=options.test is not None),
         near_duplicates=options.groups,
         split_by=options.split_by,
         keep_conflicts=options.keep_conflicts,
         class_map=options.class_map,
         labels=Path(options.labels) if options.labels else None,
+        test=Path(options.test) if options.test else None,
         validate_on=Path(options.validate_on) if options.validate_on else None,
         external_test=[Path(path) for path in options.external_test],
         earlier=_earlier_split(options, study),
@@ -97,6 +99,12 @@ def require_split(study: StudyFolder, data: StudyData) -> None:
         )
 
 
+def given_folders(options: SearchOptions) -> list[str]:
+    """Folders or zip files of a study, in the order of its roots."""
+    one_each = filter(None, [options.test, options.validate_on])
+    return [*options.data, *one_each, *options.external_test]
+
+
 def stored_roots(manifest: StudyRecord) -> Roots:
     """The folders of a study's images, by dataset name."""
     return {name: Path(root) for name, root in manifest.data.items()}
@@ -105,7 +113,7 @@ def stored_roots(manifest: StudyRecord) -> Roots:
 def require_folders(study: StudyFolder, roots: Roots, options: SearchOptions) -> None:
     """Raises DataError if a folder of a study's images is not there; extracts archives again."""
     if not all(root.is_dir() for root in roots.values()):  # the cache was cleared
-        for given in (*options.data, *options.external_test, *filter(None, [options.validate_on])):
+        for given in given_folders(options):
             open_archive(Path(given))
     if missing := [root for root in roots.values() if not root.is_dir()]:
         raise DataError(
