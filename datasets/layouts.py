@@ -1,7 +1,7 @@
 """How the images of a folder are arranged: which file has which class and which given subset.
 
 Known are class folders, the same below one more level, SDNET2018, and ready-made splits
-(`train/ val/ test/`). A class map or a list of labels comes before any of them.
+(`train/ val/ test/`). A class map or a list of labels takes precedence over them.
 """
 
 import re
@@ -77,7 +77,8 @@ def find_layout(
     Args:
         root: The folder.
         class_map: Class by the name of any folder on a file's path; the deepest one counts.
-            Class folders that it does not name keep their names.
+            Class folders that it does not name keep their names. With `labels`, the class by that
+            in the list.
         labels: A CSV file with the columns `file` and `class`; other images are ignored.
         least_classes: Smallest number of classes.
 
@@ -89,7 +90,8 @@ def find_layout(
     files, ignored = scan(root, class_map)
     if labels is not None:
         named = label_by_list(root, [f.file for f in files], labels, ignored)
-        layout = Layout([LayoutFile(*pair) for pair in named], ignored.listed(), [])
+        labelled = [LayoutFile(file, class_map.get(label, label)) for file, label in named]
+        layout = Layout(labelled, ignored.listed(), [])
     else:
         arrangement = _arrange(files)
         if arrangement.sites and not class_map:

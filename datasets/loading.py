@@ -103,12 +103,13 @@ def load_images(
         [open_archive(root, progress) for root in part if root] for part in (roots, *others)
     )
     named = name_datasets([*own, *test, *validation, *external])
+    own_names = [name for name, root in named.items() if root in own]
     folder = read_folders(
         named,
         progress,
         class_map=options.class_map,
-        labels=options.labels,
-        partial=[name for name, root in named.items() if root not in own],
+        labels=dict.fromkeys(own_names, options.labels) if options.labels else {},
+        partial=named.keys() - own_names,
     )
     groups, conflicts = group_folder(
         folder,
@@ -125,8 +126,7 @@ def load_images(
     if options.test:
         images += as_test_images(tested, images, options.test)
     rows = _split(images, options, groups, progress)
-    if validation or external:
-        rows = add_other_folders(rows, validated, evaluated, groups, progress)
+    rows = add_other_folders(rows, validated, evaluated, groups, progress)
     return StudyData(folder._replace(thumbnails={}), rows, excluded)
 
 

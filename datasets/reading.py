@@ -10,7 +10,7 @@ from concrete_study.datasets.archives import open_archive
 from concrete_study.datasets.duplicates import Pair, find_pairs
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.folders import Fault, ImageFolder, read_folder
-from concrete_study.datasets.labels import require_known_folders
+from concrete_study.datasets.labels import require_known_names
 from concrete_study.datasets.progress import SILENT, Progress, log_first
 from concrete_study.datasets.tree import Ignored
 
@@ -92,7 +92,7 @@ def read_folders(
     progress: Progress = SILENT,
     *,
     class_map: Mapping[str, str] = MappingProxyType({}),
-    labels: Path | None = None,
+    labels: Mapping[str, Path] = MappingProxyType({}),
     partial: Collection[str] = (),
 ) -> ImageFolder:
     """Reads folders, by dataset name, as one; logs layouts, ignored and excluded files.
@@ -101,7 +101,7 @@ def read_folders(
         roots: Folders, or zip files of them.
         progress: Receives messages and counts.
         class_map: Classes by folder, see `find_layout`.
-        labels: A CSV file of labels of those that are not `partial`, see `find_layout`.
+        labels: CSV files of labels, by dataset name, see `find_layout`.
         partial: Datasets that may lack some of the classes.
 
     Raises:
@@ -114,16 +114,17 @@ def read_folders(
             name: read_folder(
                 root,
                 class_map=class_map,
-                labels=None if name in partial else labels,
+                labels=labels.get(name),
                 least_classes=1 if name in partial else 2,
                 on_image=lambda: done(1),
             )
             for name, root in opened.items()
         }
     folder = join_folders(folders, partial=partial)
-    if labels is None:
-        files = [image.file for image in folder.images] + [fault.file for fault in folder.faults]
-        require_known_folders(class_map, files)
+    by_folder = [found for name, found in folders.items() if name not in labels]
+    files = [image.file for found in by_folder for image in found.images]
+    files += [fault.file for found in by_folder for fault in found.faults]
+    require_known_names(class_map, files, labels.values())
     for line in (*folder.notes, *describe_ignored(folder.ignored)):
         progress.log(line)
     log_first(progress, "excluded", [f"{f.file}: {f.reason}" for f in folder.faults])

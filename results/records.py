@@ -279,6 +279,7 @@ class EvaluationRecord(StoredRecord, frozen=True, kw_only=True):
     data: str
     fingerprint: str
     class_map: dict[str, str]  # the study's class by the folder's
+    labels: str | None = None  # the absolute path of a CSV file of labels
     excluded: int  # images that the study knows, or near-duplicates of them
     faults: list[Fault]
     test: TestReport

@@ -217,6 +217,8 @@ def test_a_list_of_labels_may_name_files_or_paths(tmp_path: Path) -> None:
     found = find_layout(root, labels=listed)
     assert {f.file: f.label for f in found.files} == {"x/1.jpg": "a", "y/1.jpg": "b", "2.jpg": "b"}
     assert [(i.reason, i.count) for i in found.ignored] == [("not in the list of labels", 1)]
+    mapped = find_layout(root, labels=listed, class_map={"a": "cracked"})
+    assert mapped.classes == ["b", "cracked"]
     listed.write_text("file,class\n2.jpg,a\n3.jpg,b\n4.jpg,b\n5.jpg,b\n")
     with pytest.raises(DataError, match=r"names 2 of 4 files .*\n.*missing: 4\.jpg"):
         find_layout(root, labels=listed)
