@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from small_study import Search
 
@@ -85,6 +86,28 @@ def test_an_unreadable_file_is_a_row_and_not_an_error(
 
     assert run(["predict", str(mixed)]) == ExitCode.OK
     assert "error     the file is empty  " in capsys.readouterr().out
+
+
+def test_the_largest_image_is_that_of_the_study_or_given(
+    study: StudyFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # set back afterwards
+    Image.new("RGB", (1_500, 1_400)).save(tmp_path / "large.png")
+    typed = ["predict", str(tmp_path / "large.png"), "--format", "csv"]
+    assert run([*typed, "--max-megapixels", "2"]) == ExitCode.DATA
+    assert "larger than 2 megapixels" in capsys.readouterr().out
+    assert run(typed) == ExitCode.OK
+    manifest = study.manifest()
+    options = replace(manifest.options, max_megapixels=1.5)
+    study.write_manifest(replace(manifest, options=options))
+    assert run(typed) == ExitCode.DATA
+    assert "larger than 1.5 megapixels" in capsys.readouterr().out
+    assert run([*typed, "--max-megapixels", "3"]) == ExitCode.OK
+    assert run([*typed, "--max-megapixels", "0"]) == ExitCode.USAGE
+    assert "--max-megapixels: 0.0 is not valid." in capsys.readouterr().err
 
 
 def test_no_readable_file_is_an_error(
