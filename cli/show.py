@@ -70,6 +70,8 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
     lines = {
         "Study": f"{study.name} ({study.state()})",
         "Data": f"{data} ({counts})",
+        "Faults": f"{len(manifest.faults)} unreadable, see study.json" if manifest.faults else "",
+        "Ignored": "; ".join(f"{reason} ({n})" for reason, n in manifest.ignored.items()),
         "Split": _split(manifest),
         "Classes": _classes(manifest),
         "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}",

@@ -1,7 +1,8 @@
 """One pass over a folder: its images, and what is ignored, counted by reason."""
 
 import os
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,14 @@ class Ignored:
     count: int
     example: str  # the first file
     is_image: bool  # whether they look like images, which a user has to know of
+
+
+def count_ignored(ignored: Iterable[Ignored]) -> dict[str, int]:
+    """Number of files by reason, over all folders."""
+    counts: Counter[str] = Counter()
+    for found in ignored:
+        counts[found.reason] += found.count
+    return dict(counts)
 
 
 class TreeFile(NamedTuple):

@@ -151,6 +151,7 @@ class StudyRecord(StoredRecord, frozen=True, kw_only=True):
     positive_class: str | None = None  # None for more than two classes, unless given
     images: dict[str, int]  # by subset
     faults: list[Fault]
+    ignored: dict[str, int] = {}  # number of files by reason, that are not among the faults
     groups: int | None  # None without grouping of near-duplicates
     conflicts: list[list[str]]  # near-duplicates under several labels, excluded from all subsets
     searched: dict[str, int]  # images that the search used, by subset
