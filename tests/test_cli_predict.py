@@ -142,10 +142,13 @@ def test_folders_patterns_and_standard_input_are_expanded(
 
 
 def test_a_folder_is_scanned_as_in_a_search(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (".hidden", "__MACOSX", ".ipynb_checkpoints", "z"):
+    systems = ("@eaDir", "$RECYCLE.BIN", "System Volume Information", "__MACOSX")
+    for name in (".hidden", ".ipynb_checkpoints", *systems, "__own", "z"):
         (mixed / name).mkdir()
         (mixed / name / "x.png").touch()
-    (mixed / "._a.jpg").touch()  # AppleDouble
+    for name in ("._a.jpg", ".hidden.jpg", "Thumbs.db", "no-image"):
+        (mixed / name).touch()
+    shutil.copy(mixed / "a.jpg", mixed / "without-suffix")
     (mixed / "loop").symlink_to(mixed)
     (mixed / "again").symlink_to(mixed / "z")
     linked = mixed.parent / f"{mixed.name}-linked"
@@ -153,7 +156,8 @@ def test_a_folder_is_scanned_as_in_a_search(mixed: Path, monkeypatch: pytest.Mon
     (linked / "y.png").touch()
     (mixed / "link").symlink_to(linked)
     (mixed / "self.jpg").symlink_to(mixed / "self.jpg")
-    inside = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "self.jpg", "z/x.png", "link/y.png"]
+    inside = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "self.jpg", "without-suffix"]
+    inside += ["__own/x.png", "z/x.png", "link/y.png"]
     assert list(expand([str(mixed)])) == [str(mixed / name) for name in inside]
     listed = os.scandir
 

@@ -197,6 +197,15 @@ def test_heic_without_its_plugin_is_named_with_what_to_install(
     assert count == (2, True)
 
 
+def test_folders_of_systems_and_tools_are_ignored_at_any_depth(tmp_path: Path) -> None:
+    names = ["@eaDir", "$RECYCLE.BIN", "System Volume Information", ".ipynb_checkpoints"]
+    names.append("__MACOSX")
+    touch(tmp_path, "A/1.jpg", "B/1.jpg", *(f"{n}/1.jpg" for n in names))
+    touch(tmp_path, *(f"A/{name}/{file}.jpg" for name in names for file in "23"))
+    assert labelled(tmp_path) == {"A/1.jpg": "A", "B/1.jpg": "B"}
+    assert reasons(tmp_path) == {f"files in system folders ({n})": (3, False) for n in names}
+
+
 def test_links_are_followed_once_and_loops_end(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
