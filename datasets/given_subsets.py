@@ -112,20 +112,7 @@ def add_other_folders(
     Raises:
         DataError: If a class has no image to validate on, or no external image is left.
     """
-    placed = list(rows)
-    if validation:
-        placed = [
-            row._replace(subset="train") if row.subset == "validation" else row for row in rows
-        ]
-        placed += _unseen(validation, "validation", placed, groups, progress)
-        validated = {row.label for row in placed if row.subset == "validation"}
-        if empty := {row.label for row in rows} - validated:
-            raise DataError(
-                f"no image of class {min(empty)} is left to validate on.",
-                "Expected images of every class that are no near-duplicates of the study's own.",
-                "another folder.",
-                parameter="validate_on",
-            )
+    placed = _replace_validation(rows, validation, groups, progress) if validation else [*rows]
     new = _unseen(external, EXTERNAL, placed, groups, progress)
     if external and not new:
         raise DataError(
@@ -135,6 +122,30 @@ def add_other_folders(
             parameter="external_test",
         )
     return sorted([*placed, *new])
+
+
+def _replace_validation(
+    rows: Sequence[SplitRow],
+    images: Sequence[LabelledImage],
+    groups: Mapping[str, str],
+    progress: Progress,
+) -> list[SplitRow]:
+    """The rows with other validation images; those that were validation images become train."""
+    replaced = sum(row.subset == "validation" for row in rows)
+    progress.log(
+        f"{replaced} validation images are moved to train: those of another folder replace them."
+    )
+    placed = [row._replace(subset="train") if row.subset == "validation" else row for row in rows]
+    placed += _unseen(images, "validation", placed, groups, progress)
+    validated = {row.label for row in placed if row.subset == "validation"}
+    if empty := {row.label for row in rows} - validated:
+        raise DataError(
+            f"no image of class {min(empty)} is left to validate on.",
+            "Expected images of every class that are no near-duplicates of the study's own.",
+            "another folder.",
+            parameter="validate_on",
+        )
+    return placed
 
 
 def _given_rows(
