@@ -55,7 +55,11 @@ def require_known_names(
 
 
 def label_by_list(
-    root: Path, files: Sequence[str], path: Path, ignored: IgnoredFiles
+    root: Path,
+    files: Sequence[str],
+    path: Path,
+    ignored: IgnoredFiles,
+    class_map: Mapping[str, str],
 ) -> list[tuple[str, str]]:
     """Labels images by a CSV file with the columns `file` and `class`.
 
@@ -64,6 +68,7 @@ def label_by_list(
         files: Its images, relative to it.
         path: The CSV file. It has paths relative to the folder, or unique file names.
         ignored: Receives the images that it does not name.
+        class_map: Classes by those of the CSV file; others keep their names.
 
     Returns:
         File and class, in the order of `files`.
@@ -79,7 +84,7 @@ def label_by_list(
         name = PurePosixPath(file).name
         key = file if file in labels or by_name[name] > 1 else name
         if key in labels:
-            labelled.append((file, labels[key]))
+            labelled.append((file, class_map.get(labels[key], labels[key])))
             found.add(key)
         else:
             ignored.add("not in the list of labels", file, is_image=True)

@@ -78,13 +78,18 @@ def _require_same_classes(
     expected: Sequence[str], folders: Mapping[str, ImageFolder], partial: Collection[str]
 ) -> None:
     for name, folder in folders.items():
-        fits = name in partial and set(folder.classes) <= set(expected)
-        if folder.classes != expected and not fits:
-            raise DataError(
-                "the folders have different classes.",
-                f"Expected {', '.join(expected)} in each; {name} has {', '.join(folder.classes)}.",
-                "rename the class folders, or map them to the same classes.",
-            )
+        unknown = [label for label in folder.classes if label not in expected]
+        if not unknown and (folder.classes == expected or name in partial):
+            continue
+        pairs = ",".join(f"{label}=CLASS" for label in unknown)
+        raise DataError(
+            "the folders have different classes.",
+            f"Expected {', '.join(expected)} in each; {name} has {', '.join(folder.classes)}.",
+            f"rename the class folders, or map them to these classes: {pairs}"
+            if unknown
+            else f"add the missing classes to {name}, or use it as an external test set.",
+            parameter="map" if unknown else "",
+        )
 
 
 def read_folders(

@@ -64,7 +64,7 @@ def evaluate_external(
         manifest = study.manifest()
         positive = find_positive_class(classes, positive_class or manifest.positive_class)
         limit_pixels(manifest.options.max_megapixels)
-        _require_classes(class_map.values(), manifest.classes)
+        _require_targets(class_map, manifest.classes)
         lists = {"": labels} if labels else {}
         folder = read_folders({"": root}, progress, class_map=class_map, labels=lists, partial=[""])
         record = _evaluate(study, folder, class_map, labels, progress, positive)
@@ -116,6 +116,16 @@ def _evaluate(
         commit=git_commit(),
         versions=versions(),
     )
+
+
+def _require_targets(class_map: Mapping[str, str], classes: Sequence[str]) -> None:
+    for name, label in class_map.items():
+        if label not in classes:
+            raise UsageError(
+                f"{name}={label} is not valid.",
+                f"Expected the study's classes {', '.join(classes)}; received {label}.",
+                parameter="map",
+            )
 
 
 def _require_classes(found: Iterable[str], classes: Sequence[str]) -> None:

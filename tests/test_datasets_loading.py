@@ -185,13 +185,17 @@ def test_another_folder_validates_and_the_own_validation_images_move_to_train(
     folders: tuple[Path, Path, Path],
 ) -> None:
     a, b, _ = folders
-    alone, data = loaded(a)[0], loaded(a, validate_on=b)[0]
+    alone, (data, messages) = loaded(a)[0], loaded(a, validate_on=b)
     assert data.counts() == {
         "train": alone.counts()["train"] + alone.counts()["validation"],
         "validation": 28,
         "test": alone.counts()["test"],
     }
     assert all(row.file.startswith("b/") for row in data.rows if row.subset == "validation")
+    moved = alone.counts()["validation"]
+    assert any(
+        line.startswith(f"{moved} validation images are moved to train") for line in messages
+    )
     own = {row.sha256 for row in data.rows if row.subset == "test"}
     assert own == {row.sha256 for row in alone.rows if row.subset == "test"}
 
@@ -243,8 +247,10 @@ def test_folders_of_a_test_folder_are_mapped_to_classes(
     data, _ = loaded(folders[0], test=tmp_path / "bridges", class_map={"Cracked": "Positive"})
     tested = [row.label for row in data.rows if row.subset == "test"]
     assert tested == ["Positive"] * 14
-    with pytest.raises(DataError, match="the folders have different classes"):
+    with pytest.raises(DataError, match="the folders have different classes") as caught:
         loaded(folders[0], test=tmp_path / "bridges")
+    assert caught.value.parameter == "map"
+    assert caught.value.hint.endswith("map them to these classes: Cracked=CLASS")
 
 
 def test_a_test_folder_without_images_or_with_another_test_set_is_refused(
