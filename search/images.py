@@ -1,6 +1,6 @@
 """A study's images: loaded by its options, and checked against its stored `split.csv`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from concrete_study.datasets.archives import open_archive
@@ -12,7 +12,7 @@ from concrete_study.datasets.loading import LoadingOptions, StudyData, load_imag
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.reading import name_datasets
 from concrete_study.datasets.sample import sample_folder
-from concrete_study.datasets.splits import parse_shares, read_split, write_split
+from concrete_study.datasets.splits import SplitRow, parse_shares, read_split, write_split
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import SearchOptions, StudyRecord
 from concrete_study.results.runs import list_studies
@@ -89,14 +89,22 @@ def store_split(study: StudyFolder, data: StudyData) -> None:
 
 def require_split(study: StudyFolder, data: StudyData) -> None:
     """Raises StudyStateError if the images are not those that a study began with."""
-    if read_split(study.split_path) != data.rows:
-        folders = " and ".join(str(root) for root in data.folder.roots.values())
+    roots = data.folder.roots
+    if _within_folders(read_split(study.split_path), roots) != _within_folders(data.rows, roots):
+        folders = " and ".join(str(root) for root in roots.values())
         raise StudyStateError(
             f"the images of study {study.name} have changed.",
             f"Expected those of {study.split_path} in {folders}.",
             "put the images back, or start a new study.",
             study=study.name,
         )
+
+
+def _within_folders(rows: Sequence[SplitRow], roots: Roots) -> list[SplitRow]:
+    """A split without the names of several datasets, which change when folders are moved."""
+    if "" in roots:
+        return list(rows)
+    return sorted(row._replace(file=row.file.partition("/")[2]) for row in rows)
 
 
 def given_folders(options: SearchOptions) -> list[str]:
