@@ -50,11 +50,12 @@ def complete_split(
         return sorted(rows + _rows(left, "train", groups))
     parts = [share for name, share in zip(SUBSETS, shares, strict=True) if name in missing]
     whole = [part / sum(parts) for part in parts]
-    for name, part in zip(missing[1:], whole[1:], strict=True):
-        progress.log(f"No {name} images are given: {part:.1%} of training images are split off.")
     drawn = split_images(
         left, seed=seed, groups=groups, shares=whole, subsets=missing, earlier=earlier
     )
+    for name in missing[1:]:
+        part = f"{sum(row.subset == name for row in drawn)} of {len(drawn)} training images"
+        progress.log(f"No {name} images are given: {part} are split off.")
     return sorted(rows + drawn)
 
 
@@ -132,9 +133,10 @@ def _replace_validation(
 ) -> list[SplitRow]:
     """The rows with other validation images; those that were validation images become train."""
     replaced = sum(row.subset == "validation" for row in rows)
-    progress.log(
-        f"{replaced} validation images are moved to train: those of another folder replace them."
-    )
+    if replaced:  # none if an earlier split is kept
+        progress.log(
+            f"{replaced} validation images are moved to train: another folder replaces them."
+        )
     placed = [row._replace(subset="train") if row.subset == "validation" else row for row in rows]
     placed += _unseen(images, "validation", placed, groups, progress)
     validated = {row.label for row in placed if row.subset == "validation"}
