@@ -37,7 +37,8 @@ MapOption = Annotated[
     typer.Option(
         "--map",
         metavar="FOLDER=CLASS",
-        help="Class of a folder that has another name; repeatable, or separated by commas.",
+        help="Class of a folder, or of a class in --labels, that has another name; repeatable, or "
+        "separated by commas.",
     ),
 ]
 LabelsOption = Annotated[

@@ -43,7 +43,10 @@ def check_command(
         ensure_writable(page, ("check.json", "index.html"))
     with Display() as display:
         found = read_folders(
-            {"": folder}, display, class_map=parse_class_map(class_map or ()), labels=labels
+            {"": folder},
+            display,
+            class_map=parse_class_map(class_map or ()),
+            labels={"": labels} if labels else {},
         )
         pairs = find_near_duplicates(found, display)
         with display.counting("measuring images", len(found.images)) as done:

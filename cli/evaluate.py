@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from concrete_study.cli.arguments import (
+    LabelsOption,
     MapOption,
     PositiveOption,
     StudyArgument,
@@ -22,6 +23,7 @@ def evaluate_command(
     ],
     name: StudyArgument = None,
     mapping: MapOption = None,
+    labels: LabelsOption = None,
     study_data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -51,7 +53,9 @@ def evaluate_command(
     from concrete_study.study.external import evaluate_external
 
     with Display() as display:
-        metrics = evaluate_external(study, data, names, display, positive_class=positive_class)
+        metrics = evaluate_external(
+            study, data, names, display, labels=labels, positive_class=positive_class
+        )
     typer.echo(f"Study {study.name} on {data}\n")
     print_scores(metrics.test)
     typer.echo(f"Results: {study.evaluations_path / metrics.folder}/")

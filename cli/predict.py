@@ -47,6 +47,10 @@ def predict_command(
         typer.Option(min=0, max=1, help="Use the threshold with this recall on validation images."),
     ] = None,
     positive_class: PositiveOption = None,
+    max_megapixels: Annotated[
+        float | None,
+        typer.Option(help="Largest image that is read.", show_default="as in the study"),
+    ] = None,
     explain: Annotated[
         Path | None, typer.Option(help="New folder for Grad-CAM overlays, one PNG per image.")
     ] = None,
@@ -58,12 +62,15 @@ def predict_command(
     Example: study predict photographs --recall 0.99 --format csv > predictions.csv
     """
     from concrete_study.cli.model import open_model
+    from concrete_study.datasets.decoding import limit_pixels
     from concrete_study.results.positive_class import find_positive_class
 
     if explain is not None:
         _ensure_empty(explain)
     found, classes = open_model(study)
-    positive = find_positive_class(classes, positive_class or found.manifest().positive_class)
+    manifest = found.manifest()
+    limit_pixels(manifest.options.max_megapixels if max_megapixels is None else max_megapixels)
+    positive = find_positive_class(classes, positive_class or manifest.positive_class)
     threshold = _threshold(found, positive, threshold, recall)
 
     from concrete_study.models.classifier import Classifier

@@ -90,6 +90,14 @@ def search_command(
         ),
     ] = False,
     max_megapixels: Annotated[float, typer.Option(help="Largest image that is read.")] = 300.0,
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Folder or zip file that is the test split; the other images are then split into "
+            "train and validation, in the proportion of their percentages.",
+        ),
+    ] = None,
     external_test: Annotated[
         list[Path] | None,
         typer.Option(metavar="PATH", help="External test set for the retrained model; repeatable."),
@@ -167,10 +175,12 @@ def search_command(
     given["class_map"] = parse_class_map(class_map or ())
     given["labels"] = str(labels.resolve()) if labels else None
     given["data"] = tuple(str(path) for path in find_data(data or ()))
+    given["test"] = str(test.resolve()) if test else None
     given["external_test"] = tuple(str(path.resolve()) for path in external_test or ())
     given["validate_on"] = str(validate_on.resolve()) if validate_on else None
     if resume and data:
         store_new_folders(study, data)
+        del given["data"]  # the folders of other sets may follow
     options = _resumed(context, study, given) if resume else SearchOptions(**given)
     if dry_run:
         from concrete_study.cli.display import Display

@@ -63,12 +63,15 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
     options, planned = manifest.options, manifest.planned_trials
     counts = ", ".join(f"{count} {subset}" for subset, count in manifest.images.items())
     data = "built-in sample" if manifest.is_sample else ", ".join(options.data)
+    data += f"; test split: {options.test}" if options.test else ""
     failed = sum(record.status == "failed" for record in records)
     searched = sum(manifest.searched.values())
     part = f", on {searched} images" if options.search_images else ""
     lines = {
         "Study": f"{study.name} ({study.state()})",
         "Data": f"{data} ({counts})",
+        "Faults": f"{len(manifest.faults)} unreadable, see study.json" if manifest.faults else "",
+        "Ignored": "; ".join(f"{reason} ({n})" for reason, n in manifest.ignored.items()),
         "Split": _split(manifest),
         "Classes": _classes(manifest),
         "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}",

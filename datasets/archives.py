@@ -30,7 +30,7 @@ def open_archive(path: Path, progress: Progress = SILENT) -> Path:
             "Expected a folder or a zip file.",
             f"unpack it, e.g. with 7-Zip: 7z x {path.name}, and give the folder.",
         )
-    if not is_zipfile(path):
+    if path.suffix.lower() != ".zip" and not is_zipfile(path):
         return path
     try:
         return _unpacked(path, progress)

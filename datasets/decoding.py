@@ -1,5 +1,6 @@
 """Decoding of one image file to an array of pixels: CMYK, EXIF orientation, 16-bit, damage."""
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
+from concrete_study.datasets.errors import UsageError
 from concrete_study.datasets.file_kinds import FORMATS
 
 MAX_MEGAPIXELS = 300.0  # by default; a phone's 200 are read
@@ -38,7 +40,17 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def limit_pixels(megapixels: float) -> None:
-    """Sets the size, for this process, beyond which images are not decoded."""
+    """Sets the size, for this process, beyond which images are not decoded.
+
+    Raises:
+        UsageError: If it is not a finite number of at least 1.
+    """
+    if not 1 <= megapixels < math.inf:
+        raise UsageError(
+            f"{megapixels} is not valid.",
+            "Expected a finite number of at least 1.",
+            parameter="max_megapixels",
+        )
     Image.MAX_IMAGE_PIXELS = int(megapixels * _MEGAPIXEL / 2)  # Pillow raises from twice that
 
 

@@ -1,4 +1,4 @@
-"""Which files are images: by suffix, or by the first bytes of a file without one."""
+"""Which files are images, by suffix or by their first bytes; which folders are not read."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +25,14 @@ _NOT_READ_NAMES = (
 )
 _NOT_READ = frozenset(_NOT_READ_NAMES.split())
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"BM", b"GIF8", b"II*\0", b"MM\0*")
+# What is in these folders are deleted files, thumbnails or no images.
+_SYSTEM_FOLDERS = frozenset(
+    {
+        *("$recycle.bin", "system volume information", ".spotlight-v100", ".trash", ".trashes"),
+        *("@eadir", "#recycle", ".thumbnails", "__macosx"),  # Synology's first
+        *(".git", ".ipynb_checkpoints", "__pycache__"),
+    }
+)
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", ".ds_store"})
 
 
@@ -59,6 +67,16 @@ class Kind(NamedTuple):
 
 
 _IMAGE = Kind(True)
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether a folder of this name belongs to a system or a tool."""
+    return name.lower() in _SYSTEM_FOLDERS
+
+
+def is_skipped_folder(name: str) -> bool:
+    """Whether images in a folder of this name are not read: a system's, or hidden."""
+    return name.startswith(".") or is_system_folder(name)
 
 
 def kind_of(path: Path) -> Kind:

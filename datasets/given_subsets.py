@@ -1,12 +1,13 @@
-"""Subsets that are not drawn: of a ready-made split, a validation folder, an external test set.
+"""Subsets that are not drawn: of a ready-made split, or in folders of their own.
 
 No group straddles two of them: a near-duplicate of an image that has its subset is excluded.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.folders import LabelledImage
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.splits import EXTERNAL, SUBSETS, SplitRow, split_images
@@ -23,8 +24,8 @@ def complete_split(
 ) -> list[SplitRow]:
     """Keeps given subsets, and splits the training images where validation or test is missing.
 
-    The test images are kept whole; near-duplicates of them are excluded of validation and
-    train, and those of validation images out of train. Images without a given subset, from
+    The test images are kept whole; near-duplicates of them are excluded from validation and
+    train, and those of validation images from train. Images without a given subset, from
     other folders, are training images.
 
     Args:
@@ -47,16 +48,47 @@ def complete_split(
     missing = [name for name in SUBSETS if name == "train" or name not in given]
     if missing == ["train"]:
         return sorted(rows + _rows(left, "train", groups))
-    for name in missing[1:]:
-        progress.log(f"The ready-made split has no {name} images: split off its training images.")
     parts = [share for name, share in zip(SUBSETS, shares, strict=True) if name in missing]
     whole = [part / sum(parts) for part in parts]
-    return sorted(
-        rows
-        + split_images(
-            left, seed=seed, groups=groups, shares=whole, subsets=missing, earlier=earlier
-        )
+    drawn = split_images(
+        left, seed=seed, groups=groups, shares=whole, subsets=missing, earlier=earlier
     )
+    for name in missing[1:]:
+        part = f"{sum(row.subset == name for row in drawn)} of {len(drawn)} training images"
+        progress.log(f"No {name} images are given: {part} are split off.")
+    return sorted(rows + drawn)
+
+
+def as_test_images(
+    tested: Sequence[LabelledImage], own: Sequence[LabelledImage], root: Path
+) -> list[LabelledImage]:
+    """The images of a test set in a folder of its own, as the given test subset.
+
+    Args:
+        tested: Images of that folder.
+        own: Images of the study's other folders.
+        root: The folder, for errors.
+
+    Raises:
+        UsageError: If the other folders have test images, too.
+        DataError: If label conflicts have left no image.
+    """
+    if any(image.subset == "test" for image in own):
+        raise UsageError(
+            f"{root} would be a second test set.",
+            "Expected data without test images of its own; it is a ready-made split that has them.",
+            "the training folder alone as data, or the other test set as an external test set.",
+            parameter="test",
+        )
+    if not tested:
+        raise DataError(
+            f"no image of {root} is left to test on.",
+            "Expected images that have the same class as their near-duplicates in the data; "
+            "found none.",
+            "correct the labels of the test set.",
+            parameter="test",
+        )
+    return [image._replace(subset="test") for image in tested]
 
 
 def add_other_folders(
@@ -81,20 +113,7 @@ def add_other_folders(
     Raises:
         DataError: If a class has no image to validate on, or no external image is left.
     """
-    placed = list(rows)
-    if validation:
-        placed = [
-            row._replace(subset="train") if row.subset == "validation" else row for row in rows
-        ]
-        placed += _unseen(validation, "validation", placed, groups, progress)
-        validated = {row.label for row in placed if row.subset == "validation"}
-        if empty := {row.label for row in rows} - validated:
-            raise DataError(
-                f"no image of class {min(empty)} is left to validate on.",
-                "Expected images of every class that are no near-duplicates of the study's own.",
-                "another folder.",
-                parameter="validate_on",
-            )
+    placed = _replace_validation(rows, validation, groups, progress) if validation else [*rows]
     new = _unseen(external, EXTERNAL, placed, groups, progress)
     if external and not new:
         raise DataError(
@@ -104,6 +123,31 @@ def add_other_folders(
             parameter="external_test",
         )
     return sorted([*placed, *new])
+
+
+def _replace_validation(
+    rows: Sequence[SplitRow],
+    images: Sequence[LabelledImage],
+    groups: Mapping[str, str],
+    progress: Progress,
+) -> list[SplitRow]:
+    """The rows with other validation images; those that were validation images become train."""
+    replaced = sum(row.subset == "validation" for row in rows)
+    if replaced:  # none if an earlier split is kept
+        progress.log(
+            f"{replaced} validation images are moved to train: another folder replaces them."
+        )
+    placed = [row._replace(subset="train") if row.subset == "validation" else row for row in rows]
+    placed += _unseen(images, "validation", placed, groups, progress)
+    validated = {row.label for row in placed if row.subset == "validation"}
+    if empty := {row.label for row in rows} - validated:
+        raise DataError(
+            f"no image of class {min(empty)} is left to validate on.",
+            "Expected images of every class that are no near-duplicates of the study's own.",
+            "another folder.",
+            parameter="validate_on",
+        )
+    return placed
 
 
 def _given_rows(
@@ -182,6 +226,6 @@ def _training_images(
             f"class {min(lost)} has no training images left.",
             "Expected training images that are no near-duplicates of validation and test "
             "images; found none.",
-            "use the training folder alone, which is then split by groups.",
+            "use the training images alone, which are then split by groups.",
         )
     return left

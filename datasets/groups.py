@@ -104,7 +104,8 @@ def _read_groups(path: Path, images: Sequence[LabelledImage]) -> Mapping[str, st
     if missing:
         raise DataError(
             f"{path} does not name {len(missing)} of {len(images)} images.",
-            f"Expected every image's file, relative to the data folder; missing: {missing[0]}.",
+            "Expected every image's file, relative to the data folder, or after the folder's name "
+            f"if there are several; missing: {missing[0]}.",
             "add them; an image without near-duplicates has a group of its own.",
             parameter="split_by",
         )

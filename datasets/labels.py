@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from concrete_study.datasets.errors import DataError, UsageError
@@ -28,24 +28,38 @@ def parse_class_map(pairs: Sequence[str]) -> dict[str, str]:
     return mapping
 
 
-def require_known_folders(class_map: Mapping[str, str], files: Sequence[str]) -> None:
-    """Checks that every folder of a class map has images.
+def require_known_names(
+    class_map: Mapping[str, str], files: Iterable[str], lists: Iterable[Path]
+) -> None:
+    """Checks that every name in a class map is a folder with images or a class of a list.
+
+    Args:
+        class_map: Classes by name.
+        files: Images with the classes of their folders.
+        lists: CSV files of labels.
 
     Raises:
-        UsageError: If one has not.
+        UsageError: If one is neither.
     """
+    if not class_map:
+        return
     found = {folder for file in files for folder in PurePosixPath(file).parts[:-1]}
+    found |= {label for path in lists for label in _read_labels(path).values()}
     if unknown := [folder for folder in class_map if folder not in found]:
         raise UsageError(
             f"{unknown[0]}={class_map[unknown[0]]} is not valid.",
-            f"Expected the name of a folder with images; the data folder has "
-            f"{', '.join(sorted(found)[:20]) or 'none'}.",
+            "Expected the name of a folder with images, or a class in the list of labels; the data "
+            f"has {', '.join(sorted(found)[:20]) or 'none'}.",
             parameter="map",
         )
 
 
 def label_by_list(
-    root: Path, files: Sequence[str], path: Path, ignored: IgnoredFiles
+    root: Path,
+    files: Sequence[str],
+    path: Path,
+    ignored: IgnoredFiles,
+    class_map: Mapping[str, str],
 ) -> list[tuple[str, str]]:
     """Labels images by a CSV file with the columns `file` and `class`.
 
@@ -54,6 +68,7 @@ def label_by_list(
         files: Its images, relative to it.
         path: The CSV file. It has paths relative to the folder, or unique file names.
         ignored: Receives the images that it does not name.
+        class_map: Classes by those of the CSV file; others keep their names.
 
     Returns:
         File and class, in the order of `files`.
@@ -62,15 +77,14 @@ def label_by_list(
         UsageError: If the CSV file cannot be read, lacks a column, or names a file twice.
         DataError: If a file that it names is missing.
     """
-    hint = "a file with one line per image."
-    labels = read_list(path, "class", parameter="labels", hint=hint)
+    labels = _read_labels(path)
     by_name = Counter(PurePosixPath(file).name for file in files)
     labelled, found = [], set()
     for file in files:
         name = PurePosixPath(file).name
         key = file if file in labels or by_name[name] > 1 else name
         if key in labels:
-            labelled.append((file, labels[key]))
+            labelled.append((file, class_map.get(labels[key], labels[key])))
             found.add(key)
         else:
             ignored.add("not in the list of labels", file, is_image=True)
@@ -82,6 +96,10 @@ def label_by_list(
             parameter="labels",
         )
     return labelled
+
+
+def _read_labels(path: Path) -> dict[str, str]:
+    return read_list(path, "class", parameter="labels", hint="a file with one line per image.")
 
 
 def read_list(path: Path, column: str, *, parameter: str, hint: str) -> dict[str, str]:

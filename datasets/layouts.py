@@ -1,7 +1,7 @@
 """How the images of a folder are arranged: which file has which class and which given subset.
 
 Known are class folders, the same below one more level, SDNET2018, and ready-made splits
-(`train/ val/ test/`). A class map or a list of labels comes before any of them.
+(`train/ val/ test/`). A class map or a list of labels takes precedence over them.
 """
 
 import re
@@ -76,30 +76,28 @@ def find_layout(
 
     Args:
         root: The folder.
-        class_map: Class by the name of any folder on a file's path; the deepest one counts.
-            Class folders that it does not name keep their names.
+        class_map: Class by the name of any folder on a file's path, the deepest one first, or by
+            the class in `labels`. Folders and classes that it does not name keep their names.
         labels: A CSV file with the columns `file` and `class`; other images are ignored.
         least_classes: Smallest number of classes.
 
     Raises:
-        DataError: If there are too few classes, several sites of the same classes, or no
-            training images in a ready-made split.
+        DataError: If it has too few classes, several sites, or no training images of a class.
         UsageError: If the list of labels cannot be used.
     """
     files, ignored = scan(root, class_map)
     if labels is not None:
-        named = label_by_list(root, [f.file for f in files], labels, ignored)
+        named = label_by_list(root, [f.file for f in files], labels, ignored, class_map)
         layout = Layout([LayoutFile(*pair) for pair in named], ignored.listed(), [])
     else:
         arrangement = _arrange(files)
         if arrangement.sites and not class_map:
             raise SitesError(root, ["/".join(site) for site in arrangement.sites])
-        labelled = _label(files, arrangement, class_map, ignored)
         notes = [] if class_map else list(arrangement.notes)
-        layout = Layout(labelled, ignored.listed(), notes)
+        layout = Layout(_label(files, arrangement, class_map, ignored), ignored.listed(), notes)
         _require_training(root, layout)
     if len(layout.classes) < least_classes:
-        raise DataError(*_too_few_classes(root, layout))
+        raise DataError(*_too_few_classes(root, layout, labels))
     return layout
 
 
@@ -147,7 +145,7 @@ def _require_training(root: Path, layout: Layout) -> None:
         )
 
 
-def _too_few_classes(root: Path, layout: Layout) -> tuple[str, str, str]:
+def _too_few_classes(root: Path, layout: Layout, labels: Path | None) -> tuple[str, str, str]:
     expected = f"Expected {CLASS_FOLDERS}"
     excluded = [f"{i.count} images {i.reason}" for i in layout.ignored if i.is_image]
     also = f" Excluded: {'; '.join(excluded)}." if excluded else ""
@@ -155,6 +153,11 @@ def _too_few_classes(root: Path, layout: Layout) -> tuple[str, str, str]:
         label = layout.classes[0]
         found = f"found images only in {label}/"
         hint = f"add a folder with images of another class next to {label}/."
+        if labels is not None:
+            expected, found = f"Expected several classes in {labels}", f"found only {label}"
+            hint = "add images of another class to the list."
+        elif excluded:
+            hint = f"include the excluded images as described, or {hint}"
         return f"only one class in {root}.", f"{expected}; {found}.{also}", hint
     entries = list(root.iterdir())
     directories = sum(entry.is_dir() for entry in entries)

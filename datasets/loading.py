@@ -10,7 +10,11 @@ from concrete_study.datasets.archives import open_archive
 from concrete_study.datasets.batches import Subset, subset_of
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.folders import ImageFolder, LabelledImage, root_of
-from concrete_study.datasets.given_subsets import add_other_folders, complete_split
+from concrete_study.datasets.given_subsets import (
+    add_other_folders,
+    as_test_images,
+    complete_split,
+)
 from concrete_study.datasets.groups import conflicting_groups, group_images, links_by_name
 from concrete_study.datasets.progress import SILENT, Progress, log_first
 from concrete_study.datasets.reading import find_near_duplicates, name_datasets, read_folders
@@ -67,12 +71,13 @@ class LoadingOptions:
     """How images are labelled, grouped and split."""
 
     seed: int  # of the split
-    shares: tuple[float, float, float] = DEFAULT_SHARES  # of a ready-made split, those it lacks
+    shares: tuple[float, float, float] = DEFAULT_SHARES  # used for subsets that are not given
     near_duplicates: bool = True  # stay in one subset; else only files of identical content do
     split_by: str | None = None  # further groups, see `links_by_name`
     keep_conflicts: bool = False  # use near-duplicates of several labels
     class_map: Mapping[str, str] = field(default_factory=dict)  # see `find_layout`
     labels: Path | None = None  # a CSV file of labels of a single folder, see `find_layout`
+    test: Path | None = None  # a folder that is the test subset
     validate_on: Path | None = None  # a folder whose images replace the validation subset
     external_test: Sequence[Path] = ()  # folders on which only the retrained model is evaluated
     earlier: Mapping[str, str] = field(default_factory=dict)  # see `split_images`
@@ -93,15 +98,18 @@ def load_images(
         UsageError: If a folder is given twice, or `labels` or `split_by` cannot be used.
     """
     _require_one_folder(roots, options.labels)
-    given = (roots, filter(None, [options.validate_on]), options.external_test)
-    own, validation, external = ([open_archive(r, progress) for r in part] for part in given)
-    named = name_datasets([*own, *validation, *external])
+    others = ([options.test], [options.validate_on], options.external_test)
+    own, test, validation, external = (
+        [open_archive(root, progress) for root in part if root] for part in (roots, *others)
+    )
+    named = name_datasets([*own, *test, *validation, *external])
+    own_names = [name for name, root in named.items() if root in own]
     folder = read_folders(
         named,
         progress,
         class_map=options.class_map,
-        labels=options.labels,
-        partial=[name for name, root in named.items() if root not in own],
+        labels=dict.fromkeys(own_names, options.labels) if options.labels else {},
+        partial=named.keys() - own_names,
     )
     groups, conflicts = group_folder(
         folder,
@@ -111,15 +119,14 @@ def load_images(
     )
     excluded = [] if options.keep_conflicts else conflicts
     _log_conflicts(conflicts, excluded, progress)
-    by_root = _by_root(folder, excluded)
-    images, validated, tested = (
-        [image for root in given for image in by_root[root]]
-        for given in (own, validation, external)
+    images, tested, validated, evaluated = _images_in(
+        (own, test, validation, external), folder, excluded
     )
     _require_classes(folder, images, excluded)
+    if options.test:
+        images += as_test_images(tested, images, options.test)
     rows = _split(images, options, groups, progress)
-    if validation or external:
-        rows = add_other_folders(rows, validated, tested, groups, progress)
+    rows = add_other_folders(rows, validated, evaluated, groups, progress)
     return StudyData(folder._replace(thumbnails={}), rows, excluded)
 
 
@@ -144,16 +151,18 @@ def _log_conflicts(
     )
 
 
-def _by_root(
-    folder: ImageFolder, excluded: Sequence[Sequence[LabelledImage]]
-) -> Mapping[Path, list[LabelledImage]]:
-    """The images of each folder that are not excluded."""
+def _images_in(
+    parts: Sequence[Sequence[Path]],
+    folder: ImageFolder,
+    excluded: Sequence[Sequence[LabelledImage]],
+) -> list[list[LabelledImage]]:
+    """The images that are not excluded, of the folders of each part."""
     left_out = {image for conflict in excluded for image in conflict}
     by_root: dict[Path, list[LabelledImage]] = defaultdict(list)
     for image in folder.images:
         if image not in left_out:
             by_root[root_of(folder.roots, image.file)].append(image)
-    return by_root
+    return [[image for root in part for image in by_root[root]] for part in parts]
 
 
 def _split(

@@ -10,7 +10,7 @@ from concrete_study.datasets.archives import open_archive
 from concrete_study.datasets.duplicates import Pair, find_pairs
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.folders import Fault, ImageFolder, read_folder
-from concrete_study.datasets.labels import require_known_folders
+from concrete_study.datasets.labels import require_known_names
 from concrete_study.datasets.progress import SILENT, Progress, log_first
 from concrete_study.datasets.tree import Ignored
 
@@ -78,14 +78,18 @@ def _require_same_classes(
     expected: Sequence[str], folders: Mapping[str, ImageFolder], partial: Collection[str]
 ) -> None:
     for name, folder in folders.items():
-        fits = name in partial and set(folder.classes) <= set(expected)
-        if folder.classes != expected and not fits:
-            raise DataError(
-                "the folders have different classes.",
-                f"Expected {', '.join(expected)} in each; {name} has {', '.join(folder.classes)}.",
-                "rename the class folders, or evaluate one folder as an external test set, where "
-                "classes can be mapped.",
-            )
+        unknown = [label for label in folder.classes if label not in expected]
+        if not unknown and (folder.classes == expected or name in partial):
+            continue
+        pairs = ",".join(f"{label}=CLASS" for label in unknown)
+        raise DataError(
+            "the folders have different classes.",
+            f"Expected {', '.join(expected)} in each; {name} has {', '.join(folder.classes)}.",
+            f"rename the class folders, or map them to these classes: {pairs}"
+            if unknown
+            else f"add the missing classes to {name}, or use it as an external test set.",
+            parameter="map" if unknown else "",
+        )
 
 
 def read_folders(
@@ -93,7 +97,7 @@ def read_folders(
     progress: Progress = SILENT,
     *,
     class_map: Mapping[str, str] = MappingProxyType({}),
-    labels: Path | None = None,
+    labels: Mapping[str, Path] = MappingProxyType({}),
     partial: Collection[str] = (),
 ) -> ImageFolder:
     """Reads folders, by dataset name, as one; logs layouts, ignored and excluded files.
@@ -102,7 +106,7 @@ def read_folders(
         roots: Folders, or zip files of them.
         progress: Receives messages and counts.
         class_map: Classes by folder, see `find_layout`.
-        labels: A CSV file of labels of those that are not `partial`, see `find_layout`.
+        labels: CSV files of labels, by dataset name, see `find_layout`.
         partial: Datasets that may lack some of the classes.
 
     Raises:
@@ -115,16 +119,17 @@ def read_folders(
             name: read_folder(
                 root,
                 class_map=class_map,
-                labels=None if name in partial else labels,
+                labels=labels.get(name),
                 least_classes=1 if name in partial else 2,
                 on_image=lambda: done(1),
             )
             for name, root in opened.items()
         }
     folder = join_folders(folders, partial=partial)
-    if labels is None:
-        files = [image.file for image in folder.images] + [fault.file for fault in folder.faults]
-        require_known_folders(class_map, files)
+    by_folder = [found for name, found in folders.items() if name not in labels]
+    files = [image.file for found in by_folder for image in found.images]
+    files += [fault.file for found in by_folder for fault in found.faults]
+    require_known_names(class_map, files, labels.values())
     for line in (*folder.notes, *describe_ignored(folder.ignored)):
         progress.log(line)
     log_first(progress, "excluded", [f"{f.file}: {f.reason}" for f in folder.faults])

@@ -30,8 +30,13 @@ class SplitRow(NamedTuple):
     sha256: str
 
 
-def parse_shares(text: str) -> tuple[float, float, float]:
+def parse_shares(text: str, *, test_given: bool = False) -> tuple[float, float, float]:
     """Reads `70/15/15` as shares of train, validation and test that sum to 1.
+
+    Args:
+        text: Percentages with slashes between them.
+        test_given: Whether the test images have a folder of their own; the test share is then
+            not used, and may be 0.
 
     Raises:
         UsageError: If it is not three positive numbers that sum to 100.
@@ -40,12 +45,13 @@ def parse_shares(text: str) -> tuple[float, float, float]:
         parts = [float(part) for part in text.split("/")]
     except ValueError:
         parts = []
-    positive = len(parts) == 3 and all(part > 0 for part in parts)
+    used = parts[:2] if test_given and parts[2:] == [0] else parts
+    positive = len(parts) == 3 and all(part > 0 for part in used)
     if not (positive and abs(sum(parts) - 100) <= 1e-6):  # true for NaN, too
         raise UsageError(
             f"{text} is not a valid split.",
             "Expected three positive percentages for train/validation/test that sum to 100.",
-            "70/15/15",
+            "70/15/15, or 85/15/0 with a test set in a folder of its own.",
             parameter="split",
         )
     train, validation, test = (part / 100 for part in parts)

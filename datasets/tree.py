@@ -1,20 +1,20 @@
 """One pass over a folder: its images, and what is ignored, counted by reason."""
 
 import os
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from concrete_study.datasets.errors import DataError
-from concrete_study.datasets.file_kinds import SUFFIXES, kind_of
-
-# Folders of systems and tools; what is in them are duplicates, thumbnails or no images.
-_SYSTEM_NAMES = (
-    "$recycle.bin .git .ipynb_checkpoints .spotlight-v100 .thumbnails .trash .trashes @eadir "
-    "__macosx __pycache__"
+from concrete_study.datasets.file_kinds import (
+    SUFFIXES,
+    is_skipped_folder,
+    is_system_folder,
+    kind_of,
 )
-_SYSTEM_FOLDERS = frozenset(_SYSTEM_NAMES.split())
+
 CLASS_FOLDERS = "one sub-folder per class, e.g. Negative/ and Positive/"  # in messages
 
 
@@ -26,6 +26,14 @@ class Ignored:
     count: int
     example: str  # the first file
     is_image: bool  # whether they look like images, which a user has to know of
+
+
+def count_ignored(ignored: Iterable[Ignored]) -> dict[str, int]:
+    """Number of files by reason, over all folders."""
+    counts: Counter[str] = Counter()
+    for found in ignored:
+        counts[found.reason] += found.count
+    return dict(counts)
 
 
 class TreeFile(NamedTuple):
@@ -162,10 +170,10 @@ def _is_ignored_folder(
 ) -> bool:
     """Whether a folder is a system's or hidden; its files are counted then."""
     name = entry.name
-    if name in named or not (name.startswith(".") or name.lower() in _SYSTEM_FOLDERS):
+    if name in named or not is_skipped_folder(name):
         return False
     files = [file for _, _, names in os.walk(entry.path) for file in names]
-    if name.lower() in _SYSTEM_FOLDERS:
+    if is_system_folder(name):
         reason, count, is_image = f"files in system folders ({name})", len(files), False
     else:
         images = [file for file in files if Path(file).suffix.lower() in SUFFIXES]

@@ -72,6 +72,7 @@ class SearchOptions(Record, frozen=True, kw_only=True):
     """The options of a search; `search.options.check` checks their values."""
 
     data: tuple[str, ...] = ()  # absolute paths, studied as one; none is the built-in sample
+    test: str | None = None  # a folder that is the test split
     external_test: tuple[str, ...] = ()  # folders on which only the retrained model is evaluated
     validate_on: str | None = None  # a folder that replaces the validation split
     algorithm: str = "hyperband"
@@ -149,6 +150,7 @@ class StudyRecord(StoredRecord, frozen=True, kw_only=True):
     positive_class: str | None = None  # None for more than two classes, unless given
     images: dict[str, int]  # by subset
     faults: list[Fault]
+    ignored: dict[str, int] = {}  # number of files by reason, that are not among the faults
     groups: int | None  # None without grouping of near-duplicates
     conflicts: list[list[str]]  # near-duplicates under several labels, excluded from all subsets
     searched: dict[str, int]  # images that the search used, by subset
@@ -277,6 +279,7 @@ class EvaluationRecord(StoredRecord, frozen=True, kw_only=True):
     data: str
     fingerprint: str
     class_map: dict[str, str]  # the study's class by the folder's
+    labels: str | None = None  # the absolute path of a CSV file of labels
     excluded: int  # images that the study knows, or near-duplicates of them
     faults: list[Fault]
     test: TestReport

@@ -1,6 +1,6 @@
 """A study's images: loaded by its options, and checked against its stored `split.csv`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from concrete_study.datasets.archives import open_archive
@@ -12,7 +12,7 @@ from concrete_study.datasets.loading import LoadingOptions, StudyData, load_imag
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.reading import name_datasets
 from concrete_study.datasets.sample import sample_folder
-from concrete_study.datasets.splits import parse_shares, read_split, write_split
+from concrete_study.datasets.splits import SplitRow, parse_shares, read_split, write_split
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import SearchOptions, StudyRecord
 from concrete_study.results.runs import list_studies
@@ -28,6 +28,7 @@ SPLIT_OPTIONS = (
     "class_map",
     "labels",
     "max_megapixels",
+    "test",
     "validate_on",
 )
 
@@ -43,12 +44,13 @@ def load_data(options: SearchOptions, study: StudyFolder, progress: Progress) ->
     limit_pixels(options.max_megapixels)
     loading = LoadingOptions(
         seed=options.seed,
-        shares=parse_shares(options.split),
+        shares=parse_shares(options.split, test_given=options.test is not None),
         near_duplicates=options.groups,
         split_by=options.split_by,
         keep_conflicts=options.keep_conflicts,
         class_map=options.class_map,
         labels=Path(options.labels) if options.labels else None,
+        test=Path(options.test) if options.test else None,
         validate_on=Path(options.validate_on) if options.validate_on else None,
         external_test=[Path(path) for path in options.external_test],
         earlier=_earlier_split(options, study),
@@ -87,14 +89,28 @@ def store_split(study: StudyFolder, data: StudyData) -> None:
 
 def require_split(study: StudyFolder, data: StudyData) -> None:
     """Raises StudyStateError if the images are not those that a study began with."""
-    if read_split(study.split_path) != data.rows:
-        folders = " and ".join(str(root) for root in data.folder.roots.values())
+    roots = data.folder.roots
+    if _within_folders(read_split(study.split_path), roots) != _within_folders(data.rows, roots):
+        folders = " and ".join(str(root) for root in roots.values())
         raise StudyStateError(
             f"the images of study {study.name} have changed.",
             f"Expected those of {study.split_path} in {folders}.",
             "put the images back, or start a new study.",
             study=study.name,
         )
+
+
+def _within_folders(rows: Sequence[SplitRow], roots: Roots) -> list[SplitRow]:
+    """A split without the names of several datasets, which change when folders are moved."""
+    if "" in roots:
+        return list(rows)
+    return sorted(row._replace(file=row.file.partition("/")[2]) for row in rows)
+
+
+def given_folders(options: SearchOptions) -> list[str]:
+    """Folders or zip files of a study, in the order of its roots."""
+    one_each = filter(None, [options.test, options.validate_on])
+    return [*options.data, *one_each, *options.external_test]
 
 
 def stored_roots(manifest: StudyRecord) -> Roots:
@@ -105,7 +121,7 @@ def stored_roots(manifest: StudyRecord) -> Roots:
 def require_folders(study: StudyFolder, roots: Roots, options: SearchOptions) -> None:
     """Raises DataError if a folder of a study's images is not there; extracts archives again."""
     if not all(root.is_dir() for root in roots.values()):  # the cache was cleared
-        for given in (*options.data, *options.external_test, *filter(None, [options.validate_on])):
+        for given in given_folders(options):
             open_archive(Path(given))
     if missing := [root for root in roots.values() if not root.is_dir()]:
         raise DataError(

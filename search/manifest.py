@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from concrete_study.datasets.augmentation import AUGMENTATION
 from concrete_study.datasets.errors import StudyStateError
+from concrete_study.datasets.tree import count_ignored
 from concrete_study.models.backbone import BackboneWeights
 from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.folder import StudyFolder
@@ -120,6 +121,7 @@ def _new_content(
         positive_class=find_positive_class(data.folder.classes, options.positive_class),
         images=data.counts(),
         faults=data.folder.faults,
+        ignored=count_ignored(data.folder.ignored),
         groups=len({row.group for row in data.rows}) if options.groups else None,
         conflicts=[[image.file for image in conflict] for conflict in data.conflicts],
         searched=dict(zip(("train", "validation"), map(len, prepared.images), strict=True)),

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from concrete_study.datasets.archives import open_archive
 from concrete_study.datasets.errors import UsageError
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import StudyRecord
-from concrete_study.search.images import reopen_data
+from concrete_study.search.images import given_folders, reopen_data
 
 
 def store_new_folders(study: StudyFolder, folders: Sequence[Path]) -> None:
@@ -16,8 +17,8 @@ def store_new_folders(study: StudyFolder, folders: Sequence[Path]) -> None:
 
     Args:
         study: The study; nothing changes if the folders are those that it has.
-        folders: In the order of the study's folders; those of `validate_on` and `external_test`
-            may follow, all of them or none.
+        folders: Folders or zip files, in the order of the study's; those of `test`, `validate_on`
+            and `external_test` may follow, all of them or none.
 
     Raises:
         UsageError: If it is another number of folders.
@@ -36,21 +37,25 @@ def _in_folders(manifest: StudyRecord, folders: Sequence[str]) -> StudyRecord:
     own = len(options.data)
     if not own or len(folders) not in (own, len(stored)):
         order = f"the new folder of each, in this order: {' '.join(stored[:own])}"
+        if stored[own:]:
+            order += f"; if these have moved, too, then all of {' '.join(stored[own:])}"
         expected = order if own else "none, as the images are the built-in sample"
         raise UsageError(
             f"{len(folders)} folders are given for the images of study {manifest.name}.",
             f"Expected {expected}.",
             parameter="data",
         )
-    paths = [*folders, *stored[len(folders) :]]
-    others = paths[own:]
+    roots = [*(str(open_archive(Path(f))) for f in folders), *stored[len(folders) :]]
+    paths = [*folders, *given_folders(options)[len(folders) :]]
+    others = iter(paths[own:])
     return replace(
         manifest,
-        data=dict(zip(manifest.data, paths, strict=True)),
+        data=dict(zip(manifest.data, roots, strict=True)),
         options=replace(
             options,
             data=tuple(paths[:own]),
-            validate_on=others[0] if options.validate_on else None,
-            external_test=tuple(others[1:] if options.validate_on else others),
+            test=next(others) if options.test else None,
+            validate_on=next(others) if options.validate_on else None,
+            external_test=tuple(others),
         ),
     )

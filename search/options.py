@@ -1,12 +1,14 @@
 """Rules for the options of a search, and what follows from them: its schedule and seeds."""
 
 import math
+from collections import Counter
 
 from concrete_study.datasets.errors import UsageError
 from concrete_study.datasets.splits import parse_shares
 from concrete_study.models.precision import PRECISIONS
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import Round, SearchOptions
+from concrete_study.search.images import given_folders
 from concrete_study.search.schedule import flat_schedule, hyperband_schedule
 from concrete_study.search.space import size_of
 
@@ -50,7 +52,7 @@ def check(options: SearchOptions) -> None:
         raise UsageError(
             f"{options.seed} is too large.", f"Expected at most {LARGEST_SEED}.", parameter="seed"
         )
-    parse_shares(options.split)
+    parse_shares(options.split, test_given=options.test is not None)
     _check_folders(options)
     if options.algorithm == "hyperband":
         _check_hyperband(options)
@@ -86,12 +88,11 @@ def oracle_seed(options: SearchOptions) -> int:
 
 
 def _check_folders(options: SearchOptions) -> None:
-    external = set(options.external_test)
-    others = external | ({options.validate_on} if options.validate_on else set())
-    if shared := others & set(options.data) or external & {options.validate_on}:
+    counts = Counter([*set(options.data), *given_folders(options)[len(options.data) :]])
+    if repeated := [folder for folder, count in counts.items() if count > 1]:
         raise UsageError(
-            f"{min(map(str, shared))} is given twice.",
-            "Expected each folder in only one of data, external_test and validate_on.",
+            f"{repeated[0]} is given twice.",
+            "Expected each folder in only one of data, test, validate_on and external_test.",
             parameter="data",
         )
 

@@ -42,7 +42,7 @@ def predict_subset(
 def scores_by_dataset(
     folder: Path, images: ImageFolder, positive_class: str | None
 ) -> list[DatasetReport]:
-    """The scores on each dataset, test and external test images apart; none for one dataset.
+    """The scores on each dataset, test and external test images apart; none if there is only one.
 
     Args:
         folder: Has `predictions.csv` and, with external test sets, `external.csv`.
@@ -54,7 +54,7 @@ def scores_by_dataset(
     tables = {"test": read_predictions(folder / "predictions.csv")}
     if (external := folder / "external.csv").exists():
         tables[EXTERNAL] = read_predictions(external)
-    return [
+    reports = [
         DatasetReport(
             dataset=dataset, subset=subset, test=evaluate(rows, images.classes, positive_class)
         )
@@ -62,3 +62,4 @@ def scores_by_dataset(
         for dataset in images.roots
         if len(rows := table[table["file"].str.startswith(f"{dataset}/")])
     ]
+    return reports if len(reports) > 1 else []

@@ -9,7 +9,7 @@ from pathlib import Path
 from concrete_study.datasets.batches import subset_of
 from concrete_study.datasets.decoding import limit_pixels
 from concrete_study.datasets.errors import DataError, UsageError
-from concrete_study.datasets.files import write_text
+from concrete_study.datasets.files import file_sha256, write_text
 from concrete_study.datasets.folders import ImageFolder, LabelledImage, Roots, locate
 from concrete_study.datasets.groups import group_images
 from concrete_study.datasets.progress import Progress
@@ -34,28 +34,28 @@ def evaluate_external(
     class_map: Mapping[str, str],
     progress: Progress,
     *,
+    labels: Path | None = None,
     positive_class: str | None = None,
 ) -> EvaluationRecord:
     """Evaluates a study's retrained model on another folder.
 
-    Images that the study trained, validated or tested on, and near-duplicates of them, are left
-    out.
+    Images of the study's own subsets, and near-duplicates of them, are excluded.
 
     Args:
         study: A retrained study.
         root: Folder with one sub-folder per class.
         class_map: The study's class by the folder's, where the names differ.
+        labels: A CSV file of labels, see `find_layout`.
         progress: Receives messages and progress.
         positive_class: Instead of the study's.
 
     Returns:
-        The content of `evaluations/<folder>/metrics.json`. Each folder of images, map of classes
-        and positive class has a folder of its own.
+        The content of `evaluations/<folder>/metrics.json`. Each folder of images, map of classes,
+        content of `labels` and positive class has a folder of its own.
 
     Raises:
         StudyStateError: If the study is not retrained, or in use by another process.
-        UsageError: If `class_map` maps from or to an unknown class, or there is no such positive
-            class.
+        UsageError: If `class_map`, `labels` or `positive_class` cannot be used.
         DataError: If the folder cannot be read, or no image of it is left.
     """
     prepare_devices()
@@ -64,9 +64,10 @@ def evaluate_external(
         manifest = study.manifest()
         positive = find_positive_class(classes, positive_class or manifest.positive_class)
         limit_pixels(manifest.options.max_megapixels)
-        _require_classes(class_map.values(), manifest.classes)
-        folder = read_folders({"": root}, progress, class_map=class_map, partial=[""])
-        record = _evaluate(study, folder, class_map, progress, positive)
+        _require_targets(class_map, manifest.classes)
+        lists = {"": labels} if labels else {}
+        folder = read_folders({"": root}, progress, class_map=class_map, labels=lists, partial=[""])
+        record = _evaluate(study, folder, class_map, labels, progress, positive)
         write_record(study.evaluations_path / record.folder / "metrics.json", record)
         if study.card_path.exists():
             write_card(study)  # its limitations include external test sets
@@ -77,6 +78,7 @@ def _evaluate(
     study: StudyFolder,
     folder: ImageFolder,
     class_map: Mapping[str, str],
+    labels: Path | None,
     progress: Progress,
     positive: str | None,
 ) -> EvaluationRecord:
@@ -96,7 +98,7 @@ def _evaluate(
     files, truth = [row.file for row in rows], [row.label for row in rows]
     table = prediction_rows(files, truth, manifest.classes, {"best": probabilities})
     usual = find_positive_class(manifest.classes, manifest.positive_class)
-    variant = _variant(class_map, "" if positive == usual else f"{positive}")
+    variant = _variant(class_map, labels, "" if positive == usual else f"{positive}")
     name = f"{_plain(root.name)}-{folder.fingerprint[:8]}{variant}"
     path = study.evaluations_path / name
     write_text(path / "predictions.csv", table.to_csv(index=False))
@@ -106,6 +108,7 @@ def _evaluate(
         data=str(root),
         fingerprint=folder.fingerprint,
         class_map=dict(class_map),
+        labels=str(labels.resolve()) if labels else None,
         excluded=len(folder.images) - len(unseen),
         faults=folder.faults,
         test=evaluate(read_predictions(path / "predictions.csv"), manifest.classes, positive),
@@ -113,6 +116,16 @@ def _evaluate(
         commit=git_commit(),
         versions=versions(),
     )
+
+
+def _require_targets(class_map: Mapping[str, str], classes: Sequence[str]) -> None:
+    for name, label in class_map.items():
+        if label not in classes:
+            raise UsageError(
+                f"{name}={label} is not valid.",
+                f"Expected the study's classes {', '.join(classes)}; received {label}.",
+                parameter="map",
+            )
 
 
 def _require_classes(found: Iterable[str], classes: Sequence[str]) -> None:
@@ -160,10 +173,11 @@ def _unseen(
     return unseen
 
 
-def _variant(class_map: Mapping[str, str], positive_class: str) -> str:
+def _variant(class_map: Mapping[str, str], labels: Path | None, positive_class: str) -> str:
     """Tells evaluations of one folder apart; empty if classes are those of the study."""
-    given = json.dumps([sorted(class_map.items()), positive_class])
-    named = class_map or positive_class
+    digest = [file_sha256(labels)] if labels else []
+    given = json.dumps([sorted(class_map.items()), positive_class, *digest])
+    named = class_map or positive_class or labels
     return f"-{hashlib.sha256(given.encode()).hexdigest()[:8]}" if named else ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 
-from concrete_study.datasets.file_kinds import OTHER_IMAGES, SUFFIXES
+from concrete_study.datasets.file_kinds import is_skipped_folder, kind_of
 
 
 def expand(paths: Sequence[str]) -> Iterator[str]:
@@ -56,8 +56,9 @@ def _matches(pattern: str) -> list[str]:
 def _images_in(root: str) -> Iterator[str]:
     """Images of any format in a folder, then in its sub-folders, each sorted by name.
 
-    As in a search, hidden folders and those of tools are skipped, and links are followed to
-    folders that were not read before. A folder that cannot be listed is itself in the result.
+    As in a search, hidden files and folders and those of systems are skipped, a file without a
+    suffix is recognized by its content, and links are followed to folders that were not read
+    before. A folder that cannot be listed is itself in the result.
     """
     waiting, seen = [root], set[tuple[int, int]]()
     while waiting:
@@ -75,8 +76,8 @@ def _images_in(root: str) -> Iterator[str]:
         below: list[os.DirEntry[str]] = []
         for entry in entries:
             if _is_folder(entry.path):
-                below += [] if entry.name.startswith((".", "__")) else [entry]
-            elif not entry.name.startswith("._") and _is_image(entry.name):  # AppleDouble
+                below += [] if is_skipped_folder(entry.name) else [entry]
+            elif _may_be_image(entry.path):
                 yield str(Path(entry.path))
         below.sort(key=lambda entry: entry.is_symlink())
         waiting += [entry.path for entry in reversed(below)]
@@ -89,5 +90,8 @@ def _is_folder(path: str) -> bool:
         return False
 
 
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES | OTHER_IMAGES
+def _may_be_image(path: str) -> bool:
+    try:
+        return kind_of(Path(path)).is_image
+    except OSError:  # no suffix and no permission: its row has the reason
+        return True

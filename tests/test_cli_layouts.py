@@ -233,6 +233,38 @@ def test_a_search_warns_and_a_check_ends_with_code_1_when_image_files_are_left_o
     assert run(["data", "check", "images"]) == ExitCode.OK
 
 
+def test_a_test_folder_is_used_by_search_best_and_evaluate_also_after_a_move(
+    drawn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(drawn / "own", "own")
+    spread(drawn / "other", ["tested/Cracked"], ["tested/Sound"])
+    mapped = ["--map", "Cracked=Positive,Sound=Negative"]
+    study = search("--data", "own", "--test", "tested", *mapped)
+    err = capsys.readouterr().err
+    assert "class Negative: 30 images (16 train, 4 validation, 10 test)" in err
+    assert study.manifest().images == {"train": 32, "validation": 8, "test": 20}
+    Path("own").rename("moved")
+    assert run(["best", "s", "--fast"]) == ExitCode.DATA
+    resume = ["search", "--name", "s", "--resume", "--data"]
+    Path("tested").rename("moved-tests")
+    assert run([*resume, "moved", "--data", "moved-tests"]) == ExitCode.OK
+    options = study.manifest().options
+    assert (options.data, options.test) == (
+        (str(Path("moved").resolve()),),
+        str(Path("moved-tests").resolve()),
+    )
+    assert run(["best", "s", "--fast"]) == ExitCode.OK
+    metrics = study.metrics()
+    assert metrics is not None
+    assert (metrics.test.images, metrics.by_dataset) == (20, [])
+    assert run(["show", "s"]) == ExitCode.OK
+    assert (
+        f"test split: {options.test} (32 train, 8 validation, 20 test)" in capsys.readouterr().out
+    )
+    assert run(["evaluate", "s", "--data", "moved-tests", *mapped]) == ExitCode.DATA
+    assert "is new to study s" in capsys.readouterr().err
+
+
 def test_a_folder_of_one_class_is_evaluated(drawn: Path) -> None:
     shutil.copytree(drawn / "own", "own")
     study = search("--data", "own")

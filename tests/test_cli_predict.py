@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from small_study import Search
 
@@ -87,6 +88,28 @@ def test_an_unreadable_file_is_a_row_and_not_an_error(
     assert "error     the file is empty  " in capsys.readouterr().out
 
 
+def test_the_largest_image_is_that_of_the_study_or_given(
+    study: StudyFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # set back afterwards
+    Image.new("RGB", (1_500, 1_400)).save(tmp_path / "large.png")
+    typed = ["predict", str(tmp_path / "large.png"), "--format", "csv"]
+    assert run([*typed, "--max-megapixels", "2"]) == ExitCode.DATA
+    assert "larger than 2 megapixels" in capsys.readouterr().out
+    assert run(typed) == ExitCode.OK
+    manifest = study.manifest()
+    options = replace(manifest.options, max_megapixels=1.5)
+    study.write_manifest(replace(manifest, options=options))
+    assert run(typed) == ExitCode.DATA
+    assert "larger than 1.5 megapixels" in capsys.readouterr().out
+    assert run([*typed, "--max-megapixels", "3"]) == ExitCode.OK
+    assert run([*typed, "--max-megapixels", "0"]) == ExitCode.USAGE
+    assert "--max-megapixels: 0.0 is not valid." in capsys.readouterr().err
+
+
 def test_no_readable_file_is_an_error(
     study: StudyFolder, mixed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,10 +142,13 @@ def test_folders_patterns_and_standard_input_are_expanded(
 
 
 def test_a_folder_is_scanned_as_in_a_search(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (".hidden", "__MACOSX", ".ipynb_checkpoints", "z"):
+    systems = ("@eaDir", "$RECYCLE.BIN", "System Volume Information", "__MACOSX")
+    for name in (".hidden", ".ipynb_checkpoints", *systems, "__own", "z"):
         (mixed / name).mkdir()
         (mixed / name / "x.png").touch()
-    (mixed / "._a.jpg").touch()  # AppleDouble
+    for name in ("._a.jpg", ".hidden.jpg", "Thumbs.db", "no-image"):
+        (mixed / name).touch()
+    shutil.copy(mixed / "a.jpg", mixed / "without-suffix")
     (mixed / "loop").symlink_to(mixed)
     (mixed / "again").symlink_to(mixed / "z")
     linked = mixed.parent / f"{mixed.name}-linked"
@@ -130,7 +156,8 @@ def test_a_folder_is_scanned_as_in_a_search(mixed: Path, monkeypatch: pytest.Mon
     (linked / "y.png").touch()
     (mixed / "link").symlink_to(linked)
     (mixed / "self.jpg").symlink_to(mixed / "self.jpg")
-    inside = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "self.jpg", "z/x.png", "link/y.png"]
+    inside = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "self.jpg", "without-suffix"]
+    inside += ["__own/x.png", "z/x.png", "link/y.png"]
     assert list(expand([str(mixed)])) == [str(mixed / name) for name in inside]
     listed = os.scandir
 

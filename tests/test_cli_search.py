@@ -158,7 +158,7 @@ def test_stored_options_of_another_version_are_an_error(
     assert "study.json is damaged" in capsys.readouterr().err
 
 
-def test_an_unreadable_image_is_named_and_excluded(
+def test_unreadable_and_ignored_files_are_named_counted_and_shown(
     slabs: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = here / "images"
@@ -167,10 +167,18 @@ def test_an_unreadable_image_is_named_and_excluded(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
     (data / "Positive" / "[empty].jpg").touch()
+    for name in ("raw.dng", "notes.txt", "labels.xml"):
+        (data / "Positive" / name).touch()
     assert run(tiny(data, "--name", "first")) == ExitCode.OK
     assert "excluded: Positive/[empty].jpg: the file is empty" in capsys.readouterr().err
     manifest = StudyFolder(Path("runs/first")).manifest()
     assert manifest.faults == [Fault("Positive/[empty].jpg", "the file is empty")]
+    dng = ".dng is not read: convert to JPEG or PNG"
+    assert manifest.ignored == {dng: 1, "other files": 2}
+    assert run(["show", "first"]) == ExitCode.OK
+    out = capsys.readouterr().out
+    assert "Faults:  1 unreadable, see study.json\n" in out
+    assert f"Ignored: {dng} (1); other files (2)\n" in out
 
 
 def test_images_larger_than_the_memory_are_an_error_and_use_no_name(

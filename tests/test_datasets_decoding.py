@@ -1,4 +1,5 @@
 import io
+import math
 import random
 import struct
 import subprocess
@@ -20,6 +21,7 @@ from concrete_study.datasets.decoding import (
     decode_image,
     limit_pixels,
 )
+from concrete_study.datasets.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 40), (20, 40, 210)
@@ -204,6 +206,10 @@ def test_an_image_beyond_the_safe_number_of_pixels_is_refused_unread(tmp_path: P
     finally:
         limit_pixels(MAX_MEGAPIXELS)
     assert decode_image(small).shape == (1_400, 1_500, 3)
+    for wrong in (0, math.nan, math.inf):
+        with pytest.raises(UsageError, match="is not valid") as caught:
+            limit_pixels(wrong)
+        assert caught.value.parameter == "max_megapixels"
 
 
 def peak_memory(path: Path) -> float:

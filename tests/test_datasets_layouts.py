@@ -197,6 +197,30 @@ def test_heic_without_its_plugin_is_named_with_what_to_install(
     assert count == (2, True)
 
 
+def test_the_only_class_left_is_named_with_the_images_to_include(tmp_path: Path) -> None:
+    touch(tmp_path, "A/1.jpg", "_B/1.jpg")
+    with pytest.raises(DataError, match="1 images in _B/, which begins with an under") as caught:
+        find_layout(tmp_path)
+    assert caught.value.hint.startswith("include the excluded images as described, or add a folder")
+
+
+def test_a_truncated_zip_file_cannot_be_unpacked(tmp_path: Path) -> None:
+    touch(tmp_path / "a", "A/1.jpg", "B/1.jpg")
+    whole = Path(shutil.make_archive(str(tmp_path / "a"), "zip", tmp_path / "a"))
+    whole.write_bytes(whole.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"a\.zip cannot be unpacked\.\n.*not a zip file"):
+        open_archive(whole)
+
+
+def test_folders_of_systems_and_tools_are_ignored_at_any_depth(tmp_path: Path) -> None:
+    names = ["@eaDir", "$RECYCLE.BIN", "System Volume Information", ".ipynb_checkpoints"]
+    names.append("__MACOSX")
+    touch(tmp_path, "A/1.jpg", "B/1.jpg", *(f"{n}/1.jpg" for n in names))
+    touch(tmp_path, *(f"A/{name}/{file}.jpg" for name in names for file in "23"))
+    assert labelled(tmp_path) == {"A/1.jpg": "A", "B/1.jpg": "B"}
+    assert reasons(tmp_path) == {f"files in system folders ({n})": (3, False) for n in names}
+
+
 def test_links_are_followed_once_and_loops_end(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -217,6 +241,10 @@ def test_a_list_of_labels_may_name_files_or_paths(tmp_path: Path) -> None:
     found = find_layout(root, labels=listed)
     assert {f.file: f.label for f in found.files} == {"x/1.jpg": "a", "y/1.jpg": "b", "2.jpg": "b"}
     assert [(i.reason, i.count) for i in found.ignored] == [("not in the list of labels", 1)]
+    mapped = find_layout(root, labels=listed, class_map={"a": "cracked"})
+    assert mapped.classes == ["b", "cracked"]
+    with pytest.raises(DataError, match=r"only one class .*\nExpected several classes in .*l\.csv"):
+        find_layout(root, labels=listed, class_map={"a": "b"})
     listed.write_text("file,class\n2.jpg,a\n3.jpg,b\n4.jpg,b\n5.jpg,b\n")
     with pytest.raises(DataError, match=r"names 2 of 4 files .*\n.*missing: 4\.jpg"):
         find_layout(root, labels=listed)

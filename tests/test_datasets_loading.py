@@ -13,7 +13,7 @@ from concrete_study.datasets.loading import LoadingOptions, StudyData, find_data
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.reading import join_folders, name_datasets
 from concrete_study.datasets.sample import make_sample
-from concrete_study.datasets.splits import EXTERNAL
+from concrete_study.datasets.splits import EXTERNAL, parse_shares
 
 
 class Recorder(Progress):
@@ -185,13 +185,17 @@ def test_another_folder_validates_and_the_own_validation_images_move_to_train(
     folders: tuple[Path, Path, Path],
 ) -> None:
     a, b, _ = folders
-    alone, data = loaded(a)[0], loaded(a, validate_on=b)[0]
+    alone, (data, messages) = loaded(a)[0], loaded(a, validate_on=b)
     assert data.counts() == {
         "train": alone.counts()["train"] + alone.counts()["validation"],
         "validation": 28,
         "test": alone.counts()["test"],
     }
     assert all(row.file.startswith("b/") for row in data.rows if row.subset == "validation")
+    moved = alone.counts()["validation"]
+    assert any(
+        line.startswith(f"{moved} validation images are moved to train") for line in messages
+    )
     own = {row.sha256 for row in data.rows if row.subset == "test"}
     assert own == {row.sha256 for row in alone.rows if row.subset == "test"}
 
@@ -213,6 +217,55 @@ def test_images_of_the_study_are_excluded_from_other_folders(
     with pytest.raises(DataError, match="no image is left to evaluate on") as caught:
         loaded(a, external_test=(same,))
     assert caught.value.parameter == "external_test"
+
+
+def test_a_test_folder_is_the_whole_test_split_and_its_near_duplicates_are_excluded(
+    folders: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    a, b, _ = folders
+    own = tmp_path / "own"
+    shutil.copytree(a, own)
+    shutil.copy(b / "Negative" / "0001.jpg", own / "Negative" / "repeated.jpg")
+    rotated = Image.open(b / "Positive" / "0001.jpg").transpose(Image.Transpose.ROTATE_90)
+    rotated.save(own / "Positive" / "rotated.png")
+    data, messages = loaded(own, test=b)
+    assert data.counts() == {"train": 24, "validation": 4, "test": 28}
+    assert {row.file.split("/")[0] for row in data.rows if row.subset == "test"} == {"b"}
+    files = {row.file for row in data.rows}
+    assert not files & {"own/Negative/repeated.jpg", "own/Positive/rotated.png"}
+    assert "2 of 30 train images excluded: near-duplicates of test images." in messages
+    assert "No validation images are given: 4 of 28 training images are split off." in messages
+    explicit, _ = loaded(own, test=b, shares=parse_shares("85/15/0", test_given=True))
+    assert explicit.counts() == data.counts()
+
+
+def test_folders_of_a_test_folder_are_mapped_to_classes(
+    folders: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(folders[1] / "Positive", tmp_path / "bridges" / "Cracked")
+    data, _ = loaded(folders[0], test=tmp_path / "bridges", class_map={"Cracked": "Positive"})
+    tested = [row.label for row in data.rows if row.subset == "test"]
+    assert tested == ["Positive"] * 14
+    with pytest.raises(DataError, match="the folders have different classes") as caught:
+        loaded(folders[0], test=tmp_path / "bridges")
+    assert caught.value.parameter == "map"
+    assert caught.value.hint.endswith("map them to these classes: Cracked=CLASS")
+
+
+def test_a_test_folder_without_images_or_with_another_test_set_is_refused(
+    folders: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    a, b, c = folders
+    swapped, split = tmp_path / "swapped", tmp_path / "split"
+    shutil.copytree(a / "Positive", swapped / "Negative")
+    with pytest.raises(DataError, match=r"no image of .* is left to test on") as caught:
+        loaded(b, a, test=swapped)
+    assert caught.value.parameter == "test"
+    shutil.copytree(a, split / "train")
+    shutil.copytree(b, split / "test")
+    with pytest.raises(UsageError, match="would be a second test set") as refused:
+        loaded(split, test=c)
+    assert refused.value.parameter == "test"
 
 
 def test_datasets_of_one_name_get_as_many_parents_as_make_them_differ() -> None:

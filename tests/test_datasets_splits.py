@@ -172,7 +172,15 @@ def test_shares_that_are_no_three_positive_parts_of_a_hundred_are_refused(text: 
         parse_shares(text)
     assert text in str(caught.value)
     assert "Expected three positive percentages" in str(caught.value)
-    assert (caught.value.parameter, caught.value.hint) == ("split", "70/15/15")
+    assert caught.value.parameter == "split"
+    assert caught.value.hint.startswith("70/15/15, or 85/15/0 with a test set")
+
+
+def test_the_test_share_may_be_zero_if_test_images_are_given() -> None:
+    assert parse_shares("85/15/0", test_given=True) == (0.85, 0.15, 0)
+    for text in ("100/0/0", "85/15/0/0", "85/10/0"):
+        with pytest.raises(UsageError, match="is not a valid split"):
+            parse_shares(text, test_given=True)
 
 
 @pytest.mark.parametrize("text", ["70/15/15", "33.4/33.3/33.3", " 98 / 1 / 1 "])

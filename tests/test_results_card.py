@@ -138,6 +138,13 @@ def test_the_card_has_the_times_of_all_evaluations_of_the_test_split() -> None:
     assert "is no longer unseen" in limitations
 
 
+def test_the_card_names_a_test_split_in_a_folder_of_its_own() -> None:
+    record = study()
+    options = replace(record.options, data=("/photographs",), test="/tests")
+    card = card_of(replace(record, options=options), retraining(2))
+    assert "| data | `/photographs`; test split: `/tests` |" in card
+
+
 def test_external_test_sets_are_among_the_limitations() -> None:
     found = evaluation_record("first", test=report(3), data="/photographs/decks")
     card = card_of(study(), retraining(3), evaluations=[found])

@@ -9,10 +9,10 @@ from small_study import Recorder, Search, draw_images, searched, small_options
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
-from concrete_study.datasets.errors import DataError, UsageError
+from concrete_study.datasets.errors import DataError, StudyStateError, UsageError
 from concrete_study.datasets.splits import read_split
 from concrete_study.results.folder import StudyFolder
-from concrete_study.search.images import resume_data
+from concrete_study.search.images import load_data, require_split, resume_data
 from concrete_study.search.moved_data import store_new_folders
 from concrete_study.search.runner import run_search
 
@@ -87,3 +87,8 @@ def test_several_folders_keep_their_names_in_the_split(tmp_path: Path) -> None:
     assert list(manifest.data) == ["a", "b", "c"]
     assert manifest.options.external_test == (str(moved[2]),)
     assert resume_data(manifest.options, found.study, Recorder()).rows == rows
+    baseline = load_data(manifest.options, StudyFolder(tmp_path / "baseline"), Recorder())
+    require_split(found.study, baseline)  # in spite of the new names
+    swapped = [row._replace(subset="train") for row in baseline.rows]
+    with pytest.raises(StudyStateError, match="have changed"):
+        require_split(found.study, baseline._replace(rows=swapped))

@@ -65,6 +65,8 @@ def test_an_invalid_split_is_refused() -> None:
     [
         {"data": ("/a", "/b"), "external_test": ("/b",)},
         {"data": ("/a",), "validate_on": "/a"},
+        {"data": ("/a",), "test": "/a"},
+        {"test": "/b", "external_test": ("/b",)},
         {"external_test": ("/b",), "validate_on": "/b"},
     ],
 )

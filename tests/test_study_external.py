@@ -88,6 +88,33 @@ def test_maps_and_positive_classes_of_one_folder_are_kept_side_by_side(
     ]
 
 
+def test_labels_of_an_external_test_set_may_come_from_a_list(
+    study: StudyFolder, other: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_folder = evaluate_external(study, other, MAPPED, Recorder())
+    files = sorted(other.rglob("*.jpg"))
+    Path("flat").mkdir()
+    rows = ["file,class"]
+    for number, path in enumerate(files):
+        shutil.copy(path, f"flat/{number:02}.jpg")
+        rows.append(f"{number:02}.jpg,{path.parent.name}")
+    Path("labels.csv").write_text("\n".join(rows))
+    typed = ["evaluate", "small", "--data", "flat", "--labels", "labels.csv"]
+    assert run(typed) == ExitCode.USAGE
+    assert "--map: class Cracked is not mapped." in capsys.readouterr().err
+    assert run([*typed, "--map", "Rusty=Positive"]) == ExitCode.USAGE
+    assert "the data has Cracked, Sound." in capsys.readouterr().err
+    mapped = [f"--map={old}={new}" for old, new in MAPPED.items()]
+    assert run([*typed, *mapped]) == ExitCode.OK
+    by_list = next(found for found in study.evaluations() if found.labels)
+    assert by_list.test == by_folder.test
+    assert by_list.labels == str(Path("labels.csv").resolve())
+    rows[1] = rows[1].replace("Cracked", "Sound")
+    Path("labels.csv").write_text("\n".join(rows))
+    assert run([*typed, *mapped]) == ExitCode.OK
+    assert len({found.folder for found in study.evaluations()}) == 3
+
+
 def test_the_study_s_own_images_are_left_out(study: StudyFolder, other: Path) -> None:
     images = Path(study.manifest().data[""])
     with pytest.raises(DataError, match=r"No image in .* is new to study small"):
@@ -125,9 +152,8 @@ def test_a_folder_with_nothing_new_is_refused(study: StudyFolder, tmp_path: Path
 def test_classes_that_are_not_the_study_s_are_refused(
     names: dict[str, str], study: StudyFolder, other: Path
 ) -> None:
-    with pytest.raises(
-        UsageError, match=r"not (valid|mapped)\.\nExpected the study's classes Negative"
-    ):
+    wrong = "Sound=Rusty is not valid" if "Rusty" in names.values() else "is not mapped"
+    with pytest.raises(UsageError, match=rf"{wrong}\.\nExpected the study's classes Negative"):
         evaluate_external(study, other, names, Recorder())
 
 

@@ -125,6 +125,8 @@ def evaluation_names(evaluations: Sequence[EvaluationRecord]) -> list[str]:
     names = []
     for found in evaluations:
         given = [f"{old}={new}" for old, new in found.class_map.items()]
+        if found.labels:
+            given.append(f"labels of {PurePath(found.labels).name}")
         if found.test.positive_class is not None:
             given.append(f"positive class {found.test.positive_class}")
         variant = f" ({', '.join(given)})" if counts[found.fingerprint] > 1 else ""
