@@ -39,11 +39,16 @@ class Epoch(Record, frozen=True, kw_only=True):
     val_loss: float
     val_accuracy: float
     val_macro_f1: float
+    # None where undefined: if the validation images are all of one class
+    val_roc_auc: float | None = None
+    val_average_precision: float | None = None
+    val_balanced_accuracy: float | None = None
 
     def metrics(self) -> dict[str, float]:
-        """The metrics by name."""
+        """The metrics by name, without those that are undefined."""
         numbers = msgspec.structs.asdict(self)
-        return {name: value for name, value in numbers.items() if name not in ("epoch", "phase")}
+        other = ("epoch", "phase")
+        return {n: value for n, value in numbers.items() if n not in other and value is not None}
 
 
 class TrialRecord(StoredRecord, frozen=True, kw_only=True):
