@@ -49,6 +49,8 @@ def diagnose(positive: NDArray[np.bool_], probability: NDArray[np.float64]) -> D
 def diagnosis_text(test: TestReport) -> str:
     """Which of ranking and threshold failed, and how much of the log loss is calibration.
 
+    The ranking is judged only if the whole interval of ROC AUC is on one side of `RANKS_WELL`.
+
     Returns:
         Two sentences; empty unless there are two classes with images of both.
     """
@@ -56,19 +58,23 @@ def diagnosis_text(test: TestReport) -> str:
     loss = test.scores.loss.value
     if found is None or area is None or balanced is None:
         return ""
-    at_half = f"balanced accuracy {number(balanced.value, 2)} at 0.5"
-    at_best = f"{number(found.balanced_accuracy, 2)} at {found.threshold:.2g}"
-    if area.value < RANKS_WELL:
-        ranking = f"does not rank these images well (ROC AUC {number(area.value, 2)})"
-        verdict = f"{ranking}, so that no threshold fits them: {at_half}, at best {at_best}."
+    best = f"{number(found.balanced_accuracy, 2)} (at {found.threshold:.2g})"
+    value, low, high = (number(bound, 2) for bound in (area.value, area.low, area.high))
+    auc = f"ROC AUC {value}, 95 % interval {low} to {high}"
+    fails = found.balanced_accuracy - balanced.value >= THRESHOLD_GAIN
+    if area.high < RANKS_WELL:
+        text = f"The model does not rank these images well ({auc}), so that no threshold fits them:"
+    elif area.low < RANKS_WELL:
+        text = (
+            f"{test.images} images are too few to decide whether the model ranks them well ({auc}):"
+        )
+    elif fails:
+        text = f"The model ranks these images well ({auc}), but its threshold does not fit them:"
     else:
-        ranking = f"ranks these images well (ROC AUC {number(area.value, 2)})"
-        fails = found.balanced_accuracy - balanced.value >= THRESHOLD_GAIN
-        fits = ", but its threshold does not fit them" if fails else ", and its threshold fits them"
-        verdict = f"{ranking}{fits}: {at_half}, {at_best}."
+        text = f"The model ranks these images well ({auc}), and its threshold fits them:"
     rest = min(found.calibrated_loss, loss)
     return (
-        f"The model {verdict} Calibration is {number(loss - rest, 2)} of the log loss "
-        f"of {number(loss, 2)}: slope and offset of the logit, refitted on these images, "
-        f"leave {number(rest, 2)}."
+        f"{text} balanced accuracy {number(balanced.value, 2)} at 0.5, at best {best}. "
+        f"Calibration is {number(loss - rest, 2)} of the log loss of {number(loss, 2)}: slope and "
+        f"offset of the logit, refitted on these images, leave {number(rest, 2)}."
     )

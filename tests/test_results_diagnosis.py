@@ -42,7 +42,7 @@ def test_a_shifted_threshold_is_found_and_named() -> None:
     assert text.startswith("The model ranks these images well (ROC AUC 0.9")
     assert (
         f"but its threshold does not fit them: balanced accuracy {balanced.value:.2f} at 0.5, "
-        f"{found.balanced_accuracy:.2f} at {found.threshold:.2g}."
+        f"at best {found.balanced_accuracy:.2f} (at {found.threshold:.2g})."
     ) in text
 
 
@@ -67,6 +67,15 @@ def test_a_model_that_does_not_rank_is_not_helped_by_a_threshold() -> None:
     text = diagnosis_text(report(logits - 4, truth))
     assert text.startswith("The model does not rank these images well (ROC AUC 0.5")
     assert "so that no threshold fits them: balanced accuracy 0.50 at 0.5, at best 0.5" in text
+
+
+def test_few_images_leave_the_ranking_undecided() -> None:
+    logits, truth = calibrated_logits(scale=2, images=30)
+    test = report(logits, truth)
+    assert test.scores.roc_auc is not None
+    assert test.scores.roc_auc.low < 0.8 < test.scores.roc_auc.high
+    text = diagnosis_text(test)
+    assert text.startswith("30 images are too few to decide whether the model ranks them well")
 
 
 def test_a_reversed_ranking_has_a_finite_threshold() -> None:

@@ -42,10 +42,10 @@ def evaluation_sections(data: ReportData) -> list[Section]:
             "performance on images from other places and cameras."
         )
         caption = (
-            "Scores by dataset, with 95 % intervals: of accuracy by Wilson, of others by the "
-            "bootstrap over groups."
+            "Scores by dataset, with 95 % intervals: of accuracy Wilson, of others bootstrap "
+            "over groups."
         )
-        shown = [text, Table("datasets", caption, table), *_diagnoses(data)]
+        shown = [text, Table("datasets", caption, table, transposed=True), *_diagnoses(data)]
         sections.append(Section("datasets", "Datasets", shown))
     if data.predictions is not None:
         sections += [
