@@ -41,7 +41,7 @@ def evaluate_command(
     """
     from concrete_study.cli.display import Display
     from concrete_study.cli.quiet import import_tensorflow
-    from concrete_study.cli.scores import print_scores
+    from concrete_study.cli.scores import print_diagnosis, print_scores
     from concrete_study.datasets.labels import parse_class_map
     from concrete_study.results.runs import RUNS, open_study
 
@@ -58,5 +58,6 @@ def evaluate_command(
         )
     typer.echo(f"Study {study.name} on {data}\n")
     print_scores(metrics.test)
+    print_diagnosis(metrics.test)
     typer.echo(f"Results: {study.evaluations_path / metrics.folder}/")
     typer.echo(f"Next: study compare {study.name} OTHER")

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def print_scores(test: "TestReport") -> None:
-    """Prints metrics per checkpoint, the accuracy interval, and metrics per class.
+    """Prints metrics per checkpoint, scores with intervals, and metrics per class.
 
     Args:
         test: From `results.evaluation.evaluate`.
     """
     from concrete_study.results.evaluation import CHECKPOINT_NAMES
     from concrete_study.results.formats import number
-    from concrete_study.results.headlines import balance_text, roc_auc_text
+    from concrete_study.results.headlines import balance_text, score_lines
     from concrete_study.results.report.scores import readable_report
 
     low, high = test.accuracy_interval
@@ -28,14 +28,14 @@ def print_scores(test: "TestReport") -> None:
         )
     typer.echo(f"\nTest accuracy {test.accuracy:.4f} ", nl=False)
     typer.echo(f"({test.interval} interval {low:.4f} to {high:.4f}, {test.images} images)")
-    for text in filter(None, (balance_text(test), roc_auc_text(test))):
-        typer.echo(f"{text[0].upper()}{text[1:]}")
-    typer.echo("")
+    balance = balance_text(test)
+    typer.echo(f"{balance[0].upper()}{balance[1:]}\n")
+    typer.echo("\n".join(score_lines(test)) + "\n")
     typer.echo(readable_report(test))
 
 
 def print_datasets(by_dataset: "Sequence[DatasetReport]") -> None:
-    """Prints one line per dataset, if there are several.
+    """Prints one line per dataset, if there are several, and a diagnosis of external ones.
 
     Args:
         by_dataset: From `best/metrics.json`.
@@ -51,3 +51,16 @@ def print_datasets(by_dataset: "Sequence[DatasetReport]") -> None:
             f"{report.test.accuracy:>8.4f}  {low:.4f} to {high:.4f}"
         )
     typer.echo("")
+    for report in by_dataset:
+        if report.subset == "external":
+            print_diagnosis(report.test, f"{report.dataset}: ")
+
+
+def print_diagnosis(test: "TestReport", name: str = "") -> None:
+    """Prints whether ranking or threshold failed, after a name, if there are two classes."""
+    from textwrap import fill
+
+    from concrete_study.results.diagnosis import diagnosis_text
+
+    if text := diagnosis_text(test):
+        typer.echo(fill(f"{name}{text}", 80) + "\n")

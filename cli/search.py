@@ -46,7 +46,11 @@ def search_command(
         int, typer.Option(help="Hyperband: number of times that all brackets are run.")
     ] = 1,
     objective: Annotated[
-        str, typer.Option(help="Objective: val_loss, val_accuracy or val_macro_f1.")
+        str,
+        typer.Option(
+            help="Objective: val_loss, val_accuracy, val_macro_f1, val_roc_auc, "
+            "val_average_precision or val_balanced_accuracy."
+        ),
     ] = "val_loss",
     space: Annotated[
         Path | None, typer.Option(help="TOML file that changes the search space.")

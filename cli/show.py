@@ -58,6 +58,7 @@ def show_command(
 
 def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]:
     from concrete_study.results.formats import duration
+    from concrete_study.results.headlines import score_lines
 
     manifest, metrics = study.manifest(), study.metrics()
     options, planned = manifest.options, manifest.planned_trials
@@ -78,10 +79,11 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
         "Trials": f"{len(records)} of {planned}, {failed} failed"
         + (f"; {manifest.stopped} reached" if manifest.stopped else ""),
         "Time": duration(manifest.seconds),
-        "Test": _test_result(metrics.test) if metrics else "not evaluated",
         "Note": _better_trial(study, records, metrics),
+        "Test": _test_result(metrics.test) if metrics else "not evaluated",
     }
-    return [f"{label + ':':<9}{value}" for label, value in lines.items() if value]
+    header = [f"{label + ':':<9}{value}" for label, value in lines.items() if value]
+    return header + [f"{'':<9}{line}" for line in (score_lines(metrics.test) if metrics else ())]
 
 
 def _classes(manifest: "StudyRecord") -> str:

@@ -48,7 +48,7 @@ def print_frame(
         separated: A column of format `table`; an empty line separates its different values.
         transposed: Print rows as columns, for few rows of many values.
     """
-    from concrete_study.results.formats import readable, render
+    from concrete_study.results.formats import readable, render, shown_columns
 
     if format is not Format.TABLE:
         print(render(frame, format.value, transposed=transposed), end="")
@@ -58,7 +58,7 @@ def print_frame(
     if transposed:
         numeric = [False, *[True] * len(frame)]
     else:
-        numeric = [dtype.kind in "iuf" for dtype in frame.dtypes]
+        numeric = [frame[name].dtype.kind in "iuf" for name in shown_columns(frame)]
         shown.columns = [str(name).replace(" ", "\n") for name in shown.columns]  # 80 columns
     ends = [False] * len(shown)
     if separated:

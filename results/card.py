@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from concrete_study.datasets.files import write_text
 from concrete_study.datasets.splits import read_split
+from concrete_study.results.diagnosis import diagnosis_text
 from concrete_study.results.evaluation import CHECKPOINT_NAMES, clustered_accuracy, read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import duration, markdown_table, number
-from concrete_study.results.headlines import balance_text
+from concrete_study.results.headlines import balance_text, estimate_text, interval_text
 from concrete_study.results.hyperparameters import by_name
+from concrete_study.results.metrics import SCORES
 from concrete_study.results.records import (
     EvaluationRecord,
     RetrainingRecord,
@@ -86,6 +88,12 @@ def model_card(
             external=list(zip(evaluation_names(evaluations), tests, strict=True)),
             number=number,
             balance=balance_text(retraining.test),
+            scores={
+                label: estimate_text(getattr(retraining.test.scores, name))
+                for name, label in SCORES.items()
+            },
+            intervals=interval_text(retraining.test),
+            diagnosis=diagnosis_text,
         )
     )
 

@@ -7,16 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    balanced_accuracy_score,
-    classification_report,
-    confusion_matrix,
-    roc_auc_score,
-)
+from sklearn.metrics import classification_report, confusion_matrix
 
 from concrete_study.datasets.splits import SplitRow
+from concrete_study.results.diagnosis import diagnose
+from concrete_study.results.metrics import estimates
 from concrete_study.results.positive_class import find_positive_class
-from concrete_study.results.records import ClassScores, Scores, TestReport
+from concrete_study.results.records import ClassScores, Diagnosis, Scores, TestReport
 from concrete_study.results.statistics import log_loss, wilson_interval
 from concrete_study.results.stored import damaged
 
@@ -30,6 +27,7 @@ CHECKPOINT_NAMES = {
 }
 CHECKPOINTS = tuple(CHECKPOINT_NAMES)
 _TEXT = ("file", "class", "checkpoint")
+_GROUP = "group"
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -40,7 +38,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        for name in table.columns.difference(list(_TEXT)):
+        for name in table.columns.difference([*_TEXT, _GROUP]):
             # Python's float, as pandas' own parser may be off by the last bit.
             table[name] = table[name].map(float)
         _check(table, class_names(table))
@@ -59,10 +57,13 @@ def prediction_rows(
     truth: Sequence[str],
     classes: Sequence[str],
     checkpoints: Mapping[str, NDArray[np.floating]],
+    groups: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The table that `evaluate` reads, of probabilities of shape (images, classes)."""
     columns = [f"p_{name}" for name in classes]
     images = {"file": files, "class": truth}
+    if groups is not None:
+        images[_GROUP] = groups
     parts = [
         pd.DataFrame({**images, "checkpoint": name}).join(pd.DataFrame(values, columns=columns))
         for name, values in checkpoints.items()
@@ -80,12 +81,13 @@ def evaluate(
 
     Args:
         predictions: One row per image and checkpoint: file, class (the true one), checkpoint
-            (one of `CHECKPOINTS`) and a probability column `p_<class>` for each class.
+            (one of `CHECKPOINTS`) and a probability column `p_<class>` for each class; with a
+            column group, intervals resample groups, without one, images.
         classes: The names of the classes, in the model's order.
         positive_class: One of them; None as in `find_positive_class`.
 
     Returns:
-        Loss and accuracy of every checkpoint; confidence interval, classification report and
+        Loss and accuracy of every checkpoint; scores with intervals, classification report and
         confusion matrix of the last one.
 
     Raises:
@@ -96,60 +98,53 @@ def evaluate(
         name: _scores(predictions[predictions["checkpoint"] == name], classes)
         for name in _present(predictions)
     }
-    truth, probabilities = truth_and_probabilities(final_rows(predictions), classes)
-    predicted = probabilities.argmax(axis=1)
+    final = final_rows(predictions)
+    truth, probabilities = truth_and_probabilities(final, classes)
+    predicted, groups = probabilities.argmax(axis=1), final[_GROUP if _GROUP in final else "file"]
     positive = find_positive_class(classes, positive_class)
-    report, matrix, balanced = _scikit_learn_scores(truth, predicted, classes)
+    number = None if positive is None else list(classes).index(positive)
+    report, matrix = _scikit_learn_scores(truth, predicted, classes)
     counts = matrix.sum(axis=1)
     macro, last = _class_scores(report["macro avg"]), list(checkpoints.values())[-1]
     return TestReport(
         images=len(truth),
         classes=list(classes),
         checkpoints=checkpoints,
-        loss=last.loss,
         accuracy=last.accuracy,
         accuracy_interval=wilson_interval(int((truth == predicted).sum()), len(truth)),
         interval="Wilson 95 %",
-        balanced_accuracy=balanced if np.count_nonzero(counts) > 1 else None,
+        groups=groups.nunique(),
+        scores=estimates(truth, probabilities, number, groups.tolist()),
         majority_class=classes[int(counts.argmax())],
         majority_rate=float(counts.max() / len(truth)),
         positive_class=positive,
-        roc_auc=_roc_auc(truth, probabilities, classes, positive),
-        macro_f1=macro.f1,
         by_class={name: _class_scores(report[name]) for name in classes},
         macro_avg=macro,
         weighted_avg=_class_scores(report["weighted avg"]),
         confusion_matrix=matrix.tolist(),
+        diagnosis=_diagnosis(truth, probabilities, number),
     )
 
 
 def _scikit_learn_scores(
     truth: NDArray[np.intp], predicted: NDArray[np.intp], classes: Sequence[str]
-) -> tuple[Mapping[str, Mapping[str, float]], NDArray[np.int64], float]:
-    """Classification report, confusion matrix and balanced accuracy."""
+) -> tuple[Mapping[str, Mapping[str, float]], NDArray[np.int64]]:
+    """Classification report and confusion matrix."""
     labels = range(len(classes))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of few images or classes without any
         report = classification_report(
             truth, predicted, labels=labels, target_names=classes, output_dict=True, zero_division=0
         )
-        matrix = confusion_matrix(truth, predicted, labels=labels)
-        return report, matrix, float(balanced_accuracy_score(truth, predicted))
+        return report, confusion_matrix(truth, predicted, labels=labels)
 
 
-def _roc_auc(
-    truth: NDArray[np.intp],
-    probabilities: NDArray[np.float64],
-    classes: Sequence[str],
-    positive_class: str | None,
-) -> float | None:
-    if positive_class is None:
+def _diagnosis(
+    truth: NDArray[np.intp], probabilities: NDArray[np.float64], number: int | None
+) -> Diagnosis | None:
+    if probabilities.shape[1] > 2 or number is None or len(np.unique(truth)) < 2:
         return None
-    number = list(classes).index(positive_class)
-    positive = truth == number
-    if positive.all() or not positive.any():
-        return None
-    return float(roc_auc_score(positive, probabilities[:, number]))
+    return diagnose(truth == number, probabilities[:, number])
 
 
 def clustered_accuracy(

@@ -58,14 +58,13 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str
 def readable(frame: pd.DataFrame, *, transposed: bool = False) -> pd.DataFrame:
     """The same table as text for people: rounded numbers, headings in words, blanks empty.
 
+    An interval, in columns that end in _low and _high, follows its score in brackets.
+
     Args:
         frame: Any table of this package.
         transposed: Turn rows into columns, headed by the first column.
     """
-    columns = {
-        _heading(str(name)): [_cell(str(name), value) for value in frame[name]]
-        for name in frame.columns
-    }
+    columns = {_heading(name): _texts(frame, name) for name in shown_columns(frame)}
     shown = pd.DataFrame(columns, dtype=object)
     if not transposed:
         return shown
@@ -74,6 +73,13 @@ def readable(frame: pd.DataFrame, *, transposed: bool = False) -> pd.DataFrame:
     # A study may have the name of the first column.
     turned.insert(0, first, turned.index, allow_duplicates=True)
     return turned.reset_index(drop=True)
+
+
+def shown_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns of a table that `readable` has: all but the bounds of intervals."""
+    names = [str(name) for name in frame.columns]
+    bounds = {bound for name in names for bound in _bounds(name) if set(_bounds(name)) <= {*names}}
+    return [name for name in names if name not in bounds]
 
 
 def number(value: float, decimals: int = 4) -> str:
@@ -117,13 +123,27 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def _bounds(column: str) -> tuple[str, str]:
+    return f"{column}_low", f"{column}_high"
+
+
+def _texts(frame: pd.DataFrame, column: str) -> list[str]:
+    """A column as text, with its interval if the table has one."""
+    texts = [_cell(column, value) for value in frame[column]]
+    if not set(_bounds(column)) <= {*frame.columns}:
+        return texts
+    low, high = ([_cell(column, value) for value in frame[bound]] for bound in _bounds(column))
+    each = zip(texts, low, high, strict=True)
+    return [f"{text} ({a} to {b})" if a and b else text for text, a, b in each]
+
+
 def _heading(column: str) -> str:
     if column in (known := by_name()):
         return known[column].short
     # "seconds" would be wrong above "4 min 47 s".
     if column in ("seconds", "by_seconds"):
         column = column.replace("seconds", "time")
-    return column.replace("_", " ").replace(" f1", " F1")
+    return column.replace("_", " ").replace(" f1", " F1").replace("roc auc", "ROC AUC")
 
 
 def _cell(column: str, value: Any) -> str:

@@ -1,6 +1,8 @@
 """The headline scores of a test in words: accuracy in view of its classes' sizes."""
 
-from concrete_study.results.records import TestReport
+from concrete_study.results.formats import counted, number
+from concrete_study.results.metrics import SCORES
+from concrete_study.results.records import Estimate, TestReport
 
 
 def only_class(test: TestReport) -> str | None:
@@ -16,9 +18,9 @@ def majority_text(test: TestReport) -> str:
 
 def balance_text(test: TestReport) -> str:
     """Balanced accuracy next to the majority rate; of one class, its recall with an interval."""
-    name = only_class(test)
-    if name is None:
-        return f"balanced accuracy {test.balanced_accuracy:.4f}, {majority_text(test)}"
+    name, balanced = only_class(test), test.scores.balanced_accuracy
+    if name is None and balanced is not None:
+        return f"balanced accuracy {number(balanced.value)}, {majority_text(test)}"
     low, high = test.accuracy_interval
     negative = len(test.classes) == 2 and name != test.positive_class
     return (
@@ -28,9 +30,25 @@ def balance_text(test: TestReport) -> str:
     )
 
 
-def roc_auc_text(test: TestReport) -> str:
-    """The area under the ROC curve of the positive class; empty if no class is the positive one."""
-    if test.positive_class is None:
-        return ""
-    area = "undefined: one class" if test.roc_auc is None else f"{test.roc_auc:.4f}"
-    return f"ROC AUC {area} (positive class {test.positive_class})"
+def estimate_text(estimate: Estimate | None) -> str:
+    """A score with its interval, e.g. "0.9971 (0.9912 to 1.0000)"."""
+    if estimate is None:
+        return "undefined: one class"
+    return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
+
+
+def score_lines(test: TestReport) -> list[str]:
+    """Every score of `results.metrics` on a line of its own, and how its interval is computed."""
+    lines = [
+        f"{label:<28}{estimate_text(getattr(test.scores, name))}" for name, label in SCORES.items()
+    ]
+    return [*lines, f"{interval_text(test)}."]
+
+
+def interval_text(test: TestReport) -> str:
+    """How the intervals are computed, and of which class ROC AUC and average precision are."""
+    if test.positive_class is not None:
+        of = f"positive class {test.positive_class}"
+    else:
+        of = "means over one-vs-rest"
+    return f"95 % intervals, bootstrap over {counted(test.groups, 'group')}; {of}"

@@ -30,6 +30,9 @@ OBJECTIVES = {
         Objective("val_loss", "min", "validation loss"),
         Objective("val_accuracy", "max", "validation accuracy"),
         Objective("val_macro_f1", "max", "validation macro F1"),
+        Objective("val_roc_auc", "max", "validation ROC AUC"),
+        Objective("val_average_precision", "max", "validation average precision"),
+        Objective("val_balanced_accuracy", "max", "validation balanced accuracy"),
     )
 }
 DEFAULT_OBJECTIVE = "val_loss"

@@ -39,11 +39,16 @@ class Epoch(Record, frozen=True, kw_only=True):
     val_loss: float
     val_accuracy: float
     val_macro_f1: float
+    # None where undefined: if the validation images are all of one class
+    val_roc_auc: float | None = None
+    val_average_precision: float | None = None
+    val_balanced_accuracy: float | None = None
 
     def metrics(self) -> dict[str, float]:
-        """The metrics by name."""
+        """The metrics by name, without those that are undefined."""
         numbers = msgspec.structs.asdict(self)
-        return {name: value for name, value in numbers.items() if name not in ("epoch", "phase")}
+        other = ("epoch", "phase")
+        return {n: value for n, value in numbers.items() if n not in other and value is not None}
 
 
 class TrialRecord(StoredRecord, frozen=True, kw_only=True):
@@ -178,6 +183,36 @@ class Scores(Record, frozen=True, kw_only=True):
     accuracy: float
 
 
+class Estimate(Record, frozen=True, kw_only=True):
+    """A score with its 95 % interval by the bootstrap over groups."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Estimates(Record, frozen=True, kw_only=True):
+    """The scores of `results.metrics`; None where the classes of the images leave them undefined.
+
+    ROC AUC and average precision are of the positive class; without one, means over one-vs-rest.
+    """
+
+    balanced_accuracy: Estimate | None
+    macro_f1: Estimate
+    roc_auc: Estimate | None
+    average_precision: Estimate | None
+    loss: Estimate
+    calibration_error: Estimate
+
+
+class Diagnosis(Record, frozen=True, kw_only=True):
+    """What another threshold and calibration would bring, both fitted to the same images."""
+
+    threshold: float  # of the highest balanced accuracy
+    balanced_accuracy: float  # at this threshold
+    calibrated_loss: float  # after refitting slope and offset of the logit
+
+
 class ClassScores(Record, frozen=True, kw_only=True):
     """One row of scikit-learn's classification report."""
 
@@ -200,14 +235,13 @@ class TestReport(Record, frozen=True, kw_only=True):
     checkpoints: dict[str, Scores]
     accuracy: float
     accuracy_interval: tuple[float, float]
-    interval: str  # how the interval was computed
-    balanced_accuracy: float | None  # None if all images are of one class
+    interval: str  # how the interval of accuracy was computed
+    groups: int  # that the other intervals resample
     majority_class: str  # the one with most images
     majority_rate: float  # the accuracy of always predicting it
     positive_class: str | None
-    roc_auc: float | None  # of the positive class; None without one, or without negatives
-    loss: float
-    macro_f1: float
+    scores: Estimates
+    diagnosis: Diagnosis | None = None  # of two classes with images of both
     by_class: dict[str, ClassScores]
     macro_avg: ClassScores
     weighted_avg: ClassScores

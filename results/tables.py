@@ -13,6 +13,8 @@ from concrete_study.datasets.errors import StudyStateError
 from concrete_study.datasets.splits import read_split
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import by_name
+from concrete_study.results.metrics import SCORES
+from concrete_study.results.records import Estimate, TestReport
 from concrete_study.results.trials import rank, with_whole_numbers
 
 _COUNTS = ("trials", "planned_trials", "failed_trials", "epochs", "rung", "test_images")
@@ -53,9 +55,9 @@ def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     the search), objective; score, rung, trial and hyperparameters of the retrained trial, or of
     the best one before any is retrained; test_of_best_trial (False if a resumed search has found a
     better trial since), test_images, test_accuracy with its 95 % interval,
-    test_balanced_accuracy, test_majority_rate (the accuracy of always predicting one class),
-    test_loss and test_macro_f1, blank before retraining; for every external test set of any of the
-    studies, on_<folder> (accuracy) with its interval.
+    test_majority_rate (the accuracy of always predicting one class) and the scores of
+    `results.metrics`, such as test_roc_auc, with their intervals, blank before retraining; for
+    every external test set of any of the studies, on_<folder> (accuracy) with its interval.
 
     Raises:
         StudyStateError: If a study's files are damaged.
@@ -148,11 +150,19 @@ def _row(study: StudyFolder) -> dict[str, Any]:
         "test_accuracy": test and test.accuracy,
         "test_accuracy_low": low,
         "test_accuracy_high": high,
-        "test_balanced_accuracy": test and test.balanced_accuracy,
         "test_majority_rate": test and test.majority_rate,
-        "test_loss": test and test.loss,
-        "test_macro_f1": test and test.macro_f1,
+        **score_columns(test, "test_"),
     }
+
+
+def score_columns(test: TestReport | None, prefix: str = "") -> dict[str, float | None]:
+    """The scores of `results.metrics` and their intervals, by column; all None without a test."""
+    row: dict[str, float | None] = {}
+    for name in SCORES:
+        found: Estimate | None = getattr(test.scores, name) if test else None
+        for end, value in (("", "value"), ("_low", "low"), ("_high", "high")):
+            row[f"{prefix}{name}{end}"] = getattr(found, value) if found else None
+    return row
 
 
 def _with_variants(studies: Sequence[StudyFolder]) -> set[str]:

@@ -7,10 +7,10 @@ import pandas as pd
 
 from concrete_study.datasets.errors import SearchError
 from concrete_study.results.hyperparameters import by_name
-from concrete_study.results.objectives import find_objective
+from concrete_study.results.objectives import OBJECTIVES, find_objective
 from concrete_study.results.records import TrialRecord
 
-METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1")
+METRICS = ("loss", "accuracy", *OBJECTIVES)
 LOWER_RATES = "search again in a narrower space, with lower learning rates."  # trials diverged
 _WHOLE_NUMBERS = ("bracket", "round", "epochs", "best_epoch")
 

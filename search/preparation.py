@@ -15,6 +15,7 @@ from concrete_study.models.network import feature_layers_of
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.metrics import ensure_defined
 from concrete_study.results.positive_class import describe_positive_class
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
@@ -58,6 +59,8 @@ class Preparation:
         self.network = Network(weights, classes=len(data.folder.classes), precision=self.precision)
         part = data.part(options.search_images, seed=options.seed)
         self.images = part.subset("train"), part.subset("validation")
+        labels, classes = self.images[1].labels, data.folder.classes
+        ensure_defined(options.objective, labels, classes, options.positive_class)
         self.depths = tuple(sorted(int(depth) for depth in options.space["unfreeze_depth"].choices))
         self.sizes = image_sizes(options.space)
         self.features = plan_features(

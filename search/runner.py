@@ -177,8 +177,7 @@ class _Run:
         return best_trial(records, objective)
 
     def _log_end(self, planned: int) -> None:
-        done = len(self.records)
-        if done < planned:
+        if (done := len(self.records)) < planned:
             stopped = self.manifest.content.stopped
             why = f"the {stopped} is used up" if stopped else "no other configuration is left"
             self.progress.log(f"{done} of {planned} trials: {why}.")
@@ -216,6 +215,7 @@ class _Run:
                 validation=features[size][1],
                 seed=self.options.seed,
                 objective=self.options.objective,
+                positive_class=self.options.positive_class,
                 batch_size=self.options.batch_size,
                 on_epoch=on_epoch,
             )

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
+from concrete_study.datasets.batches import Subset
 from concrete_study.models.batch_sources import BatchSource
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.head import Weights
@@ -19,6 +19,7 @@ from concrete_study.models.recipe import (
     train_epochs,
 )
 from concrete_study.models.trainable import Network, TrainablePart
+from concrete_study.results.metrics import validation_scores
 from concrete_study.results.objectives import DEFAULT_OBJECTIVE, find_objective
 from concrete_study.results.records import Epoch
 from concrete_study.results.statistics import log_loss
@@ -63,6 +64,7 @@ def train(
     validation: BatchSource,
     seed: int,
     objective: str = DEFAULT_OBJECTIVE,
+    positive_class: str | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     earlier: Outcome | None = None,
@@ -78,6 +80,7 @@ def train(
         validation: Validation batches, always of the unaugmented images.
         seed: Decides the head's initial weights, the order of images, and dropout.
         objective: Decides the best epoch; one of `results.objectives.OBJECTIVES`.
+        positive_class: As in `results.positive_class.find_positive_class`.
         batch_size: At least 1.
         on_epoch: Called after each epoch.
         earlier: Of the same training, which was interrupted after its last epoch.
@@ -99,7 +102,7 @@ def train(
         batch_size=batch_size,
         after=outcome.position() if outcome.curve else None,
     ):
-        outcome = _with_epoch(outcome, trained, validation.subset.labels, objective)
+        outcome = _with_epoch(outcome, trained, validation.subset, objective, positive_class)
         if on_outcome is not None:
             outcome = _with_checkpoints(outcome, trained.trainable)
             on_outcome(outcome)
@@ -108,10 +111,14 @@ def train(
 
 
 def _with_epoch(
-    outcome: Outcome, trained: TrainedEpoch, labels: NDArray[np.int32], objective: str
+    outcome: Outcome,
+    trained: TrainedEpoch,
+    validation: Subset,
+    objective: str,
+    positive_class: str | None,
 ) -> Outcome:
     """Adds an epoch to the learning curve; DivergedError if it is not finite."""
-    epoch = _evaluated(trained, labels)
+    epoch = _evaluated(trained, validation, positive_class)
     if not (math.isfinite(epoch.loss + epoch.val_loss) and trained.trainable.is_finite()):
         raise DivergedError(f"training diverged in epoch {trained.number}", outcome.curve)
     curve = [*outcome.curve, epoch]
@@ -133,15 +140,20 @@ def best_epoch(curve: Sequence[Epoch], objective: str) -> int:
     return min(curve, key=lambda epoch: (cost(getattr(epoch, objective)), epoch.epoch)).epoch
 
 
-def _evaluated(trained: TrainedEpoch, labels: NDArray[np.int32]) -> Epoch:
+def _evaluated(trained: TrainedEpoch, validation: Subset, positive_class: str | None) -> Epoch:
     """The record of an epoch, with its metrics on the validation images."""
-    predicted = trained.probabilities.argmax(1)
+    labels, probabilities = validation.labels, trained.probabilities
+    predicted = probabilities.argmax(1)
+    scores = validation_scores(labels, probabilities, validation.classes, positive_class)
     return Epoch(
         epoch=trained.number,
         phase=trained.phase.number,
         loss=trained.loss,
         accuracy=trained.accuracy,
-        val_loss=log_loss(trained.probabilities, labels),
+        val_loss=log_loss(probabilities, labels),
         val_accuracy=float((predicted == labels).mean()),
         val_macro_f1=float(f1_score(labels, predicted, average="macro", zero_division=0)),
+        val_roc_auc=scores["val_roc_auc"],
+        val_average_precision=scores["val_average_precision"],
+        val_balanced_accuracy=scores["val_balanced_accuracy"],
     )

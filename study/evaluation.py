@@ -33,10 +33,10 @@ def predict_subset(
         probabilities = predict_checkpoints(
             network, configuration, checkpoints, images, batch_size=batch_size, on_images=done
         )
-    files = [row.file for row in data.rows if row.subset == subset]
-    return prediction_rows(
-        files, [classes[label] for label in images.labels], classes, probabilities
-    )
+    rows = [row for row in data.rows if row.subset == subset]
+    files, groups = [row.file for row in rows], [row.group for row in rows]
+    truth = [classes[label] for label in images.labels]
+    return prediction_rows(files, truth, classes, probabilities, groups)
 
 
 def scores_by_dataset(

@@ -87,7 +87,7 @@ def _evaluate(
     classifier = Classifier(study.best_path / KERAS_FILE)  # raises if it is damaged
     _require_classes(folder.classes, manifest.classes)
     unseen = _unseen(study, stored_roots(manifest), folder, progress)
-    rows = [SplitRow(i.file, i.label, EXTERNAL, "", i.sha256) for i in unseen]
+    rows = [SplitRow(i.file, i.label, EXTERNAL, group, i.sha256) for i, group in unseen]
     with progress.counting("evaluating", len(rows)) as done:
         probabilities = predict_images(
             classifier,
@@ -96,7 +96,8 @@ def _evaluate(
             on_images=done,
         )
     files, truth = [row.file for row in rows], [row.label for row in rows]
-    table = prediction_rows(files, truth, manifest.classes, {"best": probabilities})
+    groups = [row.group for row in rows]
+    table = prediction_rows(files, truth, manifest.classes, {"best": probabilities}, groups)
     usual = find_positive_class(manifest.classes, manifest.positive_class)
     variant = _variant(class_map, labels, "" if positive == usual else f"{positive}")
     name = f"{_plain(root.name)}-{folder.fingerprint[:8]}{variant}"
@@ -143,8 +144,8 @@ def _unseen(
     roots: Roots,
     folder: ImageFolder,
     progress: Progress,
-) -> list[LabelledImage]:
-    """The images that are no near-duplicates of the study's own."""
+) -> list[tuple[LabelledImage, str]]:
+    """The images that are no near-duplicates of the study's own, with their groups."""
     rows, images = read_split(study.split_path), folder.images
     known = {row.sha256: locate(roots, row.file) for row in rows}
     # Test images too: only retraining opens them. External test sets are not the study's own.
@@ -154,7 +155,8 @@ def _unseen(
     old = [LabelledImage("", "", digest) for digest in known]
     groups = group_images([*old, *folder.images], [pair[:2] for pair in pairs])
     own = {groups[digest] for digest in seen}
-    unseen = [image for image in images if groups[image.sha256] not in own]
+    grouped = [(image, groups[image.sha256]) for image in images]
+    unseen = [(image, group) for image, group in grouped if group not in own]
     if len(present) < len(known):
         progress.log(
             "Some images of the study are missing: only exact duplicates of these are detected."

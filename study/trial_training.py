@@ -129,6 +129,7 @@ class TrialTraining:
                 validation=validation,
                 seed=self.options.seed,
                 objective=self.options.objective,
+                positive_class=self.manifest.positive_class,
                 batch_size=self.options.batch_size,
                 on_epoch=self.progress.epoch_done,
                 earlier=earlier,

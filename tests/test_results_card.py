@@ -10,7 +10,13 @@ from small_report import curve
 
 from concrete_study.results.card import model_card
 from concrete_study.results.evaluation import CHECKPOINTS, evaluate
-from concrete_study.results.records import RetrainingRecord, SearchOptions, StudyRecord, TestReport
+from concrete_study.results.records import (
+    Estimate,
+    RetrainingRecord,
+    SearchOptions,
+    StudyRecord,
+    TestReport,
+)
 
 
 def study(options: dict[str, Any] | None = None, **changes: Any) -> StudyRecord:
@@ -122,8 +128,12 @@ def test_the_best_epoch_has_its_own_row_and_an_explanation() -> None:
 
 
 def test_a_small_loss_never_prints_as_zero() -> None:
-    test = replace(report(2), loss=4e-7)
-    assert "| loss (nats) | 4.0e-7 |" in card_of(study(), retraining_record("first", test=test))
+    test = report(2)
+    loss = Estimate(value=4e-7, low=3e-7, high=5e-7)
+    test = replace(test, scores=replace(test.scores, loss=loss))
+    assert "| log loss | 4.0e-7 (3.0e-7 to 5.0e-7) |" in card_of(
+        study(), retraining_record("first", test=test)
+    )
 
 
 def test_the_card_has_the_times_of_all_evaluations_of_the_test_split() -> None:

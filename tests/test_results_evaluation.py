@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import f1_score, log_loss
+from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.datasets.splits import SplitRow
@@ -17,7 +17,7 @@ from concrete_study.results.evaluation import (
     prediction_rows,
     read_predictions,
 )
-from concrete_study.results.headlines import balance_text, roc_auc_text
+from concrete_study.results.headlines import balance_text, score_lines
 from concrete_study.results.records import TestReport
 from concrete_study.results.report.scores import readable_report
 from concrete_study.results.statistics import wilson_interval
@@ -81,8 +81,8 @@ def test_metrics_agree_with_scikit_learn_for_three_classes() -> None:
     chosen = final[[f"p_{name}" for name in THREE]].to_numpy().argmax(axis=1)
     truth = [THREE.index(name) for name in final["class"]]
     probabilities = final[[f"p_{name}" for name in THREE]].to_numpy()
-    assert metrics.loss == pytest.approx(log_loss(truth, probabilities), abs=1e-12)
-    assert metrics.macro_f1 == pytest.approx(f1_score(truth, chosen, average="macro"))
+    assert metrics.scores.loss.value == pytest.approx(log_loss(truth, probabilities), abs=1e-12)
+    assert metrics.scores.macro_f1.value == pytest.approx(f1_score(truth, chosen, average="macro"))
     assert metrics.images == 60
     assert np.sum(metrics.confusion_matrix) == 60
     assert np.trace(metrics.confusion_matrix) == metrics.accuracy * 60
@@ -114,7 +114,7 @@ def test_classes_that_look_like_numbers_or_blanks_survive_the_file(
 def test_without_a_second_phase_the_first_is_the_final_one() -> None:
     predictions = predict(THREE, 12, checkpoints=CHECKPOINTS[:2])
     metrics = evaluate(predictions, THREE)
-    assert metrics.loss == metrics.checkpoints["after_phase_1"].loss
+    assert metrics.scores.loss.value == metrics.checkpoints["after_phase_1"].loss
     assert "after_phase_2" not in metrics.checkpoints
 
 
@@ -122,13 +122,15 @@ def test_the_best_epoch_is_the_final_checkpoint_even_if_a_phase_ended_better() -
     predictions = predict(THREE, 30, checkpoints=("before_training", "best", "after_phase_2"))
     metrics = evaluate(predictions, THREE)
     assert list(metrics.checkpoints) == ["before_training", "after_phase_2", "best"]
-    assert metrics.loss == metrics.checkpoints["best"].loss
-    assert metrics.loss > metrics.checkpoints["after_phase_2"].loss
+    assert metrics.scores.loss.value == metrics.checkpoints["best"].loss
+    assert metrics.scores.loss.value > metrics.checkpoints["after_phase_2"].loss
 
 
 def test_the_loss_of_a_confident_error_is_that_of_keras() -> None:
-    assert evaluate(rows(("a", 0.0, 1.0)), ["a", "b"]).loss == pytest.approx(-math.log(1e-7))
-    assert evaluate(rows(("a", 1.0, 0.0)), ["a", "b"]).loss == 0.0
+    assert evaluate(rows(("a", 0.0, 1.0)), ["a", "b"]).scores.loss.value == pytest.approx(
+        -math.log(1e-7)
+    )
+    assert evaluate(rows(("a", 1.0, 0.0)), ["a", "b"]).scores.loss.value == 0.0
 
 
 def test_a_tie_goes_to_the_first_class() -> None:
@@ -144,7 +146,7 @@ def test_a_class_neither_present_nor_predicted_stays_in_the_confusion_matrix() -
 @pytest.mark.filterwarnings("error:::sklearn")
 def test_a_class_without_test_images_counts_as_zero_and_breaks_nothing() -> None:
     metrics = evaluate(rows(("a", 0.9, 0.1)), ["a", "b"])
-    assert metrics.macro_f1 == 0.5
+    assert metrics.scores.macro_f1.value == 0.5
     assert metrics.by_class["b"].support == 0
 
 
@@ -245,11 +247,16 @@ def test_balanced_accuracy_and_majority_rate_are_next_to_accuracy() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         test = evaluate(rows(*images), ["a", "b"])
-    assert test.balanced_accuracy == 0.5
+    balanced, area = test.scores.balanced_accuracy, test.scores.roc_auc
+    assert balanced is not None
+    assert area is not None
+    assert balanced.value == 0.5
     assert (test.majority_class, test.majority_rate) == ("a", 14 / 15)
     assert balance_text(test) == "balanced accuracy 0.5000, always a: 0.9333"
-    assert (test.positive_class, test.roc_auc) == ("b", 0.5)
-    assert roc_auc_text(test) == "ROC AUC 0.5000 (positive class b)"
+    assert (test.positive_class, area.value) == ("b", 0.5)
+    lines = score_lines(test)
+    assert "ROC AUC                     0.5000 (0.5000 to 0.5000)" in lines
+    assert lines[-1].endswith("bootstrap over 15 groups; positive class b.")
 
 
 @pytest.mark.parametrize(("positive", "measure"), [("a", "recall"), ("b", "specificity")])
@@ -259,21 +266,33 @@ def test_images_of_one_class_have_a_recall_or_specificity_and_no_auc(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         test = evaluate(rows(*[("a", 0.9, 0.1)] * 9, ("a", 0.2, 0.8)), ["a", "b"], positive)
-    assert test.balanced_accuracy is test.roc_auc is None
+    assert test.scores.balanced_accuracy is test.scores.roc_auc is None
+    assert test.scores.average_precision is None
+    assert test.diagnosis is None
     low, high = wilson_interval(9, 10)
     assert balance_text(test) == (
         f"{measure} of a 0.9000 (Wilson 95 % interval {low:.4f} to {high:.4f}), "
         "balanced accuracy undefined: one class"
     )
-    assert roc_auc_text(test) == f"ROC AUC undefined: one class (positive class {positive})"
+    lines = score_lines(test)
+    assert "ROC AUC                     undefined: one class" in lines
+    assert lines[-1].endswith(f"positive class {positive}.")
 
 
 def test_a_hundred_classes_of_few_images_cause_no_warning() -> None:
     classes = [f"{number:03}" for number in range(100)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        test = evaluate(predict(classes, 60), classes)
+        test = evaluate(predictions := predict(classes, 60), classes)
     assert test.positive_class is None
-    assert test.roc_auc is None
-    assert roc_auc_text(test) == ""
-    assert test.balanced_accuracy == pytest.approx(test.accuracy)
+    final = predictions[predictions["checkpoint"] == "best"]
+    areas = [
+        roc_auc_score(final["class"] == name, final[f"p_{name}"])
+        for name in final["class"].unique()
+    ]
+    assert len(areas) == 60
+    assert test.scores.roc_auc is not None
+    assert test.scores.roc_auc.value == pytest.approx(np.mean(areas))
+    assert score_lines(test)[-1].endswith("means over one-vs-rest.")
+    assert test.scores.balanced_accuracy is not None
+    assert test.scores.balanced_accuracy.value == pytest.approx(test.accuracy)

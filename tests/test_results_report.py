@@ -25,7 +25,7 @@ from concrete_study.datasets.splits import write_split
 from concrete_study.results.figures import write_figure
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import Dimension
-from concrete_study.results.records import DatasetReport, SearchOptions
+from concrete_study.results.records import DatasetReport, Estimate, SearchOptions
 from concrete_study.results.report.data import read_report_data
 from concrete_study.results.report.elements import Plot
 from concrete_study.results.report.writing import SVG_STYLE, report_sections, write_report
@@ -115,7 +115,9 @@ def test_the_summary_is_one_paragraph_with_figures(whole: StudyFolder) -> None:
 def test_a_small_loss_never_prints_as_zero(tmp_path: Path) -> None:
     study = whole_study(tmp_path / "sure", records=[trial(16, 10, 2e-6), trial(17, 10, 3e-6)])
     metrics = study.required_metrics()
-    study.write_metrics(replace(metrics, test=replace(metrics.test, loss=4e-7)))
+    loss = Estimate(value=4e-7, low=3e-7, high=5e-7)
+    scores = replace(metrics.test.scores, loss=loss)
+    study.write_metrics(replace(metrics, test=replace(metrics.test, scores=scores)))
     text = markdown(study)
     for shown in ("validation loss of 2.0e-6", "budget has 3.0e-6", "a loss of 4.0e-7"):
         assert shown in text

@@ -9,7 +9,6 @@ from concrete_study.results.report.scores import (
     checkpoints_table,
     classification_table,
     confusion_table,
-    expected_calibration_error,
     image_predictions,
     least_confident,
     misclassified,
@@ -67,18 +66,17 @@ def test_test_images_of_one_class_have_no_curve() -> None:
 
 def test_calibration_counts_by_bins_and_leaves_empty_ones_out() -> None:
     bins = calibration(rows(("a", 0.05), ("b", 0.05), ("b", 1.0), ("b", 0.95)), AB)
-    assert bins["low"].tolist() == [0.0, 0.9]
+    assert bins["low"].tolist() == [0.0, 14 / 15]
     assert bins["images"].tolist() == [2, 2]
     assert bins["mean_predicted_probability"].tolist() == pytest.approx([0.05, 0.975])
     assert bins["fraction_of_positives"].tolist() == [0.5, 1.0]
 
 
 def test_the_calibration_error_weights_bins_by_their_images() -> None:
-    bins = calibration(rows(("a", 0.05), ("b", 0.95), ("b", 0.95), ("b", 0.95)), AB)
-    assert bins["images"].tolist() == [1, 3]
-    assert expected_calibration_error(bins) == pytest.approx(0.05)
-    worse = bins.assign(mean_predicted_probability=[0.2, 0.9], fraction_of_positives=[0.0, 0.5])
-    assert expected_calibration_error(worse) == pytest.approx(0.35)
+    images = rows(("a", 0.05), ("b", 0.95), ("b", 0.95), ("b", 0.95))
+    assert evaluate(images, AB).scores.calibration_error.value == pytest.approx(0.05)
+    worse = rows(("a", 0.2), ("b", 0.9), ("a", 0.9))
+    assert evaluate(worse, AB).scores.calibration_error.value == pytest.approx((0.2 + 2 * 0.4) / 3)
 
 
 def test_calibration_of_three_classes_is_of_the_predicted_class() -> None:

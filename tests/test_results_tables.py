@@ -206,10 +206,17 @@ def test_markdown_is_parsed_to_the_same_rounded_table(
 def test_latex_has_a_line_per_study_with_its_signs_escaped(table: pd.DataFrame) -> None:
     latex = render(table, "latex")
     body = re.findall(r"^(.*) \\\\$", latex, flags=re.MULTILINE)
-    assert [line.count(" & ") for line in body] == [table.shape[1] - 1] * 3
+    assert [line.count(" & ") for line in body] == [readable(table).shape[1] - 1] * 3
     assert r"first\_one & finished" in latex
     paths = pd.DataFrame({"path": ["0001 → 0012"]})
     assert r"0001 $\rightarrow$ 0012" in render(paths, "latex")
+
+
+def test_an_interval_follows_its_score_in_brackets() -> None:
+    bounds = {"loss_low": [0.4, None], "loss_high": [0.6, None], "other_low": [1, 2]}
+    shown = readable(pd.DataFrame({"loss": [0.5, None], **bounds}))
+    assert shown.columns.tolist() == ["loss", "other low"]
+    assert shown.to_numpy().tolist() == [["0.5000 (0.4000 to 0.6000)", "1"], ["", "2"]]
 
 
 @pytest.mark.parametrize("style", FORMATS)

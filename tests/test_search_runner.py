@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def test_a_study_is_running_while_its_search_runs(slabs: Path, tmp_path: Path) -
     assert states == [("running", None)]
 
 
-@pytest.mark.parametrize("objective", ["val_accuracy", "val_macro_f1"])
+@pytest.mark.parametrize("objective", ["val_accuracy", "val_macro_f1", "val_average_precision"])
 def test_other_objectives_decide_score_and_best_epoch(
     objective: str, slabs: Path, tmp_path: Path
 ) -> None:
@@ -113,6 +114,24 @@ def test_other_objectives_decide_score_and_best_epoch(
         assert record.score == max(scores)
         assert record.best_epoch == scores.index(max(scores)) + 1
     assert found.best.score == max(r.score or 0 for r in found.records)
+
+
+def test_an_objective_that_the_validation_images_leave_undefined_is_refused_at_once(
+    slabs: Path, tmp_path: Path
+) -> None:
+    for label in ("Negative", "Positive"):
+        for number, path in enumerate(sorted((slabs / label).iterdir())):
+            subset = "val" if number < 3 and label == "Positive" else "train"
+            target = tmp_path / "ready" / ("test" if number > 10 else subset) / label / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    progress, study = Recorder(), StudyFolder(tmp_path / "s")
+    options = small_options(tmp_path / "ready", objective="val_roc_auc")
+    with pytest.raises(UsageError, match="val_roc_auc is undefined") as caught:
+        run_search(options, study, progress)
+    assert "all of Positive" in caught.value.expected
+    assert not study.path.exists()
+    assert "features of train" not in progress.counted
 
 
 def test_three_classes_are_searched_as_two_are(slabs: Path, tmp_path: Path) -> None:

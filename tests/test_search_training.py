@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from random_features import RandomFeatures, configuration, small_network
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
 from concrete_study.models.batch_sources import Batch
 from concrete_study.models.configuration import Architecture
@@ -92,6 +93,33 @@ def test_the_best_checkpoint_has_the_weights_of_the_best_epoch(network: Network)
     true_class = probabilities[np.arange(8), validation.subset.labels]
     loss = -np.log(np.maximum(true_class, 1e-7)).mean()
     assert loss == pytest.approx(min(e.val_loss for e in outcome.curve), rel=1e-5)
+
+
+@pytest.mark.parametrize("positive_class", [None, "no", "yes"])
+def test_an_epoch_has_the_scores_of_scikit_learn(
+    network: Network, positive_class: str | None
+) -> None:
+    validation = RandomFeatures(40, 2)
+    outcome = train(
+        network,
+        configuration(0),
+        epochs=1,
+        training=RandomFeatures(20, 1),
+        validation=validation,
+        seed=1,
+        positive_class=positive_class,
+    )
+    labels, (epoch,) = validation.subset.labels, outcome.curve
+    trainable = network.trainable(16, 0)  # as the only epoch left it
+    probabilities = trainable.predict(
+        tuple(validation.features[layer] for layer in trainable.feature_layers)
+    )
+    number = 1 if positive_class is None else validation.subset.classes.index(positive_class)
+    truth, score = labels == number, probabilities[:, number]
+    assert epoch.val_roc_auc == pytest.approx(roc_auc_score(truth, score))
+    assert epoch.val_average_precision == pytest.approx(average_precision_score(truth, score))
+    balanced = balanced_accuracy_score(labels, probabilities.argmax(axis=1))
+    assert epoch.val_balanced_accuracy == pytest.approx(balanced)
 
 
 def test_ties_go_to_the_earlier_epoch() -> None:

@@ -45,8 +45,11 @@ def _summary(studies: Sequence[StudyFolder], frame: pd.DataFrame) -> Section:
         elements.append(f"Not all of these results are comparable. {sentences}")
     test = [name for name in frame.columns if name.startswith(("test_", "on_"))]
     search = frame.drop(columns=test)
+    caption = (
+        "Test results, with 95 % intervals: of accuracy Wilson, of others bootstrap over groups."
+    )
     elements += [
-        Table("tests", "Test results, with 95 % Wilson intervals.", frame[["study", *test]]),
+        Table("tests", caption, frame[["study", *test]], transposed=True),
         Table("searches", "Searches and the trial that is retrained.", search),
     ]
     return Section("summary", "Summary", elements)

@@ -18,12 +18,16 @@ class Code:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, in full as `tables/<name>.csv`; a page shows its first `most` rows."""
+    """A table, in full as `tables/<name>.csv`; a page shows its first `most` rows.
+
+    Few rows of many values are transposed on a page: each is a column there.
+    """
 
     name: str
     caption: str
     frame: pd.DataFrame
     most: int = 50
+    transposed: bool = False
     kind: ClassVar[str] = "table"
 
 

@@ -4,9 +4,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from concrete_study.datasets.splits import EXTERNAL
+from concrete_study.results.diagnosis import diagnosis_text
 from concrete_study.results.evaluation import final_rows
-from concrete_study.results.formats import counted, number
+from concrete_study.results.formats import counted
+from concrete_study.results.headlines import estimate_text, interval_text
+from concrete_study.results.metrics import BINS
 from concrete_study.results.positive_class import find_positive_class
+from concrete_study.results.records import TestReport
 from concrete_study.results.report import score_figures, scores
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Element, Plot, Section, Table
@@ -23,27 +28,42 @@ def evaluation_sections(data: ReportData) -> list[Section]:
     caption = "Number of images; the shade is the share of the true class."
     if len(classes) >= scores.MANY_CLASSES:
         caption = f"The {scores.TOP_CONFUSIONS} most frequent confusions; the CSV has all classes."
+    text = f"Scores on the {counted(test.images, 'test image')}: {interval_text(test)}."
+    found = Table("scores", text, scores.scores_table(test))
     report = Table("classification", "Classification report.", scores.classification_table(test))
     counts = scores.confusion_table(test)
     plot = Plot("confusion", caption, counts, score_figures.draw_confusion)
-    title = "Classification report and confusion matrix"
-    sections = [Section("classification", title, [report, [plot]])]
+    title = "Scores, classification report and confusion matrix"
+    sections = [Section("classification", title, [found, report, [plot]])]
     table = scores.by_dataset_table(data.retraining, data.evaluations)
     if len(table):
         text = (
             "The same model on each dataset. Only external test sets (`study evaluate`) measure "
             "performance on images from other places and cameras."
         )
-        caption = "Scores by dataset, with 95 % Wilson intervals."
-        sections.append(Section("datasets", "Datasets", [text, Table("datasets", caption, table)]))
+        caption = (
+            "Scores by dataset, with 95 % intervals: of accuracy Wilson, of others bootstrap "
+            "over groups."
+        )
+        shown = [text, Table("datasets", caption, table, transposed=True), *_diagnoses(data)]
+        sections.append(Section("datasets", "Datasets", shown))
     if data.predictions is not None:
         sections += [
             _curves(data.predictions, classes, positive),
-            _calibration(data.predictions, classes, positive),
+            _calibration(data.predictions, test, positive),
             *_thresholds(data.validation, data.predictions, positive),
             _misclassified(data, data.predictions),
         ]
     return sections
+
+
+def _diagnoses(data: ReportData) -> list[Element]:
+    """For each external test set, whether ranking or threshold failed."""
+    parts = data.retraining.by_dataset if data.retraining else []
+    tests = [(part.dataset, part.test) for part in parts if part.subset == EXTERNAL]
+    names = scores.evaluation_names(data.evaluations)
+    tests += [(n, found.test) for n, found in zip(names, data.evaluations, strict=True)]
+    return [f"{name}: {text}" for name, test in tests if (text := diagnosis_text(test))]
 
 
 def _curves(predictions: pd.DataFrame, classes: Sequence[str], positive: str | None) -> Section:
@@ -59,19 +79,17 @@ def _curves(predictions: pd.DataFrame, classes: Sequence[str], positive: str | N
     return Section("roc", "ROC and precision-recall curves", elements)
 
 
-def _calibration(
-    predictions: pd.DataFrame, classes: Sequence[str], positive: str | None
-) -> Section:
-    bins = scores.calibration(predictions, classes, positive)
+def _calibration(predictions: pd.DataFrame, test: TestReport, positive: str | None) -> Section:
+    bins = scores.calibration(predictions, test.classes, positive)
     grouped, positive = (
         (f"predicted probability of {positive}", f"images of {positive}")
         if positive
         else ("probability of the predicted class", "correct predictions")
     )
     text = (
-        f"Test images in {scores.BINS} bins by the {grouped}; positives are {positive}. Numbers "
+        f"Test images in {BINS} bins by the {grouped}; positives are {positive}. Numbers "
         "are images per bin, bars 95 % Wilson intervals; bins with few images are uncertain. "
-        f"Expected calibration error: {number(scores.expected_calibration_error(bins))}."
+        f"Expected calibration error: {estimate_text(test.scores.calibration_error)}."
     )
     caption = "On the dashed line, predicted probabilities equal observed fractions."
     plot = Plot("calibration", caption, bins, score_figures.draw_calibration)

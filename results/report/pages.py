@@ -11,7 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from concrete_study.results.figures import GRID, INK, QUIET, TRAIN, VALIDATION
-from concrete_study.results.formats import readable, render
+from concrete_study.results.formats import readable, render, shown_columns
 from concrete_study.results.images import data_uri
 from concrete_study.results.report.elements import ParallelCoordinates, Plot, Table
 from concrete_study.results.report.search_figures import axis_label, levels_of
@@ -51,10 +51,23 @@ def inline_svg(svg: str, plot: Plot) -> Markup:
     return Markup(f"{head}{tag}>{rest}")
 
 
+def _readable(table: Table) -> pd.DataFrame:
+    return readable(table.frame.head(table.most), transposed=table.transposed)
+
+
+def _numeric(table: Table) -> list[bool]:
+    """Whether each column has numbers; all values of a transposed table are right-aligned, too."""
+    if table.transposed:
+        return [False, *[True] * len(table.frame)]
+    return [table.frame[name].dtype.kind in "iuf" for name in shown_columns(table.frame)]
+
+
 def _rows(table: Table) -> list[list[tuple[str, Any]]]:
     """The rows a page shows: each cell as text, and the value it is sorted by."""
-    frame = table.frame.head(table.most)
-    texts, values = readable(frame).to_numpy(), frame.astype(object).to_numpy()
+    texts = values = _readable(table).to_numpy()
+    if not table.transposed:
+        frame = table.frame.head(table.most)
+        values = frame[shown_columns(frame)].astype(object).to_numpy()
     return [
         [(text, "" if pd.isna(value) else value) for text, value in zip(*row, strict=True)]
         for row in zip(texts, values, strict=True)
@@ -88,9 +101,11 @@ def _environment() -> Environment:
     environment.filters |= {
         "coded": _coded,
         "data_uri": data_uri,
-        "headings": lambda table: list(readable(table.frame.head(0)).columns),
-        "markdown": lambda table: render(table.frame.head(table.most), "markdown"),
-        "numeric": lambda table: [dtype.kind in "iuf" for dtype in table.frame.dtypes],
+        "headings": lambda table: list(_readable(table).columns),
+        "markdown": lambda table: render(
+            table.frame.head(table.most), "markdown", transposed=table.transposed
+        ),
+        "numeric": _numeric,
         "parallel_json": _parallel_json,
         "rows": _rows,
     }

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
-from msgspec.structs import asdict
+from msgspec.structs import asdict, astuple
 from numpy.typing import NDArray
 from sklearn.metrics import (
     average_precision_score,
@@ -20,11 +20,12 @@ from concrete_study.results.evaluation import (
     final_rows,
     truth_and_probabilities,
 )
+from concrete_study.results.metrics import BINS, SCORES, bin_numbers, calibrated
 from concrete_study.results.positive_class import find_positive_class
 from concrete_study.results.records import EvaluationRecord, RetrainingRecord, TestReport
 from concrete_study.results.statistics import wilson_interval
+from concrete_study.results.tables import score_columns
 
-BINS = 10  # of the reliability diagram, equally wide
 MANY_CLASSES = 20  # from here on the top confusions replace the confusion matrix
 TOP_CONFUSIONS = 20
 WORST_CLASSES = 10
@@ -35,6 +36,13 @@ def classification_table(test: TestReport) -> pd.DataFrame:
     averages = {"macro avg": test.macro_avg, "weighted avg": test.weighted_avg}
     rows = [{"class": n, **asdict(row)} for n, row in [*test.by_class.items(), *averages.items()]]
     return pd.DataFrame(rows).rename(columns={"f1": "f1-score"})
+
+
+def scores_table(test: TestReport) -> pd.DataFrame:
+    """The scores of `results.metrics`: score, value, value_low and value_high (95 %)."""
+    found = [(label, getattr(test.scores, name)) for name, label in SCORES.items()]
+    rows = [(label, *astuple(one)) if one else (label,) for label, one in found]
+    return pd.DataFrame(rows, columns=["score", "value", "value_low", "value_high"])
 
 
 def confusion_table(test: TestReport) -> pd.DataFrame:
@@ -106,17 +114,24 @@ def by_dataset_table(
     """Scores on parts of the test images and on external test sets.
 
     Columns: dataset (the folder's name), subset (test or external), images, accuracy,
-    accuracy_low, accuracy_high (Wilson 95 %), loss (nats), macro_f1.
+    accuracy_low, accuracy_high (Wilson 95 %), and the scores of `score_columns`.
     """
     tests = [(part.dataset, part.subset, part.test) for part in retraining.by_dataset]
     names = evaluation_names(evaluations)
     tests += [(n, "external", found.test) for n, found in zip(names, evaluations, strict=True)]
     rows = [
-        (name, subset, t.images, t.accuracy, *t.accuracy_interval, t.loss, t.macro_f1)
-        for name, subset, t in tests
+        {
+            "dataset": name,
+            "subset": subset,
+            "images": test.images,
+            "accuracy": test.accuracy,
+            "accuracy_low": test.accuracy_interval[0],
+            "accuracy_high": test.accuracy_interval[1],
+            **score_columns(test),
+        }
+        for name, subset, test in tests
     ]
-    columns = ["dataset", "subset", "images", "accuracy", "accuracy_low", "accuracy_high", "loss"]
-    return pd.DataFrame(rows, columns=[*columns, "macro_f1"])
+    return pd.DataFrame(rows)
 
 
 def evaluation_names(evaluations: Sequence[EvaluationRecord]) -> list[str]:
@@ -183,15 +198,10 @@ def calibration(
     fraction_low, fraction_high (its 95 % Wilson interval).
     """
     truth, probabilities = truth_and_probabilities(final_rows(predictions), classes)
-    if (name := find_positive_class(classes, positive_class)) is not None:
-        index = list(classes).index(name)
-        probability, positive = probabilities[:, index], truth == index
-    else:
-        probability = probabilities.max(axis=1)
-        positive = probabilities.argmax(axis=1) == truth
-    # The clip puts a probability of exactly 1 into the last bin.
-    bins = np.clip((probability * BINS).astype(np.int64), 0, BINS - 1)
-    rows = []
+    name = find_positive_class(classes, positive_class)
+    index = None if name is None else list(classes).index(name)
+    probability, positive = calibrated(truth, probabilities, index)
+    bins, rows = bin_numbers(probability), []
     for number in np.unique(bins):
         chosen = bins == number
         count, positives = int(chosen.sum()), int(positive[chosen].sum())
@@ -199,15 +209,6 @@ def calibration(
         rows.append((*edges, count, mean, positives / count, *wilson_interval(positives, count)))
     columns = ["low", "high", "images", "mean_predicted_probability", "fraction_of_positives"]
     return pd.DataFrame(rows, columns=[*columns, "fraction_low", "fraction_high"])
-
-
-def expected_calibration_error(bins: pd.DataFrame) -> float:
-    """Mean distance of predicted probability and fraction of positives, weighted by images.
-
-    Source: Guo et al. (2017), "On calibration of modern neural networks".
-    """
-    distances = (bins["mean_predicted_probability"] - bins["fraction_of_positives"]).abs()
-    return float(np.average(distances, weights=bins["images"]))
 
 
 def image_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def _test_result(data: ReportData) -> str:
 
 
 def _retrained(retraining: RetrainingRecord) -> str:
-    test = retraining.test
+    test, loss = retraining.test, retraining.test.scores.loss.value
     low, high = test.accuracy_interval
     rows = zip(test.classes, test.confusion_matrix, strict=True)
     errors = [f"{sum(row) - row[n]} of {sum(row)} {name}" for n, (name, row) in enumerate(rows)]
@@ -69,7 +69,7 @@ def _retrained(retraining: RetrainingRecord) -> str:
     return (
         f"The retrained model (trial {retraining.trial}) classifies {100 * test.accuracy:.2f} % of "
         f"{counted(test.images, 'test image')} correctly (95 % interval {100 * low:.2f} to "
-        f"{100 * high:.2f} %), with a loss of {number(test.loss)}; {balance_text(test)}. "
+        f"{100 * high:.2f} %), with a loss of {number(loss)}; {balance_text(test)}. "
         f"Misclassified: {', '.join(errors)}."
     )
 
