@@ -122,6 +122,8 @@ def draw(count: int, seed: int, sizes: list[int], depths: list[int]) -> Iterator
             image_size=int(random.choice(sizes)),
             feature_layers=str(random.choice(["block5", "block4+5", "block3+4+5"])),
             feature_scaling=str(random.choice(["none", "square-root", "standardised"])),
+            weight_decay=float(random.choice([0, 10 ** random.uniform(-1, 1.5)])),
+            label_smoothing=float(random.choice([0, 0.05, 0.1])),
         )
 
 

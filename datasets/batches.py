@@ -60,6 +60,17 @@ def subset_of(roots: Roots, rows: Sequence[SplitRow], name: str, classes: Sequen
     )
 
 
+def join(subsets: Sequence[Subset]) -> Subset:
+    """All images of several subsets, one subset after the other."""
+    return Subset(
+        "+".join(subset.name for subset in subsets),
+        [path for subset in subsets for path in subset.paths],
+        np.concatenate([subset.labels for subset in subsets]),
+        [digest for subset in subsets for digest in subset.digests],
+        subsets[0].classes,
+    )
+
+
 def image_batches(
     subset: Subset,
     *,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.splits import SplitRow
 
 
 class Fold(NamedTuple):
@@ -17,14 +18,19 @@ class Fold(NamedTuple):
     validation: NDArray[np.int64]
 
 
-def make_folds(
-    labels: NDArray[np.int32], groups: Sequence[str], *, folds: int, seed: int
-) -> list[Fold]:
+def groups_by_label(rows: Sequence[SplitRow]) -> dict[str, set[str]]:
+    """The groups of each class; an image without a group is one of its own."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row.label, set()).add(row.group or row.sha256)
+    return found
+
+
+def make_folds(rows: Sequence[SplitRow], *, folds: int, seed: int) -> list[Fold]:
     """Divides images into folds; a group never straddles two.
 
     Args:
-        labels: Class of each image, shape (images,).
-        groups: Group of each image.
+        rows: The training and validation images.
         folds: At least 2.
         seed: Decides which groups are together.
 
@@ -32,17 +38,14 @@ def make_folds(
         DataError: If a class has fewer groups than there are folds, so that a fold would train or
             validate without it.
     """
-    names = np.asarray(groups)
-    fewest = min(len(set(names[labels == label])) for label in set(labels.tolist()))
+    fewest, label = min((len(groups), label) for label, groups in groups_by_label(rows).items())
     if fewest < folds:
         raise DataError(
             f"{folds} folds are too many for these images.",
-            f"Expected at least {folds} groups of each class; a class has {fewest}.",
-            "fewer folds, or a single split (0 folds).",
+            f"Expected at least {folds} groups of each class; {label} has {fewest}.",
+            "fewer folds, or 0 for a single split.",
             parameter="folds",
         )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    return [
-        Fold(train, validation)
-        for train, validation in splitter.split(np.zeros(len(labels)), labels, names)
-    ]
+    labels, groups = [row.label for row in rows], [row.group or row.sha256 for row in rows]
+    return [Fold(*numbers) for numbers in splitter.split(np.zeros(len(rows)), labels, groups)]

@@ -4,13 +4,13 @@ Both give the same features, so the code that trains a trial on stored features 
 retrains the best trial on images.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from concrete_study.datasets.batches import Subset, image_batches
+from concrete_study.datasets.batches import Subset, image_batches, join
 from concrete_study.models.features import FeatureStore
 from concrete_study.models.network import nearest_feature_layer
 from concrete_study.models.trainable import Features, Network
@@ -122,6 +122,42 @@ class FeatureSource:
                     between[layer](given)[0] if layer in between else given
                     for layer, given in features.items()
                 ),
+                self.subset.labels[rows],
+            )
+
+
+class JoinedSource:
+    """Several sources as one; indices count through all of them.
+
+    Args:
+        sources: At least one.
+    """
+
+    def __init__(self, sources: Sequence[BatchSource]) -> None:
+        self._sources = list(sources)
+        self._ends = np.cumsum([len(source.subset) for source in sources])
+        self.subset = join([source.subset for source in sources])
+
+    def batches(
+        self, layers: tuple[str, ...], *, epoch: int, order: NDArray[np.int64], batch_size: int
+    ) -> Iterator[Batch]:
+        """See `BatchSource`."""
+        for first in range(0, len(order), batch_size):
+            rows = order[first : first + batch_size]
+            of_source = np.searchsorted(self._ends, rows, side="right")
+            parts: list[Batch] = []
+            places: list[NDArray[np.int64]] = []
+            for number, source in enumerate(self._sources):
+                if len(own := np.flatnonzero(of_source == number)):
+                    start = self._ends[number] - len(source.subset)
+                    parts += source.batches(
+                        layers, epoch=epoch, order=rows[own] - start, batch_size=len(own)
+                    )
+                    places.append(own)
+            back = np.argsort(np.concatenate(places))
+            columns = zip(*(features for features, _ in parts), strict=True)
+            yield (
+                tuple(np.concatenate(column)[back] for column in columns),
                 self.subset.labels[rows],
             )
 

@@ -39,11 +39,11 @@ class ParallelHeads:
         ]
         self._step = compiled(self._train_step, [[part.signature for part in self.parts]])
 
-    def step(self, batches: Sequence[Batch], options: StepOptions) -> list[Any]:
+    def step(self, batches: Sequence[Batch], options: Sequence[StepOptions]) -> list[Any]:
         """Trains every head on its own batch; returns what `TrainablePart.step` does for each."""
         inputs = [
-            part.step_inputs(features, labels, options)
-            for part, (features, labels) in zip(self.parts, batches, strict=True)
+            part.step_inputs(features, labels, option)
+            for part, (features, labels), option in zip(self.parts, batches, options, strict=True)
         ]
         sums: list[Any] = self._step(inputs)
         return sums
@@ -65,7 +65,7 @@ def train_heads(
     epochs: int,
     training: Sequence[BatchSource],
     validation: Sequence[BatchSource],
-    seed: int,
+    seeds: Sequence[int],
     batch_size: int = DEFAULT_BATCH_SIZE,
 ) -> Iterator[list[TrainedEpoch]]:
     """Trains one head for each source, as `recipe.train_epochs` does one after the other.
@@ -76,12 +76,12 @@ def train_heads(
         epochs: At least 1.
         training: Training batches of each head.
         validation: Validation batches of each head, of unaugmented images.
-        seed: Decides the initial weights, the order of images, and dropout.
+        seeds: Of each head: decides initial weights, order of images, and dropout.
         batch_size: At least 1.
     """
     (phase,) = plan_phases(configuration, epochs)
     heads = parallel_heads(network, configuration.architecture(0), len(training))
-    for part, source in zip(heads.parts, training, strict=True):
+    for part, source, seed in zip(heads.parts, training, seeds, strict=True):
         start_head(part, source, seed)
         part.start(phase.learning_rate)
     images = max(len(source.subset) for source in training)
@@ -94,10 +94,15 @@ def train_heads(
                 order=epoch_order(len(source.subset), seed, number, images),
                 batch_size=batch_size,
             )
-            for part, source in zip(heads.parts, training, strict=True)
+            for part, source, seed in zip(heads.parts, training, seeds, strict=True)
         ]
-        options = step_options(configuration, seed, number, steps)
-        sums = [heads.step(given, option) for *given, option in zip(*batches, options, strict=True)]
+        options = [step_options(configuration, seed, number, steps) for seed in seeds]
+        sums = [
+            heads.step(given, each)
+            for given, each in zip(
+                zip(*batches, strict=True), zip(*options, strict=True), strict=True
+            )
+        ]
         yield [
             TrainedEpoch(number, phase, *mean(own, images), predict(part, source, batch_size), part)
             for own, part, source in zip(

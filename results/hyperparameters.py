@@ -169,7 +169,7 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         name="weight_decay",
         short="weight decay",
         lowest=0.0,
-        highest=1.0,
+        highest=1000.0,
         default=Dimension(choices=(0.0,)),
         reference=0.0,
         format=".1e",

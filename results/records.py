@@ -64,6 +64,7 @@ class TrialRecord(StoredRecord, frozen=True, kw_only=True):
     epochs: int  # the rung: the epoch budget
     seconds: float
     score: float | None = None
+    standard_error: float | None = None  # of the score, over folds or repeats
     best_epoch: int | None = None
     metrics: dict[str, float] = {}
     curve: list[Epoch] = []
@@ -98,6 +99,8 @@ class SearchOptions(Record, frozen=True, kw_only=True):
     labels: str | None = None  # the absolute path of a CSV file of labels
     max_megapixels: float = MAX_MEGAPIXELS  # larger images are not read
     keep_conflicts: bool = False  # whether near-duplicates may have different labels
+    folds: int | None = None  # of the cross-validation; 0: a single split; None: by the images
+    repeats: int = 1  # seeds of each trial
     search_images: int | None = None  # size of the subsample of train and validation; None: all
     seed: int = 1
     positive_class: str | None = None  # None: see `results.positive_class`
@@ -159,6 +162,7 @@ class StudyRecord(StoredRecord, frozen=True, kw_only=True):
     groups: int | None  # None without grouping of near-duplicates
     conflicts: list[list[str]]  # near-duplicates under several labels, excluded from all subsets
     searched: dict[str, int]  # images that the search used, by subset
+    folds: int = 0  # of its cross-validation; 0: a single split
     precision: str
     fingerprint: str
     weights_sha256: str

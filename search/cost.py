@@ -23,8 +23,10 @@ class SearchPlan(NamedTuple):
     depths: tuple[int, ...]  # unfreeze depths of the space
     sizes: tuple[int, ...]  # image sizes of the space
     architectures: int  # of the space; each is compiled once
-    train: int  # images
+    train: int  # images of an epoch, of all folds and repeats together
     validation: int
+    folds: int  # 0: a single split
+    repeats: int
     features: FeaturePlan
     forward_passes: dict[int, int]  # images whose features are not stored yet, by image size
     times: StepTimes
@@ -122,8 +124,8 @@ def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
     completed = f" {counted(plan.completed, 'trial')} completed before." if plan.completed else ""
     trials, epochs = len(plan.remaining), sum(trial.epochs for trial in plan.remaining)
     lines = [
-        f"Plan: {counted(trials, 'trial')}, {counted(epochs, 'epoch')}, {plan.train} training and "
-        f"{plan.validation} validation images.{completed}",
+        f"Plan: {counted(trials, 'trial')}, {counted(epochs, 'epoch')}, {_describe_images(plan)}."
+        f"{completed}",
         describe_features(plan.features),
         f"Estimated time: {_describe_time(plan)}.",
     ]
@@ -134,6 +136,14 @@ def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
             f"epochs, fit into the time budget of {duration(budget)}."
         )
     return lines
+
+
+def _describe_images(plan: SearchPlan) -> str:
+    repeats = f", {counted(plan.repeats, 'seed')} each" if plan.repeats > 1 else ""
+    train, validation = plan.train // plan.repeats, plan.validation // plan.repeats
+    if plan.folds:
+        return f"{plan.folds}-fold cross-validation on {validation} images{repeats}"
+    return f"{train} training and {validation} validation images{repeats}"
 
 
 def _describe_time(plan: SearchPlan) -> str:

@@ -2,9 +2,11 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 from concrete_study.datasets.errors import UsageError
-from concrete_study.datasets.splits import parse_shares
+from concrete_study.datasets.folds import groups_by_label
+from concrete_study.datasets.splits import SplitRow, parse_shares
 from concrete_study.models.precision import PRECISIONS
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import Round, SearchOptions
@@ -14,6 +16,8 @@ from concrete_study.search.space import size_of
 
 ALGORITHMS = ("hyperband", "random", "bayesian", "grid")
 DEFAULT_TRIALS = 20
+DEFAULT_FOLDS = 5
+FOLDS_BELOW = 2000  # images; a larger single split is precise enough (decision 021)
 LARGEST_SEED = 1_000_000  # seeds derived from it stay within 32 bits
 _LOWEST = {
     "max_epochs": 1,
@@ -25,6 +29,8 @@ _LOWEST = {
     "cache_gb": 0,
     "max_megapixels": 1,
     "search_images": 4,
+    "folds": 0,
+    "repeats": 1,
     "seed": 0,
 }
 
@@ -54,6 +60,7 @@ def check(options: SearchOptions) -> None:
         )
     parse_shares(options.split, test_given=options.test is not None)
     _check_folders(options)
+    _check_folds(options)
     if options.algorithm == "hyperband":
         _check_hyperband(options)
     elif (
@@ -82,6 +89,27 @@ def schedule_of(options: SearchOptions) -> list[Round]:
     return flat_schedule(int(min(wanted, size)), options.max_epochs)
 
 
+def seeds_of(options: SearchOptions) -> list[int]:
+    """The seeds of each trial's repeats; the first is the study's, the others far from it."""
+    return [(options.seed + 7919 * repeat) % LARGEST_SEED for repeat in range(options.repeats)]
+
+
+def choose_folds(options: SearchOptions, rows: Sequence[SplitRow], *, given: bool) -> int:
+    """The number of folds of a search; 0 is a single split.
+
+    Args:
+        options: Of the search.
+        rows: Its training and validation images.
+        given: Whether the validation images were given, not split off.
+    """
+    if options.folds is not None:
+        return options.folds
+    if given or options.validate_on or len(rows) >= FOLDS_BELOW:
+        return 0
+    fewest = min(len(groups) for groups in groups_by_label(rows).values())
+    return DEFAULT_FOLDS if fewest >= DEFAULT_FOLDS else 0
+
+
 def oracle_seed(options: SearchOptions) -> int:
     """Keras Tuner's seed: it takes 0 for no seed, and close seeds repeat configurations."""
     return 1000 * options.seed + 1
@@ -94,6 +122,21 @@ def _check_folders(options: SearchOptions) -> None:
             f"{repeated[0]} is given twice.",
             "Expected each folder in only one of data, test, validate_on and external_test.",
             parameter="data",
+        )
+
+
+def _check_folds(options: SearchOptions) -> None:
+    if options.folds == 1:
+        raise UsageError(
+            "1 fold has no other images to train on.",
+            "Expected 0 for a single split, or at least 2.",
+            parameter="folds",
+        )
+    if options.folds and options.validate_on:
+        raise UsageError(
+            "folds cannot be combined with a validation folder.",
+            "Expected one of folds and validate_on.",
+            parameter="folds",
         )
 
 

@@ -4,11 +4,12 @@ import time
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from concrete_study.datasets.folds import make_folds
 from concrete_study.datasets.loading import StudyData
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.summary import describe_classes
 from concrete_study.models.backbone import BackboneWeights, load_weights
-from concrete_study.models.batch_sources import FeatureSource
+from concrete_study.models.batch_sources import FeatureSource, JoinedSource, PartSource
 from concrete_study.models.devices import prepare_devices, require_memory
 from concrete_study.models.features import BATCH_SIZE, FeatureStore, plan_features
 from concrete_study.models.network import feature_layers_of
@@ -19,13 +20,15 @@ from concrete_study.results.metrics import ensure_defined
 from concrete_study.results.positive_class import describe_positive_class
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
+from concrete_study.search.cross_validation import FoldSources
 from concrete_study.search.images import load_data, resume_data
+from concrete_study.search.options import choose_folds
 from concrete_study.search.simulation import simulate_schedule
 from concrete_study.search.space import architectures, image_sizes
 from concrete_study.search.throughput import measure_step_times
 
-FeatureSources: TypeAlias = dict[int, tuple[FeatureSource, FeatureSource]]
-"""Features of the training and of the validation images, by image size."""
+FeatureSources: TypeAlias = dict[int, list[FoldSources]]
+"""Features of each fold's images, by image size; a single split is one fold."""
 
 
 class Preparation:
@@ -37,6 +40,7 @@ class Preparation:
         weights: Of the backbone.
         devices: From `prepare_devices`, which comes before anything is computed.
         precision: Of the earlier run; None chooses one.
+        folds: Of the earlier run; None chooses them by the options.
         records: Trials of an earlier run.
         began: `time.monotonic()` before the images were read.
     """
@@ -49,6 +53,7 @@ class Preparation:
         *,
         devices: str,
         precision: str | None,
+        folds: int | None,
         records: Sequence[TrialRecord],
         began: float,
     ) -> None:
@@ -59,14 +64,18 @@ class Preparation:
         self.network = Network(weights, classes=len(data.folder.classes), precision=self.precision)
         part = data.part(options.search_images, seed=options.seed)
         self.images = part.subset("train"), part.subset("validation")
+        self.rows = [row for name in ("train", "validation") for row in part.of(name)]
+        self.folds: int = (
+            choose_folds(options, self.rows, given=data.has_validation) if folds is None else folds
+        )
         labels, classes = self.images[1].labels, data.folder.classes
         ensure_defined(options.objective, labels, classes, options.positive_class)
         self.depths = tuple(sorted(int(depth) for depth in options.space["unfreeze_depth"].choices))
         self.sizes = image_sizes(options.space)
         self.features = plan_features(
             sorted({layer for a in architectures(options.space) for layer in feature_layers_of(a)}),
-            train=len(self.images[0]),
-            validation=len(self.images[1]),
+            train=sum(map(len, self.images)) if self.folds else len(self.images[0]),
+            validation=0 if self.folds else len(self.images[1]),
             sizes=self.sizes,
             views=min(options.views, options.max_epochs),
             budget_gb=options.cache_gb,
@@ -78,7 +87,8 @@ class Preparation:
             ]
             for size in self.sizes
         }
-        self.views = (self.features.views, 1)  # validation has the plain image alone
+        # The validation images of a single split have the unaugmented view alone.
+        self.views = (self.features.views, self.features.views if self.folds else 1)
 
     def plan(self) -> SearchPlan:
         """Times a few batches and estimates the cost of the remaining trials."""
@@ -108,8 +118,10 @@ class Preparation:
             depths=self.depths,
             sizes=self.sizes,
             architectures=count_architectures(self.options),
-            train=len(self.images[0]),
-            validation=len(self.images[1]),
+            train=self._images_per_epoch()[0],
+            validation=self._images_per_epoch()[1],
+            folds=self.folds,
+            repeats=self.options.repeats,
             features=self.features,
             forward_passes=forward_passes,
             times=times,
@@ -122,9 +134,23 @@ class Preparation:
         for size, stores in self.stores.items():
             for store, views in zip(stores, self.views, strict=True):
                 store.compute_all(range(views), progress.counting)
-            training, validation = map(FeatureSource, stores, self.views)
-            sources[size] = (training, validation)
+            split = list(map(FeatureSource, stores, self.views))
+            sources[size] = self._folds_of(split)
         return sources
+
+    def _folds_of(self, split: Sequence[FeatureSource]) -> list[FoldSources]:
+        if not self.folds:
+            return [FoldSources(*split)]
+        whole = JoinedSource(split)
+        folds = make_folds(self.rows, folds=self.folds, seed=self.options.seed)
+        return [FoldSources(*(PartSource(whole, rows) for rows in fold)) for fold in folds]
+
+    def _images_per_epoch(self) -> tuple[int, int]:
+        """Training and validation images of one epoch of a trial, all folds and repeats together."""
+        train, validation = map(len, self.images)
+        if self.folds:
+            train, validation = (self.folds - 1) * (train + validation), train + validation
+        return train * self.options.repeats, validation * self.options.repeats
 
 
 def prepare(
@@ -149,6 +175,7 @@ def prepare(
         load_weights(options.weights, seed=options.seed),
         devices=devices,
         precision=study.manifest().precision if resume else None,
+        folds=study.manifest().folds if resume else None,
         records=study.trials() if resume else [],
         began=began,
     )

@@ -17,19 +17,20 @@ from concrete_study.results.figures import save_figure
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.learning_curves import draw_rungs, trial_curves
 from concrete_study.results.objectives import find_objective
-from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
+from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.results.runs import remove_unless_started, require_free
 from concrete_study.results.trials import LOWER_RATES, best_trial
 from concrete_study.search.cost import SearchPlan
+from concrete_study.search.cross_validation import CrossValidated, cross_validate
 from concrete_study.search.images import require_split, store_split
 from concrete_study.search.manifest import Manifest, kept_manifest
-from concrete_study.search.options import check, schedule_of
+from concrete_study.search.options import check, schedule_of, seeds_of
 from concrete_study.search.preparation import FeatureSources, prepare, report_plan
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.schedule import total_epochs, total_trials
 from concrete_study.search.space import configuration_of
 from concrete_study.search.tensorboard import TrialBoard
-from concrete_study.search.training import DivergedError, Outcome, train
+from concrete_study.search.training import DivergedError
 from concrete_study.search.tuner import StudyTuner
 
 
@@ -201,25 +202,20 @@ class _Run:
         self.progress.trial_started(requested)
         start = time.monotonic()
 
-        def on_epoch(epoch: Epoch) -> None:
-            self.progress.epoch_done(epoch)
-            if epoch.epoch < requested.epochs:
-                self._require_time()
-
         try:
-            outcome = train(
+            validated = cross_validate(
                 self.network,
                 configuration,
+                features[size],
                 epochs=requested.epochs,
-                training=features[size][0],
-                validation=features[size][1],
-                seed=self.options.seed,
+                seeds=seeds_of(self.options),
                 objective=self.options.objective,
                 positive_class=self.options.positive_class,
                 batch_size=self.options.batch_size,
-                on_epoch=on_epoch,
+                on_epoch=self.progress.epoch_done,
+                on_step=lambda: self._require_time(),
             )
-            record = _completed(requested, outcome, self.options.objective)
+            record = _completed(requested, validated, self.options.objective)
         except DivergedError as error:
             record = replace(requested, message=str(error), curve=error.curve)
         record = replace(record, seconds=round(time.monotonic() - start, 3))
@@ -233,13 +229,14 @@ class _Run:
         return record
 
 
-def _completed(requested: TrialRecord, outcome: Outcome, objective: str) -> TrialRecord:
+def _completed(requested: TrialRecord, outcome: CrossValidated, objective: str) -> TrialRecord:
     """The record of a completed trial, with the metrics of its best epoch."""
     metrics = outcome.curve[outcome.best_epoch - 1].metrics()
     return replace(
         requested,
         status="completed",
         score=metrics[objective],
+        standard_error=outcome.standard_error,
         best_epoch=outcome.best_epoch,
         metrics=metrics,
         curve=outcome.curve,

@@ -118,9 +118,7 @@ def _with_epoch(
     positive_class: str | None,
 ) -> Outcome:
     """Adds an epoch to the learning curve; DivergedError if it is not finite."""
-    epoch = _evaluated(trained, validation, positive_class)
-    if not (math.isfinite(epoch.loss + epoch.val_loss) and trained.trainable.is_finite()):
-        raise DivergedError(f"training diverged in epoch {trained.number}", outcome.curve)
+    epoch = validate(trained, validation, positive_class, outcome.curve)
     curve = [*outcome.curve, epoch]
     return outcome._replace(curve=curve, best_epoch=best_epoch(curve, objective))
 
@@ -140,9 +138,24 @@ def best_epoch(curve: Sequence[Epoch], objective: str) -> int:
     return min(curve, key=lambda epoch: (cost(getattr(epoch, objective)), epoch.epoch)).epoch
 
 
-def _evaluated(trained: TrainedEpoch, validation: Subset, positive_class: str | None) -> Epoch:
-    """The record of an epoch, with its metrics on the validation images."""
+def validate(
+    trained: TrainedEpoch, validation: Subset, positive_class: str | None, curve: list[Epoch]
+) -> Epoch:
+    """The record of an epoch, with its metrics on the validation images.
+
+    Args:
+        trained: The network after the epoch.
+        validation: The validation images.
+        positive_class: As in `results.positive_class.find_positive_class`.
+        curve: The epochs before.
+
+    Raises:
+        DivergedError: If a loss or a weight is not finite.
+    """
     labels, probabilities = validation.labels, trained.probabilities
+    loss = log_loss(probabilities, labels)
+    if not (math.isfinite(trained.loss + loss) and trained.trainable.is_finite()):
+        raise DivergedError(f"training diverged in epoch {trained.number}", curve)
     predicted = probabilities.argmax(1)
     scores = validation_scores(labels, probabilities, validation.classes, positive_class)
     return Epoch(
@@ -150,7 +163,7 @@ def _evaluated(trained: TrainedEpoch, validation: Subset, positive_class: str | 
         phase=trained.phase.number,
         loss=trained.loss,
         accuracy=trained.accuracy,
-        val_loss=log_loss(probabilities, labels),
+        val_loss=loss,
         val_accuracy=float((predicted == labels).mean()),
         val_macro_f1=float(f1_score(labels, predicted, average="macro", zero_division=0)),
         val_roc_auc=scores["val_roc_auc"],

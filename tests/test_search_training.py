@@ -110,7 +110,7 @@ def test_an_epoch_has_the_scores_of_scikit_learn(
         positive_class=positive_class,
     )
     labels, (epoch,) = validation.subset.labels, outcome.curve
-    trainable = network.trainable(16, 0)  # as the only epoch left it
+    trainable = network.trainable(Architecture(16, 0))  # as the only epoch left it
     probabilities = trainable.predict(
         tuple(validation.features[layer] for layer in trainable.feature_layers)
     )
