@@ -146,7 +146,7 @@ class Preparation:
         return [FoldSources(*(PartSource(whole, rows) for rows in fold)) for fold in folds]
 
     def _images_per_epoch(self) -> tuple[int, int]:
-        """Training and validation images of one epoch of a trial, all folds and repeats together."""
+        """Training and validation images of an epoch of a trial, of all folds and repeats."""
         train, validation = map(len, self.images)
         if self.folds:
             train, validation = (self.folds - 1) * (train + validation), train + validation

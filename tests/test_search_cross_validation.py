@@ -11,6 +11,7 @@ from concrete_study.datasets.folds import make_folds
 from concrete_study.datasets.splits import SplitRow
 from concrete_study.models.batch_sources import JoinedSource, PartSource
 from concrete_study.models.trainable import Network
+from concrete_study.results.records import Epoch
 from concrete_study.search.cross_validation import (
     CrossValidated,
     FoldSources,
@@ -109,7 +110,8 @@ def test_a_single_fold_equals_a_training_alone(network: Network) -> None:
 
 
 def test_scores_are_means_over_folds_with_their_standard_error(network: Network) -> None:
-    folds, epochs = sources(3), []
+    folds = sources(3)
+    epochs: list[Epoch] = []
     found = cross_validate(
         network, configuration(1), folds, epochs=2, seeds=[3], on_epoch=epochs.append
     )
