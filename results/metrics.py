@@ -163,8 +163,8 @@ def calibrated(truth: Labels, probabilities: Floats, positive: int | None) -> tu
 
 
 def bin_numbers(probability: Floats) -> NDArray[np.int64]:
-    """The bin of each probability, from 0; one of exactly 1 is in the last bin."""
-    return np.clip((probability * BINS).astype(np.int64), 0, BINS - 1)
+    """The bin of each probability, from 0; one of exactly 1 is in the last, NaN in the first."""
+    return np.clip(np.nan_to_num(probability * BINS).astype(np.int64), 0, BINS - 1)
 
 
 def validation_scores(

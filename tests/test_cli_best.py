@@ -17,6 +17,7 @@ from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.batches import image_batches
 from concrete_study.datasets.errors import DataError, StudyStateError
+from concrete_study.datasets.splits import read_split
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.objectives import OBJECTIVES
@@ -59,9 +60,10 @@ def test_the_best_trial_is_retrained_tested_once_and_exported(
     metrics = study.metrics()
     assert metrics is not None
     assert metrics.trial == whole.best.trial
-    assert metrics.test == evaluate(
-        read_predictions(study.predictions_path), ["Negative", "Positive"]
-    )
+    predictions = read_predictions(study.predictions_path)
+    assert metrics.test == evaluate(predictions, ["Negative", "Positive"])
+    groups = {row.file: row.group for row in read_split(study.split_path)}
+    assert predictions["group"].tolist() == [groups[file] for file in predictions["file"]]
     assert len(study.manifest().test_opened) == 1
     assert max(metrics.exports.values()) < 1e-4
     assert metrics.backbone_parameters == 14_714_688

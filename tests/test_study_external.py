@@ -18,6 +18,7 @@ from concrete_study.datasets.errors import (
     UsageError,
 )
 from concrete_study.datasets.splits import read_split
+from concrete_study.results.diagnosis import diagnosis_text
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.report.scores import evaluation_names
@@ -59,6 +60,12 @@ def test_an_external_test_set_has_test_scores_and_columns_in_the_comparison(
     stored = read_predictions(predictions)
     assert metrics.test == evaluate(stored, ["Negative", "Positive"])
     assert stored["file"].iloc[0].startswith("Cracked/")
+    assert stored["group"].str.len().unique().tolist() == [16]
+    assert stored["group"].nunique() == metrics.test.groups
+    assert (text := diagnosis_text(metrics.test))
+    assert text in " ".join(out.split())
+    scores = out[out.index("Test accuracy") : out.index("Results:")]
+    assert max(map(len, scores.splitlines())) <= 80
     row = comparison([study]).iloc[0]
     column = f"on_other slabs_{metrics.fingerprint[:4]}"
     assert row[column] == metrics.test.accuracy
