@@ -76,7 +76,7 @@ def plan_features(
     Args:
         layers: The feature layers of the space; `image` is never stored.
         train: Images with augmented views: the training images, or all of a cross-validation.
-        validation: Other images.
+        validation: Other rows: unaugmented and shifted validation images.
         sizes: Heights and widths of the images in pixels; each has its own features.
         views: Augmented views of each training image, at least 1.
         budget_gb: Gigabytes (1e9 bytes) on disk, at least 0.

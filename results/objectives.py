@@ -33,9 +33,11 @@ OBJECTIVES = {
         Objective("val_roc_auc", "max", "validation ROC AUC"),
         Objective("val_average_precision", "max", "validation average precision"),
         Objective("val_balanced_accuracy", "max", "validation balanced accuracy"),
+        Objective("val_shifted_loss", "min", "validation loss under shifts"),
+        Objective("val_shifted_roc_auc", "max", "validation ROC AUC under shifts"),
     )
 }
-DEFAULT_OBJECTIVE = "val_loss"
+DEFAULT_OBJECTIVE = "val_shifted_loss"
 
 
 def find_objective(name: str) -> Objective:

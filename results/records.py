@@ -43,6 +43,9 @@ class Epoch(Record, frozen=True, kw_only=True):
     val_roc_auc: float | None = None
     val_average_precision: float | None = None
     val_balanced_accuracy: float | None = None
+    # Means over the validation images under each of `datasets.shifts.SHIFTS`
+    val_shifted_loss: float | None = None
+    val_shifted_roc_auc: float | None = None
 
     def metrics(self) -> dict[str, float]:
         """The metrics by name, without those that are undefined."""

@@ -23,8 +23,9 @@ class SearchPlan(NamedTuple):
     depths: tuple[int, ...]  # unfreeze depths of the space
     sizes: tuple[int, ...]  # image sizes of the space
     architectures: int  # of the space; each is compiled once
+    images: tuple[int, int]  # training and validation images
     train: int  # images of an epoch, of all folds and repeats together
-    validation: int
+    validation: int  # likewise, and under each shift
     folds: int  # 0: a single split
     repeats: int
     features: FeaturePlan
@@ -140,9 +141,9 @@ def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
 
 def _describe_images(plan: SearchPlan) -> str:
     repeats = f", {counted(plan.repeats, 'seed')} each" if plan.repeats > 1 else ""
-    train, validation = plan.train // plan.repeats, plan.validation // plan.repeats
+    train, validation = plan.images
     if plan.folds:
-        return f"{plan.folds}-fold cross-validation on {validation} images{repeats}"
+        return f"{plan.folds}-fold cross-validation on {train + validation} images{repeats}"
     return f"{train} training and {validation} validation images{repeats}"
 
 

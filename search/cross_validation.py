@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from concrete_study.models.batch_sources import BatchSource
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.parallel_heads import train_heads
-from concrete_study.models.recipe import DEFAULT_BATCH_SIZE, TrainedEpoch, train_epochs
+from concrete_study.models.recipe import DEFAULT_BATCH_SIZE, TrainedEpoch, predict, train_epochs
 from concrete_study.models.trainable import Network
 from concrete_study.results.objectives import DEFAULT_OBJECTIVE
 from concrete_study.results.records import Epoch
-from concrete_study.search.training import best_epoch, validate
+from concrete_study.search.training import best_epoch, mean_of, validate
 
 
 class FoldSources(NamedTuple):
@@ -27,6 +27,7 @@ class FoldSources(NamedTuple):
 
     training: BatchSource
     validation: BatchSource  # unaugmented
+    shifted: tuple[BatchSource, ...] = ()  # the validation images under each shift
 
 
 class CrossValidated(NamedTuple):
@@ -83,7 +84,9 @@ def cross_validate(
     trained = _train(network, configuration, runs, epochs=epochs, batch_size=batch_size)
     for run, epoch in trained:
         fold, _ = runs[run]
-        record = validate(epoch, fold.validation.subset, positive_class, means)
+        shifted = [predict(epoch.trainable, source, batch_size) for source in fold.shifted]
+        subset = fold.validation.subset
+        record = validate(epoch, subset, positive_class, means, shifted=shifted)
         curves[run].append(record)
         predicted[run].append(epoch.probabilities)
         if any(len(curve) < epochs for curve in curves):
@@ -144,9 +147,7 @@ def mean_epoch(epochs: Sequence[Epoch]) -> Epoch:
     """The means of one epoch over folds; a score that is undefined in one of them is undefined."""
     rows = [asdict(epoch) for epoch in epochs]
     means: dict[str, Any] = {
-        name: None
-        if any(row[name] is None for row in rows)
-        else math.fsum(row[name] for row in rows) / len(rows)
+        name: mean_of([row[name] for row in rows])
         for name in rows[0]
         if name not in ("epoch", "phase")
     }

@@ -4,9 +4,11 @@ import time
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from concrete_study.datasets.batches import View
 from concrete_study.datasets.folds import make_folds
 from concrete_study.datasets.loading import StudyData
 from concrete_study.datasets.progress import Progress
+from concrete_study.datasets.shifts import SHIFTS
 from concrete_study.datasets.summary import describe_classes
 from concrete_study.models.backbone import BackboneWeights, load_weights
 from concrete_study.models.batch_sources import FeatureSource, JoinedSource, PartSource
@@ -74,8 +76,7 @@ class Preparation:
         self.sizes = image_sizes(options.space)
         self.features = plan_features(
             sorted({layer for a in architectures(options.space) for layer in feature_layers_of(a)}),
-            train=sum(map(len, self.images)) if self.folds else len(self.images[0]),
-            validation=0 if self.folds else len(self.images[1]),
+            **self._stored_rows(),
             sizes=self.sizes,
             views=min(options.views, options.max_epochs),
             budget_gb=options.cache_gb,
@@ -87,8 +88,11 @@ class Preparation:
             ]
             for size in self.sizes
         }
-        # The validation images of a single split have the unaugmented view alone.
-        self.views = (self.features.views, self.features.views if self.folds else 1)
+        augmented, shifted = range(self.features.views), list(SHIFTS)
+        # Of a single split training images have no shifts, and validation images no other views.
+        self.views: list[list[View]] = (
+            [[*augmented, *shifted]] * 2 if self.folds else [[*augmented], [0, *shifted]]
+        )
 
     def plan(self) -> SearchPlan:
         """Times a few batches and estimates the cost of the remaining trials."""
@@ -97,7 +101,7 @@ class Preparation:
             size: sum(
                 len(store.subset)
                 for store, views in zip(stores, self.views, strict=True)
-                for view in range(views)
+                for view in views
                 if store.missing(view)
             )
             for size, stores in self.stores.items()
@@ -118,6 +122,7 @@ class Preparation:
             depths=self.depths,
             sizes=self.sizes,
             architectures=count_architectures(self.options),
+            images=(len(self.images[0]), len(self.images[1])),
             train=self._images_per_epoch()[0],
             validation=self._images_per_epoch()[1],
             folds=self.folds,
@@ -133,24 +138,42 @@ class Preparation:
         sources: FeatureSources = {}
         for size, stores in self.stores.items():
             for store, views in zip(stores, self.views, strict=True):
-                store.compute_all(range(views), progress.counting)
-            split = list(map(FeatureSource, stores, self.views))
-            sources[size] = self._folds_of(split)
+                store.compute_all(views, progress.counting)
+            sources[size] = self._folds_of(stores)
         return sources
 
-    def _folds_of(self, split: Sequence[FeatureSource]) -> list[FoldSources]:
+    def _folds_of(self, stores: Sequence[FeatureStore]) -> list[FoldSources]:
+        split = [FeatureSource(store, self.features.views) for store in stores]
+        shifted = [[FeatureSource(s, 1, shift=shift) for s in stores] for shift in SHIFTS]
         if not self.folds:
-            return [FoldSources(*split)]
-        whole = JoinedSource(split)
-        folds = make_folds(self.rows, folds=self.folds, seed=self.options.seed)
-        return [FoldSources(*(PartSource(whole, rows) for rows in fold)) for fold in folds]
+            return [FoldSources(split[0], split[1], tuple(pair[1] for pair in shifted))]
+        whole, whole_shifted = JoinedSource(split), list(map(JoinedSource, shifted))
+        return [
+            FoldSources(
+                PartSource(whole, fold.train),
+                PartSource(whole, fold.validation),
+                tuple(PartSource(source, fold.validation) for source in whole_shifted),
+            )
+            for fold in make_folds(self.rows, folds=self.folds, seed=self.options.seed)
+        ]
+
+    def _stored_rows(self) -> dict[str, int]:
+        """Images with augmented views, and other rows of each array of features."""
+        train, validation = map(len, self.images)
+        if self.folds:
+            return {"train": train + validation, "validation": len(SHIFTS) * (train + validation)}
+        return {"train": train, "validation": (1 + len(SHIFTS)) * validation}
 
     def _images_per_epoch(self) -> tuple[int, int]:
-        """Training and validation images of an epoch of a trial, of all folds and repeats."""
+        """Training and validation images of an epoch of a trial, in all folds and repeats.
+
+        Validation images count once for each shift, too.
+        """
         train, validation = map(len, self.images)
         if self.folds:
             train, validation = (self.folds - 1) * (train + validation), train + validation
-        return train * self.options.repeats, validation * self.options.repeats
+        each = self.options.repeats * (1 + len(SHIFTS))
+        return train * self.options.repeats, validation * each
 
 
 def prepare(

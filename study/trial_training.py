@@ -1,10 +1,12 @@
 """Training of a trial with the whole recipe, stored after every epoch."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from concrete_study.datasets.augmentation import AUGMENTATION
 from concrete_study.datasets.batches import Subset
 from concrete_study.datasets.errors import SearchError, StudyStateError
+from concrete_study.datasets.shifts import SHIFTS
 from concrete_study.models.backbone import load_weights
 from concrete_study.models.batch_sources import (
     BatchSource,
@@ -114,11 +116,11 @@ class TrialTraining:
     def _train(self, file: TrainingFile, earlier: Outcome | None) -> Outcome:
         images = self.data.subset("train")
         source: BatchSource = (
-            self._stored(images, self.manifest.features.views)
+            self._stored(images, self.manifest.features.views)[0]
             if self.views == "stored"
             else ImageSource(self.network, images, size=self.configuration.image_size)
         )
-        validation = self._stored(self.data.subset("validation"), 1)
+        validation, *shifted = self._stored(self.data.subset("validation"), 1, shifts=SHIFTS)
         left = self.epochs - (len(earlier.curve) if earlier else 0)
         with self.progress.counting("training", left * len(images)) as done:
             return train(
@@ -132,11 +134,15 @@ class TrialTraining:
                 positive_class=self.manifest.positive_class,
                 batch_size=self.options.batch_size,
                 on_epoch=self.progress.epoch_done,
+                shifted=shifted,
                 earlier=earlier,
                 on_outcome=file.update,
             )
 
-    def _stored(self, subset: Subset, views: int) -> FeatureSource:
+    def _stored(
+        self, subset: Subset, views: int, *, shifts: Iterable[str] = ()
+    ) -> list[FeatureSource]:
+        """Stored features of a subset, and the same under each shift."""
         stored = self.manifest.features.feature_layers
         phases = {0, self.configuration.unfreeze_depth}
         needed = {
@@ -146,5 +152,6 @@ class TrialTraining:
         }
         layers = [layer for layer in stored if layer in needed]
         store = FeatureStore(self.network, subset, layers, size=self.configuration.image_size)
-        store.compute_all(range(views), self.progress.counting)
-        return FeatureSource(store, views)
+        store.compute_all([*range(views), *shifts], self.progress.counting)
+        shifted = [FeatureSource(store, 1, shift=shift) for shift in shifts]
+        return [FeatureSource(store, views), *shifted]

@@ -28,7 +28,11 @@ SPACE: Space = default_space() | {
     "feature_layers": Dimension(choices=("block5",)),
     "feature_scaling": Dimension(choices=("none",)),
 }
-SPACE_TOML = "head_units = 0\nunfreeze_depth = [0, 1]\n"
+SPACE_TOML = """head_units = 0
+unfreeze_depth = [0, 1]
+feature_layers = "block5"
+feature_scaling = "none"
+"""
 SMALL = (
     *("--image-size", "32", "--views", "2", "--batch-size", "8", "--precision", "float32"),
     *("--seed", "5"),

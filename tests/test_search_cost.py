@@ -36,6 +36,7 @@ def made_plan(remaining: list[SimulatedTrial], *, elapsed: float = 0.0) -> Searc
         depths=(0, 3),
         sizes=(224,),
         architectures=4,
+        images=(100, 20),
         train=100,
         validation=20,
         folds=0,

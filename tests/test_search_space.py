@@ -38,9 +38,9 @@ def test_the_default_space_is_the_table_of_the_documentation() -> None:
         "unfreeze_depth": Dimension(choices=(0, 1, 2, 3)),
         "head_learning_rate": Dimension(low=1e-5, high=1e-2, log=True),
         "fine_tune_learning_rate": Dimension(low=1e-6, high=1e-4, log=True),
-        "image_size": Dimension(choices=(224,)),
-        "feature_layers": Dimension(choices=("block5",)),
-        "feature_scaling": Dimension(choices=("none",)),
+        "image_size": Dimension(choices=(112,)),
+        "feature_layers": Dimension(choices=("block5", "block4+5")),
+        "feature_scaling": Dimension(choices=("square-root",)),
     }
     assert expected == default_space()
     assert list(default_space()) == [h.name for h in HYPERPARAMETERS if not h.optional]
