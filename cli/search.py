@@ -49,9 +49,10 @@ def search_command(
         str,
         typer.Option(
             help="Objective: val_loss, val_accuracy, val_macro_f1, val_roc_auc, "
-            "val_average_precision or val_balanced_accuracy."
+            "val_average_precision, val_balanced_accuracy, val_shifted_loss or "
+            "val_shifted_roc_auc."
         ),
-    ] = "val_loss",
+    ] = "val_shifted_loss",
     space: Annotated[
         Path | None, typer.Option(help="TOML file that changes the search space.")
     ] = None,

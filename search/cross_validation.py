@@ -17,7 +17,6 @@ from concrete_study.models.configuration import Configuration
 from concrete_study.models.parallel_heads import train_heads
 from concrete_study.models.recipe import DEFAULT_BATCH_SIZE, TrainedEpoch, predict, train_epochs
 from concrete_study.models.trainable import Network
-from concrete_study.results.objectives import DEFAULT_OBJECTIVE
 from concrete_study.results.records import Epoch
 from concrete_study.search.training import best_epoch, mean_of, validate
 
@@ -53,7 +52,7 @@ def cross_validate(
     *,
     epochs: int,
     seeds: Sequence[int],
-    objective: str = DEFAULT_OBJECTIVE,
+    objective: str = "val_loss",
     positive_class: str | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,

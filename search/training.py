@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
@@ -16,11 +17,12 @@ from concrete_study.models.recipe import (
     Position,
     TrainedEpoch,
     initialize,
+    predict,
     train_epochs,
 )
 from concrete_study.models.trainable import Network, TrainablePart
 from concrete_study.results.metrics import validation_scores
-from concrete_study.results.objectives import DEFAULT_OBJECTIVE, find_objective
+from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import Epoch
 from concrete_study.results.statistics import log_loss
 
@@ -63,10 +65,11 @@ def train(
     training: BatchSource,
     validation: BatchSource,
     seed: int,
-    objective: str = DEFAULT_OBJECTIVE,
+    objective: str = "val_loss",
     positive_class: str | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    shifted: Sequence[BatchSource] = (),
     earlier: Outcome | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> Outcome:
@@ -83,6 +86,7 @@ def train(
         positive_class: As in `results.positive_class.find_positive_class`.
         batch_size: At least 1.
         on_epoch: Called after each epoch.
+        shifted: Batches of the validation images under each shift.
         earlier: Of the same training, which was interrupted after its last epoch.
         on_outcome: Receives the outcome after each epoch; None keeps no checkpoints.
 
@@ -102,25 +106,16 @@ def train(
         batch_size=batch_size,
         after=outcome.position() if outcome.curve else None,
     ):
-        outcome = _with_epoch(outcome, trained, validation.subset, objective, positive_class)
+        under_shifts = [predict(trained.trainable, source, batch_size) for source in shifted]
+        subset = validation.subset
+        epoch = validate(trained, subset, positive_class, outcome.curve, shifted=under_shifts)
+        curve = [*outcome.curve, epoch]
+        outcome = outcome._replace(curve=curve, best_epoch=best_epoch(curve, objective))
         if on_outcome is not None:
             outcome = _with_checkpoints(outcome, trained.trainable)
             on_outcome(outcome)
         on_epoch(outcome.curve[-1])
     return outcome
-
-
-def _with_epoch(
-    outcome: Outcome,
-    trained: TrainedEpoch,
-    validation: Subset,
-    objective: str,
-    positive_class: str | None,
-) -> Outcome:
-    """Adds an epoch to the learning curve; DivergedError if it is not finite."""
-    epoch = validate(trained, validation, positive_class, outcome.curve)
-    curve = [*outcome.curve, epoch]
-    return outcome._replace(curve=curve, best_epoch=best_epoch(curve, objective))
 
 
 def _with_checkpoints(outcome: Outcome, trainable: TrainablePart) -> Outcome:
@@ -138,8 +133,19 @@ def best_epoch(curve: Sequence[Epoch], objective: str) -> int:
     return min(curve, key=lambda epoch: (cost(getattr(epoch, objective)), epoch.epoch)).epoch
 
 
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean; None without values, or if one is undefined."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
 def validate(
-    trained: TrainedEpoch, validation: Subset, positive_class: str | None, curve: list[Epoch]
+    trained: TrainedEpoch,
+    validation: Subset,
+    positive_class: str | None,
+    curve: list[Epoch],
+    *,
+    shifted: Sequence[NDArray[np.float32]] = (),
 ) -> Epoch:
     """The record of an epoch, with its metrics on the validation images.
 
@@ -148,6 +154,7 @@ def validate(
         validation: The validation images.
         positive_class: As in `results.positive_class.find_positive_class`.
         curve: The epochs before.
+        shifted: Probabilities of the validation images under each shift.
 
     Raises:
         DivergedError: If a loss or a weight is not finite.
@@ -157,7 +164,10 @@ def validate(
     if not (math.isfinite(trained.loss + loss) and trained.trainable.is_finite()):
         raise DivergedError(f"training diverged in epoch {trained.number}", curve)
     predicted = probabilities.argmax(1)
-    scores = validation_scores(labels, probabilities, validation.classes, positive_class)
+    classes = validation.classes
+    scores = validation_scores(labels, probabilities, classes, positive_class)
+    under_shifts = [validation_scores(labels, each, classes, positive_class) for each in shifted]
+    rankings = [found["val_roc_auc"] for found in under_shifts]
     return Epoch(
         epoch=trained.number,
         phase=trained.phase.number,
@@ -169,4 +179,6 @@ def validate(
         val_roc_auc=scores["val_roc_auc"],
         val_average_precision=scores["val_average_precision"],
         val_balanced_accuracy=scores["val_balanced_accuracy"],
+        val_shifted_loss=mean_of([log_loss(each, labels) for each in shifted]),
+        val_shifted_roc_auc=mean_of(rankings),
     )
