@@ -26,7 +26,7 @@ from concrete_study.models.recipe import (
 )
 from concrete_study.models.trainable import Network, StepOptions, TrainablePart, compiled
 
-MAX_GROUPS = 12  # compiled steps that are kept
+MAX_GROUPS = 24  # compiled steps that are kept
 
 
 class ParallelHeads:
