@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDY_CACHE_DIR", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_networks() -> Iterator[None]:
+    """Searches and retraining share one network of each kind (see `shared_networks.py`)."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "concrete_study.models.trainable" in sys.modules:  # else no test here needs TensorFlow
+            from shared_networks import load_weights, shared_network
+
+            for module in ("search.preparation", "study.trial_training"):
+                patch.setattr(f"concrete_study.{module}.load_weights", load_weights)
+                patch.setattr(f"concrete_study.{module}.Network", shared_network)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,19 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concrete_study.datasets.batches import Subset
-from concrete_study.models.backbone import load_weights
 from concrete_study.models.batch_sources import Batch
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.network import FEATURE_LAYERS, feature_shape
-from concrete_study.models.precision import choose_precision
-from concrete_study.models.trainable import Network
 
 SIZE = 32
-
-
-def small_network() -> Network:
-    weights = load_weights("bundled")
-    return Network(weights, classes=2, precision=choose_precision("float32"))
 
 
 def configuration(depth: int, rate: float = 1e-3) -> Configuration:

@@ -47,6 +47,14 @@ def study(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stu
     return StudyFolder(Path("runs/small"))
 
 
+@pytest.fixture
+def fast(retrained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
+    """A copy of the small study as `runs/small`, after `best --fast`."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(retrained.path, Path("runs/small"))
+    return StudyFolder(Path("runs/small"))
+
+
 def test_the_best_trial_is_retrained_tested_once_and_exported(
     study: StudyFolder, whole: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,12 +124,12 @@ def predicts_again(study: StudyFolder) -> None:
 
 
 def test_a_fast_result_is_exported_later_format_by_format(
-    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+    fast: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["best", "small", "--fast"]) == ExitCode.OK
     assert run(["best", "small", "--fast", "--export", "--format", "onnx"]) == ExitCode.OK
     assert run(["best", "small", "--export", "--format", "saved-model"]) == ExitCode.OK
-    metrics = study.metrics()
+    metrics = fast.metrics()
     assert metrics is not None
     assert metrics.exports.keys() == {"model.keras", "model.onnx", "saved_model"}
     assert len(metrics.test_opened) == 1
@@ -130,12 +138,12 @@ def test_a_fast_result_is_exported_later_format_by_format(
 
 
 def test_retraining_again_reports_that_the_test_split_was_evaluated_twice(
-    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+    fast: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments in (["--fast"], ["--fast", "--retrain", "--epochs", "2"]):
         assert run(["best", "small", *arguments]) == ExitCode.OK
     assert "evaluated 2 times" in capsys.readouterr().out
-    metrics = study.metrics()
+    metrics = fast.metrics()
     assert metrics is not None
     assert (metrics.epochs, metrics.views) == (2, "stored")
 
@@ -154,19 +162,19 @@ class Interrupted(Recorder):
 
 
 def test_a_better_trial_found_later_is_logged_and_scratch_uses_the_retrained_one(
-    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+    fast: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["best", "small", "--fast"]) == ExitCode.OK
-    metrics = study.metrics()
+    metrics = fast.metrics()
     assert metrics is not None
-    best = next(record for record in study.trials() if record.trial == metrics.trial)
-    study.write_trial(replace(best, trial="0099", score=0.0, metrics=best.metrics))
+    best = next(record for record in fast.trials() if record.trial == metrics.trial)
+    fast.write_trial(replace(best, trial="0099", score=0.0, metrics=best.metrics))
     capsys.readouterr()
     assert run(["best", "small", "--scratch"]) == ExitCode.OK
     _, err = capsys.readouterr()
     assert f"is of trial {metrics.trial}; the resumed search" in err
     assert "better one, trial 0099" in err
-    scratch = study.scratch()
+    scratch = fast.scratch()
     assert scratch is not None
     assert scratch.trial == metrics.trial
     for format, mark in (("table", "no"), ("json", '"test_of_best_trial": false')):

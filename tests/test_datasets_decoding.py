@@ -241,7 +241,8 @@ def peak_memory(path: Path) -> float:
 def test_photographs_of_200_megapixels_are_reduced_within_a_gigabyte(
     kind: str, tmp_path: Path
 ) -> None:
-    path = saved(Image.new("RGB", (16_000, 12_500), (90, 140, 120)), tmp_path / "a", kind)
+    image, fast = Image.new("RGB", (16_000, 12_500), (90, 140, 120)), {"compress_level": 1}
+    path = saved(image, tmp_path / "a", kind, **fast if kind == "PNG" else {})
     assert decode_image(path).shape == (6_250, 8_000, 3)
     assert peak_memory(path) < 1.1
 

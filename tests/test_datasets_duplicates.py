@@ -53,6 +53,10 @@ def all_at_once(image: Image.Image, dice: random.Random) -> Image.Image:
     return reencoded(relit(cropped(rotated(image, dice), dice), dice), dice)
 
 
+def save(image: Image.Image, path: Path) -> None:
+    image.save(path, compress_level=1)  # the default takes a fifth of these tests
+
+
 @pytest.fixture(scope="module")
 def truth(real_images: Path) -> list[dict[str, str]]:
     """METU's images with their groups, found without shifts and verified by eye."""
@@ -88,8 +92,8 @@ def test_near_duplicates_are_found_and_nothing_else(
         (tmp_path / label).mkdir()
     for number, path in enumerate(unique):
         image = Image.open(path)
-        image.save(tmp_path / "AB"[number % 2] / f"{number}.png")
-        change(image, dice).save(tmp_path / "BA"[number % 2] / f"{number} changed.png")
+        save(image, tmp_path / "AB"[number % 2] / f"{number}.png")
+        save(change(image, dice), tmp_path / "BA"[number % 2] / f"{number} changed.png")
     folder = read_folder(tmp_path)
     found = find_pairs(folder.files(), folder.thumbnails)
     number_of = {image.sha256: Path(image.file).stem.split()[0] for image in folder.images}
@@ -135,7 +139,7 @@ def folder_of(images: Iterable[Image.Image], folder: Path) -> dict[str, Path]:
     for label in "AB":
         (folder / label).mkdir(parents=True)
     for number, image in enumerate(images):
-        image.save(folder / "AB"[number % 2] / f"{number}.png")
+        save(image, folder / "AB"[number % 2] / f"{number}.png")
     return read_folder(folder).files()
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shared_networks import load_weights, small_network
 
 from concrete_study.datasets.batches import Subset, image_batches, subset_of
 from concrete_study.datasets.errors import ResourceError
 from concrete_study.datasets.folders import read_folder
 from concrete_study.datasets.sample import make_sample
 from concrete_study.datasets.splits import split_images
-from concrete_study.models.backbone import load_weights
 from concrete_study.models.batch_sources import FeatureSource, ImageSource
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.features import FeatureStore, image_bytes, plan_features
@@ -38,7 +38,7 @@ def subsets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Subset]:
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return make_network()
+    return small_network()
 
 
 def make_network(*, precision: str = "float32") -> Network:

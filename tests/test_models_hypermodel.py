@@ -9,20 +9,18 @@ import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
+from shared_networks import small_network
 
 from concrete_study.datasets.batches import Subset, image_batches, subset_of
 from concrete_study.datasets.folders import read_folder
 from concrete_study.datasets.sample import make_sample
 from concrete_study.datasets.splits import split_images
-from concrete_study.models.backbone import load_weights
 from concrete_study.models.batch_sources import FeatureSource
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.features import FeatureStore
 from concrete_study.models.hypermodel import VGG16HyperModel
 from concrete_study.models.network import SCALING, feature_layers_of
-from concrete_study.models.precision import choose_precision
 from concrete_study.models.recipe import initialize
-from concrete_study.models.trainable import Network
 from concrete_study.search.training import train
 
 SIZE, BATCH_SIZE, SEED = 32, 8, 5
@@ -79,8 +77,7 @@ def test_a_trial_on_features_ends_with_the_validation_loss_of_the_hypermodel(
     """
     values = {"head_units": 16, "dropout": 0.0, "unfreeze_depth": depth}
     values |= {"head_learning_rate": 3e-4, "fine_tune_learning_rate": 1e-5}
-    weights = load_weights("bundled")
-    network = Network(weights, classes=2, precision=choose_precision("float32"))
+    network = small_network()
     configuration = Configuration(**values)  # type: ignore[arg-type]
     sources = []
     layers = {

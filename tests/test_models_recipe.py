@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from random_features import RandomFeatures, configuration, small_network
+from random_features import RandomFeatures, configuration
+from shared_networks import small_network
 
 from concrete_study.models.batch_sources import UNAUGMENTED, Batch
 from concrete_study.models.configuration import Architecture

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from shared_networks import load_weights, small_network
 
-from concrete_study.models.backbone import CONVOLUTIONS, load_weights
+from concrete_study.models.backbone import CONVOLUTIONS
 from concrete_study.models.configuration import Architecture, Configuration
 from concrete_study.models.export import trained_model
 from concrete_study.models.network import (
@@ -24,19 +25,9 @@ IMAGES = np.random.default_rng(3).uniform(0, 255, (4, SIZE, SIZE, 3)).astype("fl
 LABELS = np.array([0, 1, 1, 0], np.int32)
 
 
-@pytest.fixture(scope="module")
-def shared() -> Network:
-    return make_network("float32")
-
-
 @pytest.fixture
-def network(shared: Network) -> Network:
-    shared.restore()
-    return shared
-
-
-def make_network(precision: str, classes: int = 2) -> Network:
-    return Network(load_weights("bundled"), classes=classes, precision=choose_precision(precision))
+def network() -> Network:
+    return small_network()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +141,7 @@ def test_dropout_depends_on_seed_and_step_and_has_no_effect_at_0(network: Networ
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_trains_and_stays_near_float32(network: Network, precision: str) -> None:
-    half = make_network(precision)
+    half = small_network(precision=precision)
     exact = network.frozen_backbone(("block5_average",))(IMAGES)[0].numpy()
     rounded = half.frozen_backbone(("block5_average",))(IMAGES)[0].numpy()
     assert np.abs(rounded - exact).max() < 0.05 * np.abs(exact).max()

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from random_features import RandomFeatures, configuration, small_network
+from random_features import RandomFeatures, configuration
+from shared_networks import small_network
 
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.folds import make_folds

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 from PIL import Image
+from shared_networks import small_network
 
 from concrete_study.datasets.batches import Subset
-from concrete_study.models.backbone import load_weights
-from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.search.throughput import (
     StepTimes,
@@ -26,8 +25,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Subset:
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    precision = choose_precision("float32")
-    return Network(load_weights("bundled"), classes=2, precision=precision)
+    return small_network()
 
 
 def measure(

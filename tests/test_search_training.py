@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from random_features import RandomFeatures, configuration, small_network
+from random_features import RandomFeatures, configuration
+from shared_networks import small_network
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
 from concrete_study.models.batch_sources import Batch

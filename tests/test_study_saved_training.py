@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_features import RandomFeatures, configuration, small_network
+from random_features import RandomFeatures, configuration
+from shared_networks import small_network
 
 from concrete_study.datasets.files import replacing
 from concrete_study.models.configuration import Architecture

@@ -105,9 +105,9 @@ def _write_plot(plot: Plot, folder: Path) -> Markup:
     _write(folder / f"{plot.name}.csv", render(plot.frame, "csv"))
     figure = plot.draw(plot.frame)
     path = folder / f"{plot.name}.svg"
-    # The SVG first: saving moves the layout a little, and a reproduced SVG has to be this one.
     with mpl.rc_context(SVG_STYLE):
         write_figure(figure, path, format="svg")
+    figure.set_layout_engine("none")  # the PNG has the same layout; it takes a third of the time
     write_figure(figure, folder / f"{plot.name}.png", format="png")
     return inline_svg(path.read_text(encoding="utf-8"), plot)
 

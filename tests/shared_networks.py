@@ -1,0 +1,30 @@
+"""One network of each kind for all tests of a process.
+
+Earlier training of a network has no effect on later training, and building and compiling one
+takes most of the time of a small search. So tests load weights once and share their networks.
+"""
+
+from functools import cache
+
+from concrete_study.models import backbone
+from concrete_study.models.backbone import BackboneWeights
+from concrete_study.models.precision import Precision, choose_precision
+from concrete_study.models.trainable import Network
+
+load_weights = cache(backbone.load_weights)
+_networks: dict[tuple[str, int, str], Network] = {}
+
+
+def shared_network(weights: BackboneWeights, *, classes: int, precision: Precision) -> Network:
+    """Takes the arguments of `Network`; equal ones give the same network, with its weights."""
+    key = weights.sha256, classes, precision.name
+    if key not in _networks:
+        _networks[key] = Network(weights, classes=classes, precision=precision)
+    _networks[key].restore()
+    return _networks[key]
+
+
+def small_network(*, classes: int = 2, precision: str = "float32") -> Network:
+    """A shared network with the bundled weights."""
+    chosen = choose_precision(precision)
+    return shared_network(load_weights("bundled"), classes=classes, precision=chosen)
