@@ -17,7 +17,7 @@ from concrete_study.search.space import size_of
 ALGORITHMS = ("hyperband", "random", "bayesian", "grid")
 DEFAULT_TRIALS = 20
 DEFAULT_FOLDS = 5
-FOLDS_BELOW = 2000  # images; a larger single split is precise enough (decision 021)
+FOLDS_BELOW = 500  # images; decision 022
 LARGEST_SEED = 1_000_000  # seeds derived from it stay within 32 bits
 _LOWEST = {
     "max_epochs": 1,
