@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _TRAINED_ON = {
     "fresh": "images, with new augmentation in every epoch",
-    "stored": "the cached features of the search",
+    "stored": "stored features of the search's augmented views",
 }
 
 
@@ -29,8 +29,11 @@ def best_command(
             min=1, help="Epochs of both phases together.", show_default="as in the search"
         ),
     ] = None,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Train on cached features instead of images.")
+    fresh_views: Annotated[
+        bool,
+        typer.Option(
+            "--fresh-views", help="Augment images anew in every epoch: slower, no better."
+        ),
     ] = False,
     export: Annotated[
         bool, typer.Option("--export", help="Write exported models, figures and a model card.")
@@ -81,11 +84,11 @@ def best_command(
         if metrics is None or retrain:
             if metrics is not None:
                 display.log("Replacing the stored model, exports and figures.")
-            metrics = _retrain(study, display, epochs, fast, formats if export else ())
-        elif (fast and metrics.views != "stored") or epochs not in (None, metrics.epochs):
+            metrics = _retrain(study, display, epochs, fresh_views, formats if export else ())
+        elif (fresh_views and metrics.views != "fresh") or epochs not in (None, metrics.epochs):
             raise UsageError(
                 f"study {study.name} is already retrained.",
-                f"Expected the same --epochs and --fast, or neither; it was trained for "
+                f"Expected the same --epochs and --fresh-views, or neither; it was trained for "
                 f"{metrics.epochs} epochs on {_TRAINED_ON[metrics.views]}.",
                 f"study best {study.name} --retrain with these options, or leave them out.",
             )
@@ -109,7 +112,7 @@ def _retrain(
     study: "StudyFolder",
     display: "Display",
     epochs: int | None,
-    fast: bool,
+    fresh_views: bool,
     formats: "Sequence[str]",
 ) -> "RetrainingRecord":
     from concrete_study.cli.quiet import import_tensorflow
@@ -117,7 +120,7 @@ def _retrain(
     import_tensorflow()
     from concrete_study.study.retraining import retrain
 
-    return retrain(study, display, epochs=epochs, fast=fast, formats=formats)
+    return retrain(study, display, epochs=epochs, fresh_views=fresh_views, formats=formats)
 
 
 def _train_from_scratch(study: "StudyFolder", display: "Display") -> None:

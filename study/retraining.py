@@ -41,7 +41,7 @@ def retrain(
     progress: SearchProgress,
     *,
     epochs: int | None = None,
-    fast: bool = False,
+    fresh_views: bool = False,
     formats: Sequence[str] = (),
 ) -> RetrainingRecord:
     """Trains the best trial of the top rung with the recipe, and opens the test split.
@@ -52,7 +52,7 @@ def retrain(
         study: A finished study.
         progress: Receives messages and progress.
         epochs: Of both phases together; None takes the search's.
-        fast: Whether to train on the search's stored augmented views, not on new ones per epoch.
+        fresh_views: Whether to augment anew in every epoch, instead of using the search's views.
         formats: Export formats that need disk space afterwards.
 
     Returns:
@@ -66,7 +66,7 @@ def retrain(
     """
     prepare_devices()
     with study.lock(), memory_errors():
-        views: Views = "stored" if fast else "fresh"
+        views: Views = "fresh" if fresh_views else "stored"
         job = TrialTraining(study, _finished(study), progress, epochs=epochs, views=views)
         start = time.monotonic()
         file = TrainingFile(study.path / SAVED_TRAINING, job.key)

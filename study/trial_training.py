@@ -70,8 +70,8 @@ class TrialTraining:
             raise StudyStateError(
                 f"Study {study.name} has augmented views of another version.",
                 f"Expected augmentation {AUGMENTATION}; received {manifest.features.augmentation}.",
-                "retrain on images instead of cached features.",
-                parameter="fast",
+                "augment images anew in every epoch.",
+                parameter="fresh_views",
                 study=study.name,
             )
         self.data = reopen_data(study, manifest)

@@ -49,7 +49,7 @@ def study(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stu
 
 @pytest.fixture
 def fast(retrained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
-    """A copy of the small study as `runs/small`, after `best --fast`."""
+    """A copy of the small study as `runs/small`, after `best`."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(retrained.path, Path("runs/small"))
     return StudyFolder(Path("runs/small"))
@@ -123,24 +123,24 @@ def predicts_again(study: StudyFolder) -> None:
     np.testing.assert_allclose(model(images, training=False).numpy(), stored, atol=1e-5)
 
 
-def test_a_fast_result_is_exported_later_format_by_format(
+def test_a_stored_result_is_exported_later_format_by_format(
     fast: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["best", "small", "--fast"]) == ExitCode.OK
-    assert run(["best", "small", "--fast", "--export", "--format", "onnx"]) == ExitCode.OK
+    assert run(["best", "small"]) == ExitCode.OK
+    assert run(["best", "small", "--export", "--format", "onnx"]) == ExitCode.OK
     assert run(["best", "small", "--export", "--format", "saved-model"]) == ExitCode.OK
     metrics = fast.metrics()
     assert metrics is not None
     assert metrics.exports.keys() == {"model.keras", "model.onnx", "saved_model"}
     assert len(metrics.test_opened) == 1
-    assert run(["best", "small", "--fast", "--epochs", "2"]) == ExitCode.USAGE
-    assert "trained for 3 epochs on the cached features" in capsys.readouterr().err
+    assert run(["best", "small", "--epochs", "2"]) == ExitCode.USAGE
+    assert "trained for 3 epochs on stored features" in capsys.readouterr().err
 
 
 def test_retraining_again_reports_that_the_test_split_was_evaluated_twice(
     fast: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for arguments in (["--fast"], ["--fast", "--retrain", "--epochs", "2"]):
+    for arguments in ([], ["--retrain", "--epochs", "2"]):
         assert run(["best", "small", *arguments]) == ExitCode.OK
     assert "evaluated 2 times" in capsys.readouterr().out
     metrics = fast.metrics()
@@ -164,7 +164,7 @@ class Interrupted(Recorder):
 def test_a_better_trial_found_later_is_logged_and_scratch_uses_the_retrained_one(
     fast: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["best", "small", "--fast"]) == ExitCode.OK
+    assert run(["best", "small"]) == ExitCode.OK
     metrics = fast.metrics()
     assert metrics is not None
     best = next(record for record in fast.trials() if record.trial == metrics.trial)
@@ -195,11 +195,11 @@ def test_a_format_without_export_is_an_error(
 
 def test_a_finished_training_is_not_repeated(study: StudyFolder) -> None:
     with pytest.raises(KeyboardInterrupt):
-        retrain(study, Interrupted(), fast=True)
+        retrain(study, Interrupted(), fresh_views=False)
     assert not study.best_path.exists()
     assert (study.path / SAVED_TRAINING).exists()
     log = Recorder()
-    metrics = retrain(study, log, fast=True)
+    metrics = retrain(study, log, fresh_views=False)
     assert log.epochs == []
     assert len(metrics.test_opened) == 2
     assert study.metrics() == metrics

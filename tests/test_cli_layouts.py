@@ -51,7 +51,7 @@ def search(*more: str) -> StudyFolder:
 
 def evaluated(study: StudyFolder, *more: str) -> list[str]:
     """The classes of the test report and of an external test set, which are the same."""
-    assert run(["best", study.name, "--fast"]) == ExitCode.OK
+    assert run(["best", study.name]) == ExitCode.OK
     metrics = study.metrics()
     assert metrics is not None
     assert run(["evaluate", study.name, *more]) == ExitCode.OK
@@ -244,7 +244,7 @@ def test_a_test_folder_is_used_by_search_best_and_evaluate_also_after_a_move(
     assert "class Negative: 30 images (16 train, 4 validation, 10 test)" in err
     assert study.manifest().images == {"train": 32, "validation": 8, "test": 20}
     Path("own").rename("moved")
-    assert run(["best", "s", "--fast"]) == ExitCode.DATA
+    assert run(["best", "s"]) == ExitCode.DATA
     resume = ["search", "--name", "s", "--resume", "--data"]
     Path("tested").rename("moved-tests")
     assert run([*resume, "moved", "--data", "moved-tests"]) == ExitCode.OK
@@ -253,7 +253,7 @@ def test_a_test_folder_is_used_by_search_best_and_evaluate_also_after_a_move(
         (str(Path("moved").resolve()),),
         str(Path("moved-tests").resolve()),
     )
-    assert run(["best", "s", "--fast"]) == ExitCode.OK
+    assert run(["best", "s"]) == ExitCode.OK
     metrics = study.metrics()
     assert metrics is not None
     assert (metrics.test.images, metrics.by_dataset) == (20, [])
@@ -268,7 +268,7 @@ def test_a_test_folder_is_used_by_search_best_and_evaluate_also_after_a_move(
 def test_a_folder_of_one_class_is_evaluated(drawn: Path) -> None:
     shutil.copytree(drawn / "own", "own")
     study = search("--data", "own")
-    assert run(["best", "s", "--fast"]) == ExitCode.OK
+    assert run(["best", "s"]) == ExitCode.OK
     shutil.copytree(drawn / "other" / "Positive", "cracks/Positive")
     assert run(["evaluate", "s", "--data", "cracks"]) == ExitCode.OK
     (external,) = study.evaluations()

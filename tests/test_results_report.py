@@ -242,7 +242,7 @@ def test_the_commands_repeat_the_study(whole: StudyFolder) -> None:
     text = (whole.path / "report" / "report.md").read_text(encoding="utf-8")
     command = "study search --name whole --algorithm hyperband --max-epochs 10 --factor 3"
     assert command in text
-    assert "study best whole --epochs 10 --fast" in text
+    assert "study best whole --epochs 10\n" in text
     stored = (whole.path / "report" / "space.toml").read_text(encoding="utf-8")
     from concrete_study.search.space import read_space
 

@@ -75,7 +75,7 @@ def test_each_dataset_of_a_study_has_its_scores(
     assert EXTERNAL not in split["a"]
     assert found.study.manifest().images[EXTERNAL] == 28
 
-    assert run(["best", "both", "--fast"]) == ExitCode.OK
+    assert run(["best", "both"]) == ExitCode.OK
     out, _ = capsys.readouterr()
     metrics = found.study.metrics()
     assert metrics is not None

@@ -152,7 +152,7 @@ def test_space_is_checked_before_the_training(
     assert list(study.path.glob(".*")) == [study.path / ".lock"]
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, 3 * written))
     assert TrainingFile(study.path / SAVED_TRAINING, "").load() is None
-    assert run(["best", "small", "--fast"]) == ExitCode.OK
+    assert run(["best", "small"]) == ExitCode.OK
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, written))
     assert run(["best", "small", "--export", "--format", "saved-model"]) == ExitCode.RESOURCES
     assert "No disk space for exports" in capsys.readouterr().err

@@ -42,7 +42,7 @@ def commands(study: StudyRecord, retraining: RetrainingRecord | None) -> str:
     lines = [_folded(words)]
     if retraining is not None:
         best = ["study", "best", study.name, "--epochs", str(retraining.epochs)]
-        lines.append(_folded([*best, "--fast"] if retraining.views == "stored" else best))
+        lines.append(_folded([*best, "--fresh-views"] if retraining.views == "fresh" else best))
     return "\n".join(lines)
 
 
