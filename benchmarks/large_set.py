@@ -21,7 +21,18 @@ from table import Row
 
 from concrete_study.results.folder import StudyFolder
 
-OPTIONS = ["--algorithm", "random", "--trials", "4", "--max-epochs", "2", "--views", "2"]
+OPTIONS = [
+    "--algorithm",
+    "random",
+    "--trials",
+    "4",
+    "--max-epochs",
+    "2",
+    "--views",
+    "2",
+    "--folds",
+    "0",
+]
 
 
 def main() -> None:
