@@ -31,7 +31,7 @@ SPACE: Space = default_space() | {
 SPACE_TOML = "head_units = 0\nunfreeze_depth = [0, 1]\n"
 SMALL = (
     *("--image-size", "32", "--views", "2", "--batch-size", "8", "--precision", "float32"),
-    *("--seed", "5"),
+    *("--seed", "5", "--folds", "0"),
 )
 
 
@@ -51,6 +51,7 @@ def small_options(images: Path, **changes: Any) -> SearchOptions:
         "precision": "float32",
         "seed": 5,  # of its trials some fine-tune on every rung, the best among them
         "space": SPACE,
+        "folds": 0,
     }
     return SearchOptions(**given | changes)
 
