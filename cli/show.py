@@ -32,9 +32,8 @@ def show_command(
 
     Example: study show first --format markdown
     """
-    from concrete_study.results.hyperparameters import by_name
     from concrete_study.results.runs import RUNS, open_study
-    from concrete_study.results.trials import leaderboard
+    from concrete_study.results.trials import hyperparameter_columns, leaderboard
 
     study = open_study(RUNS, name)
     records = study.trials()
@@ -49,7 +48,7 @@ def show_command(
     else:
         print()
         other = "val_loss" if objective == "val_accuracy" else "val_accuracy"
-        columns = ["rung", "path", *by_name(), objective, other]
+        columns = ["rung", "path", *hyperparameter_columns(records), objective, other]
         title = f"Leaderboard by {objective}, per rung (epoch budget)"
         print_frame(board, format, title, columns=columns, separated="rung")
     print(f"\nFolder:  {study.path}\nNext:    {_next_command(study, records)}")
