@@ -48,7 +48,8 @@ def show_command(
     else:
         print()
         other = "val_loss" if objective == "val_accuracy" else "val_accuracy"
-        columns = ["rung", "path", *hyperparameter_columns(records), objective, other]
+        board = board.rename(columns={"standard_error": (error := f"{objective}_standard_error")})
+        columns = ["rung", "path", *hyperparameter_columns(records), objective, error, other]
         title = f"Leaderboard by {objective}, per rung (epoch budget)"
         print_frame(board, format, title, columns=columns, separated="rung")
     print(f"\nFolder:  {study.path}\nNext:    {_next_command(study, records)}")

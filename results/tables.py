@@ -52,9 +52,9 @@ def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
 
     Columns: study, state, split (grouped or random), algorithm, trials (finished ones),
     planned_trials, failed_trials, epochs (sum over all completed trials), seconds (wall time of
-    the search), objective; score, rung, trial and hyperparameters of the retrained trial, or of
-    the best one before any is retrained; test_of_best_trial (False if a resumed search has found a
-    better trial since), test_images, test_accuracy with its 95 % interval,
+    the search), objective; score, its standard_error, rung, trial and hyperparameters of the
+    retrained trial, or of the best one before any is retrained; test_of_best_trial (False if a
+    resumed search has found a better trial since), test_images, test_accuracy with its 95 % interval,
     test_majority_rate (the accuracy of always predicting one class) and the scores of
     `results.metrics`, such as test_roc_auc, with their intervals, blank before retraining; for
     every external test set of any of the studies, on_<folder> (accuracy) with its interval.
@@ -101,6 +101,7 @@ def _differing_options(studies: Sequence[StudyFolder]) -> list[Difference]:
             "are of searches on different numbers of images",
             [sum(m.searched.values()) or None for m in manifests],
         ),
+        ("search", "are of different numbers of folds", [m.folds for m in manifests]),
     )
     found: list[Difference] = []
     for scores, what, values in measures:
@@ -142,6 +143,7 @@ def _row(study: StudyFolder) -> dict[str, Any]:
         "seconds": manifest.seconds,
         "objective": options.objective,
         "score": best and best.score,
+        "standard_error": best and best.standard_error,
         "rung": best and best.epochs,
         "trial": best and best.trial,
         **{name: best and best.hyperparameters.get(name) for name in by_name()},

@@ -24,8 +24,8 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per trial, in the order given, as trials.csv holds it.
 
     Columns: trial, status, bracket, round, parent, one per hyperparameter, epochs (the rung),
-    best_epoch, one per metric at the best epoch, score, seconds, message. Missing values are
-    blank.
+    best_epoch, one per metric at the best epoch, score, standard_error (of the score, over folds
+    or repeats), seconds, message. Missing values are blank.
     """
     names = hyperparameter_columns(records)
     others = {name for record in records for name in record.metrics} - set(METRICS)
@@ -36,13 +36,14 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
             *(r.hyperparameters.get(name) for name in names),
             *(r.epochs, r.best_epoch),
             *(r.metrics.get(name) for name in metrics),
-            *(r.score, r.seconds, r.message),
+            *(r.score, r.standard_error, r.seconds, r.message),
         ]
         for r in records
     ]
     before = ("trial", "status", "bracket", "round", "parent", *names, "epochs", "best_epoch")
-    columns = [*before, *metrics, "score", "seconds", "message"]
-    return with_whole_numbers(pd.DataFrame(rows, columns=columns))
+    columns = [*before, *metrics, "score", "standard_error", "seconds", "message"]
+    table = pd.DataFrame(rows, columns=columns).astype({"standard_error": "float64"})
+    return with_whole_numbers(table)
 
 
 def hyperparameter_columns(records: Sequence[TrialRecord], *, used: bool = False) -> list[str]:
@@ -101,7 +102,7 @@ def leaderboard(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFra
 
     Columns: rung (epochs), rank (from 1 within the rung), trial, path (the trials from the
     first rung on, e.g. "0001 → 0012 → 0016"), one per hyperparameter, the validation metrics,
-    score (the objective), best_epoch, seconds (of the whole path).
+    score (the objective), its standard_error, best_epoch, seconds (of the whole path).
 
     Raises:
         UsageError: If the objective is unknown.
@@ -125,7 +126,7 @@ def leaderboard(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFra
     ]
     validation = [name for name in METRICS if name.startswith("val_")]
     head = ["rung", "rank", "trial", "path", *hyperparameter_columns(shown)]
-    return table[[*head, *validation, "score", "best_epoch", "seconds"]]
+    return table[[*head, *validation, "score", "standard_error", "best_epoch", "seconds"]]
 
 
 def promotion_path(record: TrialRecord, known: dict[str, TrialRecord]) -> list[str]:

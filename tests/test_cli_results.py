@@ -1,10 +1,12 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from small_records import write_study
 
 from concrete_study.cli.compare import compare_command
@@ -67,6 +69,24 @@ def test_show_and_compare_print_whether_near_duplicates_were_kept_together(
     compare_command(["first", "second"], Format.CSV)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["split"] for row in rows] == ["grouped", "random"]
+
+
+def test_show_and_compare_print_scores_with_their_standard_errors(capsys: Captured) -> None:
+    record = trial("0", 10, 0.1234)
+    make_study("first", replace(record, standard_error=0.0321), trial("1", 2, 0.5))
+    make_study("second", record)
+    show_command("first")
+    out = capsys.readouterr().out
+    assert "0.1234 ± 0.0321" in out
+    assert out.count("±") == 1
+    show_command("second")
+    assert "±" not in capsys.readouterr().out
+    compare_command(["first", "second"])
+    out = capsys.readouterr().out
+    assert re.search(r"score +0\.1234 ± 0\.0321 +0\.1234$", out, flags=re.MULTILINE)
+    compare_command(["first", "second"], Format.CSV)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["standard_error"] for row in rows] == ["0.0321", ""]
 
 
 def test_list_without_studies_suggests_a_search(capsys: Captured) -> None:

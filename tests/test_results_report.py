@@ -161,6 +161,16 @@ def test_a_study_of_failures_gives_the_reason(tmp_path: Path) -> None:
     assert "No trial has a score." in text
 
 
+def test_scores_of_folds_have_their_standard_errors(tmp_path: Path) -> None:
+    records = [trial(n, 10, 0.2 + n / 10, bracket=0, standard_error=0.0123) for n in range(3)]
+    study = make_study(tmp_path / "folded", records, folds=5)
+    text = markdown(study)
+    assert "of 0.2000 ± 0.0123 at a budget of 10 epochs" in text
+    assert "| 0.3000 ± 0.0123 |" in text
+    (plot,) = [plot for plot in plots(study) if plot.name == "bracket-0"]
+    assert len(plot.draw(plot.frame).axes[0].collections) == 3  # error bars
+
+
 def test_trials_without_a_finite_score_are_listed_but_not_ranked(tmp_path: Path) -> None:
     nan = trial(1, 2, float("nan"), metrics={}, curve=[])
     records = [trial(0, 2, 0.5), nan, trial(2, 2, 0.25), trial(3, 2, None)]
