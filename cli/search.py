@@ -52,6 +52,13 @@ def search_command(
             "val_average_precision or val_balanced_accuracy."
         ),
     ] = "val_loss",
+    select: Annotated[
+        str,
+        typer.Option(
+            help="Rule for the best trial: min (the best score), or 1se (the simplest trial within "
+            "one standard error of the best score)."
+        ),
+    ] = "min",
     space: Annotated[
         Path | None, typer.Option(help="TOML file that changes the search space.")
     ] = None,

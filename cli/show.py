@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from concrete_study.results.folder import StudyFolder
     from concrete_study.results.records import (
         RetrainingRecord,
+        SearchOptions,
         StudyRecord,
         TestReport,
         TrialRecord,
@@ -78,6 +79,7 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
         "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}",
         "Trials": f"{len(records)} of {planned}, {failed} failed"
         + (f"; {manifest.stopped} reached" if manifest.stopped else ""),
+        "Best": _simplest(records, options),
         "Time": duration(manifest.seconds),
         "Note": _better_trial(study, records, metrics),
         "Test": _test_result(metrics.test) if metrics else "not evaluated",
@@ -114,15 +116,25 @@ def _better_trial(
     metrics: "RetrainingRecord | None",
 ) -> str:
     """A note if the test result is not of the best trial; else empty."""
-    from concrete_study.results.trials import rank
+    from concrete_study.results.trials import find_best
 
-    ranked = rank(records, objective=study.manifest().options.objective)
-    if metrics is None or not ranked or ranked[0].trial == metrics.trial:
+    best = find_best(records, study.manifest().options)
+    if metrics is None or best is None or best.trial == metrics.trial:
         return ""
     return (
-        f"the test result is of trial {metrics.trial}, but trial {ranked[0].trial} is the best "
+        f"the test result is of trial {metrics.trial}, but trial {best.trial} is the best "
         f"now; study best {study.name} --retrain"
     )
+
+
+def _simplest(records: "Sequence[TrialRecord]", options: "SearchOptions") -> str:
+    """The best trial where it is not the one with the best score; else empty."""
+    from concrete_study.results.trials import find_best, rank
+
+    best, ranked = find_best(records, options), rank(records, objective=options.objective)
+    if best is None or best is ranked[0]:
+        return ""
+    return f"trial {best.trial}, the simplest within one standard error of trial {ranked[0].trial}"
 
 
 def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str:

@@ -87,6 +87,7 @@ class SearchOptions(Record, frozen=True, kw_only=True):
     iterations: int = 1
     trials: int | None = None  # of random, bayesian and grid; None is 20, or the whole grid
     objective: str = DEFAULT_OBJECTIVE
+    select: str = "min"  # how the best trial is chosen; see `results.trials.find_best`
     batch_size: int = 32
     views: int = 5  # augmented views of each training image
     cache_gb: float = 20.0

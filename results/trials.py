@@ -8,10 +8,11 @@ import pandas as pd
 from concrete_study.datasets.errors import SearchError
 from concrete_study.results.hyperparameters import by_name
 from concrete_study.results.objectives import OBJECTIVES, find_objective
-from concrete_study.results.records import TrialRecord
+from concrete_study.results.records import SearchOptions, TrialRecord
 
 METRICS = ("loss", "accuracy", *OBJECTIVES)
 LOWER_RATES = "search again in a narrower space, with lower learning rates."  # trials diverged
+SELECTIONS = ("min", "1se")  # rules by which the best trial is chosen
 _WHOLE_NUMBERS = ("bracket", "round", "epochs", "best_epoch")
 
 
@@ -71,16 +72,36 @@ def rank(records: Sequence[TrialRecord], *, objective: str) -> list[TrialRecord]
     return sorted(filter(_is_scored, records), key=order)
 
 
-def best_trial(records: Sequence[TrialRecord], objective: str) -> TrialRecord:
-    """The best trial of the top rung that any completed trial reached.
+def find_best(records: Sequence[TrialRecord], options: SearchOptions) -> TrialRecord | None:
+    """The best trial of the top rung that any completed trial reached; None if there is none.
+
+    `options.select` is the rule: "min" takes the best score; "1se" the simplest trial whose score
+    is within one standard error of it, that is, with the smallest unfreeze depth, then the fewest
+    head units, then the better score. Without a standard error both are the same.
+
+    Source of "1se": Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3.
+
+    Raises:
+        UsageError: If the objective is unknown.
+    """
+    ranked = rank(records, objective=options.objective)
+    if not ranked or options.select == "min" or ranked[0].standard_error is None:
+        return ranked[0] if ranked else None
+    cost = find_objective(options.objective).cost
+    limit = cost(ranked[0].score or 0.0) + ranked[0].standard_error
+    top = [record for record in ranked if record.epochs == ranked[0].epochs]
+    return min((r for r in top if cost(r.score or 0.0) <= limit), key=_complexity)
+
+
+def best_trial(records: Sequence[TrialRecord], options: SearchOptions) -> TrialRecord:
+    """The trial of `find_best`, of which there has to be one.
 
     Raises:
         SearchError: If no trial is completed with a score.
         UsageError: If the objective is unknown.
     """
-    ranked = rank(records, objective=objective)
-    if ranked:
-        return ranked[0]
+    if (best := find_best(records, options)) is not None:
+        return best
     messages = [record.message for record in records if record.message]
     reason = f" The last failure: {messages[-1]}" if messages else ""
     raise SearchError(
@@ -149,6 +170,11 @@ def with_whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
     integers = [name for name, h in by_name().items() if h.integer]
     counts = [name for name in (*_WHOLE_NUMBERS, *integers) if name in table.columns]
     return table.astype(dict.fromkeys(counts, "Int64"))
+
+
+def _complexity(record: TrialRecord) -> tuple[float, float]:
+    values = record.hyperparameters
+    return float(values.get("unfreeze_depth", 0)), float(values.get("head_units", 0))
 
 
 def _is_scored(record: TrialRecord) -> bool:

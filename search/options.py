@@ -10,6 +10,7 @@ from concrete_study.datasets.splits import SplitRow, parse_shares
 from concrete_study.models.precision import PRECISIONS
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import Round, SearchOptions
+from concrete_study.results.trials import SELECTIONS
 from concrete_study.search.images import given_folders
 from concrete_study.search.schedule import flat_schedule, hyperband_schedule
 from concrete_study.search.space import size_of
@@ -44,6 +45,7 @@ def check(options: SearchOptions) -> None:
     """
     _one_of("algorithm", options.algorithm, ALGORITHMS)
     find_objective(options.objective)
+    _one_of("select", options.select, SELECTIONS)
     _one_of("precision", options.precision, PRECISIONS)
     for name, lowest in _LOWEST.items():
         value = getattr(options, name)

@@ -19,7 +19,7 @@ from concrete_study.results.learning_curves import draw_rungs, trial_curves
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.results.runs import remove_unless_started, require_free
-from concrete_study.results.trials import LOWER_RATES, best_trial
+from concrete_study.results.trials import LOWER_RATES, best_trial, find_best
 from concrete_study.search.cost import SearchPlan
 from concrete_study.search.cross_validation import CrossValidated, cross_validate
 from concrete_study.search.images import require_split, store_split
@@ -175,7 +175,7 @@ class _Run:
         self.study.write_table(records)
         figure = draw_rungs(trial_curves(records), objective=find_objective(objective))
         save_figure(figure, self.study.path / "trials.png")
-        return best_trial(records, objective)
+        return best_trial(records, self.options)
 
     def _log_end(self, planned: int) -> None:
         if (done := len(self.records)) < planned:
@@ -189,10 +189,7 @@ class _Run:
             raise TimeIsUpError
 
     def _best(self) -> TrialRecord | None:
-        try:
-            return best_trial(list(self.records.values()), self.options.objective)
-        except SearchError:
-            return None
+        return find_best(list(self.records.values()), self.options)
 
     def _run_trial(self, requested: TrialRecord, features: FeatureSources) -> TrialRecord:
         """Trains one configuration for its epoch budget; a pure function of both and the seed."""

@@ -59,7 +59,7 @@ class TrialTraining:
         self.options, self.classes = manifest.options, manifest.classes
         records = study.trials()
         known = {record.trial: record for record in records}
-        self.trial = known[trial] if trial else best_trial(records, self.options.objective)
+        self.trial = known[trial] if trial else best_trial(records, self.options)
         self.configuration = configuration_of(self.trial.hyperparameters)
         self.epochs = epochs or self.options.max_epochs
         self.views = views

@@ -24,7 +24,7 @@ from concrete_study.datasets.files import file_sha256
 from concrete_study.datasets.splits import write_split
 from concrete_study.results.figures import write_figure
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.hyperparameters import Dimension
+from concrete_study.results.hyperparameters import Dimension, default_space
 from concrete_study.results.records import DatasetReport, Estimate, SearchOptions
 from concrete_study.results.report.data import read_report_data
 from concrete_study.results.report.elements import Plot
@@ -267,7 +267,7 @@ def test_the_space_is_written_as_it_was_searched(tmp_path: Path) -> None:
     space = SPACE | {"head_learning_rate": rate}
     study = make_study(tmp_path / "linear", [trial(0, 10, 0.1)], options=SearchOptions(space=space))
     markdown(study)
-    assert read_space(study.path / "report" / "space.toml") == space
+    assert read_space(study.path / "report" / "space.toml") == default_space() | space
 
 
 def test_echarts_is_the_published_file() -> None:

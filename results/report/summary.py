@@ -23,14 +23,13 @@ def _search_result(data: ReportData) -> str:
     trials = counted(len(data.trials), "trial")
     if not data.trials:
         return f"Study {data.name} has no finished trial yet."
-    if not data.ranked:
+    if (best := data.best) is None:
         message = next((r.message for r in reversed(data.trials) if r.message), "")
         last = f" The last failure: {message}" if message else ""
         return (
             f"None of the {trials} of study {data.name} has a score.{last} "
             f"{LOWER_RATES[0].upper()}{LOWER_RATES[1:]}"
         )
-    best = data.ranked[0]
     known = {record.trial: record for record in data.trials}
     configurations = {promotion_path(record, known)[0] for record in data.trials}
     top = [record for record in data.ranked if record.epochs == best.epochs]
@@ -40,6 +39,11 @@ def _search_result(data: ReportData) -> str:
         if len(top) > 1
         else "No other trial has this budget."
     )
+    if best is not top[0]:
+        others = (
+            f"It is the simplest within one standard error of trial {top[0].trial}, whose score is "
+            f"{plus_minus(top[0].score or 0, top[0].standard_error)}."
+        )
     folds = data.study.folds
     errors = f" Scores are means over {folds} folds ± their standard error." if folds else ""
     return (
