@@ -68,6 +68,10 @@ class Preparation:
         self.folds: int = (
             choose_folds(options, self.rows, given=data.has_validation) if folds is None else folds
         )
+        # Row numbers of each fold; here, so that too many folds are refused before any computation.
+        self.split = (
+            make_folds(self.rows, folds=self.folds, seed=options.seed) if self.folds else []
+        )
         labels, classes = self.images[1].labels, data.folder.classes
         ensure_defined(options.objective, labels, classes, options.positive_class)
         self.depths = tuple(sorted(int(depth) for depth in options.space["unfreeze_depth"].choices))
@@ -134,16 +138,14 @@ class Preparation:
         for size, stores in self.stores.items():
             for store, views in zip(stores, self.views, strict=True):
                 store.compute_all(range(views), progress.counting)
-            split = list(map(FeatureSource, stores, self.views))
-            sources[size] = self._folds_of(split)
+            sources[size] = self._folds_of(list(map(FeatureSource, stores, self.views)))
         return sources
 
-    def _folds_of(self, split: Sequence[FeatureSource]) -> list[FoldSources]:
+    def _folds_of(self, subsets: Sequence[FeatureSource]) -> list[FoldSources]:
         if not self.folds:
-            return [FoldSources(*split)]
-        whole = JoinedSource(split)
-        folds = make_folds(self.rows, folds=self.folds, seed=self.options.seed)
-        return [FoldSources(*(PartSource(whole, rows) for rows in fold)) for fold in folds]
+            return [FoldSources(*subsets)]
+        whole = JoinedSource(subsets)
+        return [FoldSources(*(PartSource(whole, rows) for rows in fold)) for fold in self.split]
 
     def _images_per_epoch(self) -> tuple[int, int]:
         """Training and validation images of an epoch of a trial, of all folds and repeats."""

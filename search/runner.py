@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras_tuner
@@ -12,7 +12,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from concrete_study.datasets.errors import SearchError
 from concrete_study.models.devices import memory_errors
-from concrete_study.models.trainable import Network
 from concrete_study.results.figures import save_figure
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.learning_curves import draw_rungs, trial_curves
@@ -25,7 +24,8 @@ from concrete_study.search.cross_validation import CrossValidated, cross_validat
 from concrete_study.search.images import require_split, store_split
 from concrete_study.search.manifest import Manifest, kept_manifest
 from concrete_study.search.options import check, schedule_of, seeds_of
-from concrete_study.search.preparation import FeatureSources, prepare, report_plan
+from concrete_study.search.out_of_fold import out_of_fold_table, store_out_of_fold
+from concrete_study.search.preparation import FeatureSources, Preparation, prepare, report_plan
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.schedule import total_epochs, total_trials
 from concrete_study.search.space import configuration_of
@@ -79,10 +79,10 @@ def run_search(
         store_split(study, prepared.data)
         with kept_manifest(study, options, prepared, start=start) as manifest:
             features = prepared.compute_features(progress)
-            run = _Run(options, study, prepared.network, progress, manifest, plan, start + budget)
+            run = _Run(options, study, prepared, progress, manifest, plan, start + budget)
             if tensorboard:
                 run.board = TrialBoard(study.tensorboard_path, options.space, options.objective)
-            return run.search(prepared.records, features)
+            return run.search(features)
 
 
 def plan_search(
@@ -126,20 +126,21 @@ class _Run:
         self,
         options: SearchOptions,
         study: StudyFolder,
-        network: Network,
+        prepared: Preparation,
         progress: SearchProgress,
         manifest: Manifest,
         plan: SearchPlan,
         deadline: float,
     ) -> None:
-        self.options, self.study, self.network = options, study, network
+        self.options, self.study, self.prepared = options, study, prepared
         self.progress, self.manifest = progress, manifest
         self.estimate, self.deadline = plan, deadline
         self.records: dict[str, TrialRecord] = {}
         self.board: TrialBoard | None = None
 
-    def search(self, stored: Sequence[TrialRecord], features: FeatureSources) -> TrialRecord:
+    def search(self, features: FeatureSources) -> TrialRecord:
         """Runs the trials that Keras Tuner's oracle chooses, until it stops or time is up."""
+        stored = self.prepared.records
         self.records = {record.trial: record for record in stored}
         if self.board is not None:
             for record in stored:
@@ -201,7 +202,7 @@ class _Run:
 
         try:
             validated = cross_validate(
-                self.network,
+                self.prepared.network,
                 configuration,
                 features[size],
                 epochs=requested.epochs,
@@ -213,6 +214,7 @@ class _Run:
                 on_step=lambda: self._require_time(),
             )
             record = _completed(requested, validated, self.options.objective)
+            self._store_predictions(record, validated)
         except DivergedError as error:
             record = replace(requested, message=str(error), curve=error.curve)
         record = replace(record, seconds=round(time.monotonic() - start, 3))
@@ -224,6 +226,12 @@ class _Run:
             self.board.write(record)
         self.progress.trial_done(record, self._best())
         return record
+
+    def _store_predictions(self, record: TrialRecord, outcome: CrossValidated) -> None:
+        if split := self.prepared.split:
+            classes = self.manifest.content.classes
+            table = out_of_fold_table(self.prepared.rows, split, outcome.probabilities, classes)
+            store_out_of_fold(self.study, [*self.records.values(), record], self.options, table)
 
 
 def _completed(requested: TrialRecord, outcome: CrossValidated, objective: str) -> TrialRecord:
