@@ -138,6 +138,15 @@ def search_command(
     repeats: Annotated[
         int, typer.Option(help="Number of random seeds each trial is trained with.")
     ] = 1,
+    class_weight: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights of the classes in the training loss: balanced (all classes count "
+            "equally) or none.",
+            show_default="balanced if the largest class has over 1.5 times the images of the "
+            "smallest",
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write runs/NAME/tensorboard/.")
     ] = False,

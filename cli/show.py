@@ -69,6 +69,7 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
     failed = sum(record.status == "failed" for record in records)
     searched = sum(manifest.searched.values())
     part = f", on {searched} images" if options.search_images else ""
+    folds = f", {manifest.folds}-fold cross-validation" if manifest.folds else ""
     lines = {
         "Study": f"{study.name} ({study.state()})",
         "Data": f"{data} ({counts})",
@@ -76,7 +77,7 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
         "Ignored": "; ".join(f"{reason} ({n})" for reason, n in manifest.ignored.items()),
         "Split": _split(manifest),
         "Classes": _classes(manifest),
-        "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}",
+        "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}{folds}",
         "Trials": f"{len(records)} of {planned}, {failed} failed"
         + (f"; {manifest.stopped} reached" if manifest.stopped else ""),
         "Best": _simplest(records, options),

@@ -55,6 +55,7 @@ def cross_validate(
     objective: str = DEFAULT_OBJECTIVE,
     positive_class: str | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
+    balanced: bool = False,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_step: Callable[[], None] = lambda: None,
 ) -> CrossValidated:
@@ -69,6 +70,7 @@ def cross_validate(
         objective: Decides the best epoch.
         positive_class: As in `results.positive_class.find_positive_class`.
         batch_size: At least 1.
+        balanced: Whether each fold's training loss weights all classes equally.
         on_epoch: Receives the means of each epoch once the last fold has reached it.
         on_step: Called after each epoch of each fold but the last; an exception ends the
             training.
@@ -80,7 +82,9 @@ def cross_validate(
     curves: list[list[Epoch]] = [[] for _ in runs]
     predicted: list[list[NDArray[np.float32]]] = [[] for _ in runs]
     means: list[Epoch] = []
-    trained = _train(network, configuration, runs, epochs=epochs, batch_size=batch_size)
+    trained = _train(
+        network, configuration, runs, epochs=epochs, batch_size=batch_size, balanced=balanced
+    )
     for run, epoch in trained:
         fold, _ = runs[run]
         record = validate(epoch, fold.validation.subset, positive_class, means)
@@ -111,6 +115,7 @@ def _train(
     *,
     epochs: int,
     batch_size: int,
+    balanced: bool,
 ) -> Iterator[tuple[int, TrainedEpoch]]:
     """Yields the number of a run and one of its epochs, in the order in which they are trained."""
     images = max(len(fold.training.subset) for fold, _ in runs)
@@ -123,6 +128,7 @@ def _train(
             validation=[fold.validation for fold, _ in runs],
             seeds=[seed for _, seed in runs],
             batch_size=batch_size,
+            balanced=balanced,
         ):
             yield from enumerate(trained)
         return
@@ -136,6 +142,7 @@ def _train(
             seed=seed,
             batch_size=batch_size,
             images=images,
+            balanced=balanced,
         ):
             yield run, epoch
 

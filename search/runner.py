@@ -210,6 +210,7 @@ class _Run:
                 objective=self.options.objective,
                 positive_class=self.options.positive_class,
                 batch_size=self.options.batch_size,
+                balanced=self.prepared.class_weight == "balanced",
                 on_epoch=self.progress.epoch_done,
                 on_step=lambda: self._require_time(),
             )

@@ -66,6 +66,7 @@ def train(
     objective: str = DEFAULT_OBJECTIVE,
     positive_class: str | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
+    balanced: bool = False,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     earlier: Outcome | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
@@ -82,6 +83,7 @@ def train(
         objective: Decides the best epoch; one of `results.objectives.OBJECTIVES`.
         positive_class: As in `results.positive_class.find_positive_class`.
         batch_size: At least 1.
+        balanced: Whether the training loss weights all classes equally.
         on_epoch: Called after each epoch.
         earlier: Of the same training, which was interrupted after its last epoch.
         on_outcome: Receives the outcome after each epoch; None keeps no checkpoints.
@@ -100,6 +102,7 @@ def train(
         validation=validation,
         seed=seed,
         batch_size=batch_size,
+        balanced=balanced,
         after=outcome.position() if outcome.curve else None,
     ):
         outcome = _with_epoch(outcome, trained, validation.subset, objective, positive_class)

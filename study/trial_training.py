@@ -131,6 +131,7 @@ class TrialTraining:
                 objective=self.options.objective,
                 positive_class=self.manifest.positive_class,
                 batch_size=self.options.batch_size,
+                balanced=self.manifest.class_weight == "balanced",
                 on_epoch=self.progress.epoch_done,
                 earlier=earlier,
                 on_outcome=file.update,
