@@ -90,11 +90,11 @@ def cross_validate(
         record = validate(epoch, fold.validation.subset, positive_class, means)
         curves[run].append(record)
         predicted[run].append(epoch.probabilities)
-        if any(len(curve) < epochs for curve in curves):
-            on_step()
         if all(len(curve) > len(means) for curve in curves):
             means.append(mean_epoch([curve[len(means)] for curve in curves]))
             on_epoch(means[-1])
+        if any(len(curve) < epochs for curve in curves):
+            on_step()
     best = best_epoch(means, objective)
     scores = np.array([getattr(curve[best - 1], objective) for curve in curves])
     return CrossValidated(
