@@ -161,7 +161,7 @@ def _log_better_trial(
     """Logs a better trial that a resumed search found after the retraining."""
     from concrete_study.results.trials import best_trial
 
-    best = best_trial(study.trials(), study.manifest().options.objective)
+    best = best_trial(study.trials(), study.manifest().options)
     if best.trial != metrics.trial:
         display.log(
             f"The stored result is of trial {metrics.trial}; the resumed search has found a "

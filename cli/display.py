@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from concrete_study.cli.interruption import raise_if_interrupted
-from concrete_study.results.formats import duration
+from concrete_study.results.formats import duration, plus_minus
 from concrete_study.results.hyperparameters import describe
 from concrete_study.results.records import Epoch, TrialRecord
 from concrete_study.search.progress import SearchProgress
@@ -176,7 +176,9 @@ class Display(SearchProgress):
         """Prints one line for the trial and updates the line of the best one."""
         self._done += 1
         self._epochs += trial.epochs
-        score = trial.message if trial.score is None else f"score {trial.score:.5f}"
+        score = trial.message
+        if trial.score is not None:
+            score = f"score {plus_minus(trial.score, trial.standard_error, 5)}"
         self.log(
             f"{self._done:>3}/{self._planned} trial {trial.trial}  {trial.epochs:>2} epochs  "
             f"{score}  {trial.seconds:.1f} s  {describe(trial.hyperparameters)}"
@@ -186,5 +188,8 @@ class Display(SearchProgress):
             # A failed trial ends early and counts with its whole budget.
             self._bars.update(self._epochs_bar, completed=self._epochs)
             if best and best.score is not None:
-                score = f"{best.score:.5f} at {best.epochs} epochs"
-                self._best.plain = f"best {best.trial}: {score}  {describe(best.hyperparameters)}"
+                score = plus_minus(best.score, best.standard_error, 5)
+                self._best.plain = (
+                    f"best {best.trial}: {score} at {best.epochs} epochs  "
+                    f"{describe(best.hyperparameters)}"
+                )

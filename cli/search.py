@@ -53,6 +53,13 @@ def search_command(
             "val_shifted_roc_auc."
         ),
     ] = "val_shifted_loss",
+    select: Annotated[
+        str,
+        typer.Option(
+            help="Rule for the best trial: min (the best score), or 1se (the simplest trial within "
+            "one standard error of the best score)."
+        ),
+    ] = "min",
     space: Annotated[
         Path | None, typer.Option(help="TOML file that changes the search space.")
     ] = None,
@@ -120,6 +127,26 @@ def search_command(
     search_images: Annotated[
         int | None,
         typer.Option(help="Size of the subsample for the search.", show_default="all"),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Folds of the cross-validation that scores each trial; 0: a single validation "
+            "split.",
+            show_default="5 below 2,000 images, else 0",
+        ),
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(help="Number of random seeds each trial is trained with.")
+    ] = 1,
+    class_weight: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights of the classes in the training loss: balanced (all classes count "
+            "equally) or none.",
+            show_default="balanced if the largest class has over 1.5 times the images of the "
+            "smallest",
+        ),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write runs/NAME/tensorboard/.")

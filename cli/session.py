@@ -58,9 +58,11 @@ def run_study(
 
 
 def _print_result(study: "StudyFolder", best: "TrialRecord", objective: str) -> None:
+    from concrete_study.results.formats import plus_minus
     from concrete_study.results.hyperparameters import describe
 
-    typer.echo(f"Best trial: {best.trial}, {objective} {best.score:.5f} at {best.epochs} epochs")
+    score = plus_minus(best.score or 0.0, best.standard_error, 5)
+    typer.echo(f"Best trial: {best.trial}, {objective} {score} at {best.epochs} epochs")
     typer.echo(f"  {describe(best.hyperparameters)}")
     typer.echo(f"Results: {study.path}/: study.json, split.csv, trials.csv, trials/")
     typer.echo(f"Next: study best {study.name} --export")

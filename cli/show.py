@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from concrete_study.results.folder import StudyFolder
     from concrete_study.results.records import (
         RetrainingRecord,
+        SearchOptions,
         StudyRecord,
         TestReport,
         TrialRecord,
@@ -32,9 +33,8 @@ def show_command(
 
     Example: study show first --format markdown
     """
-    from concrete_study.results.hyperparameters import by_name
     from concrete_study.results.runs import RUNS, open_study
-    from concrete_study.results.trials import leaderboard
+    from concrete_study.results.trials import hyperparameter_columns, leaderboard
 
     study = open_study(RUNS, name)
     records = study.trials()
@@ -49,7 +49,8 @@ def show_command(
     else:
         print()
         other = "val_loss" if objective == "val_accuracy" else "val_accuracy"
-        columns = ["rung", "path", *by_name(), objective, other]
+        board = board.rename(columns={"standard_error": (error := f"{objective}_standard_error")})
+        columns = ["rung", "path", *hyperparameter_columns(records), objective, error, other]
         title = f"Leaderboard by {objective}, per rung (epoch budget)"
         print_frame(board, format, title, columns=columns, separated="rung")
     print(f"\nFolder:  {study.path}\nNext:    {_next_command(study, records)}")
@@ -68,6 +69,7 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
     failed = sum(record.status == "failed" for record in records)
     searched = sum(manifest.searched.values())
     part = f", on {searched} images" if options.search_images else ""
+    folds = f", {manifest.folds}-fold cross-validation" if manifest.folds else ""
     lines = {
         "Study": f"{study.name} ({study.state()})",
         "Data": f"{data} ({counts})",
@@ -75,9 +77,10 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
         "Ignored": "; ".join(f"{reason} ({n})" for reason, n in manifest.ignored.items()),
         "Split": _split(manifest),
         "Classes": _classes(manifest),
-        "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}",
+        "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}{folds}",
         "Trials": f"{len(records)} of {planned}, {failed} failed"
         + (f"; {manifest.stopped} reached" if manifest.stopped else ""),
+        "Best": _simplest(records, options),
         "Time": duration(manifest.seconds),
         "Note": _better_trial(study, records, metrics),
         "Test": _test_result(metrics.test) if metrics else "not evaluated",
@@ -114,15 +117,25 @@ def _better_trial(
     metrics: "RetrainingRecord | None",
 ) -> str:
     """A note if the test result is not of the best trial; else empty."""
-    from concrete_study.results.trials import rank
+    from concrete_study.results.trials import find_best
 
-    ranked = rank(records, objective=study.manifest().options.objective)
-    if metrics is None or not ranked or ranked[0].trial == metrics.trial:
+    best = find_best(records, study.manifest().options)
+    if metrics is None or best is None or best.trial == metrics.trial:
         return ""
     return (
-        f"the test result is of trial {metrics.trial}, but trial {ranked[0].trial} is the best "
+        f"the test result is of trial {metrics.trial}, but trial {best.trial} is the best "
         f"now; study best {study.name} --retrain"
     )
+
+
+def _simplest(records: "Sequence[TrialRecord]", options: "SearchOptions") -> str:
+    """The best trial where it is not the one with the best score; else empty."""
+    from concrete_study.results.trials import find_best, rank
+
+    best, ranked = find_best(records, options), rank(records, objective=options.objective)
+    if best is None or best is ranked[0]:
+        return ""
+    return f"trial {best.trial}, the simplest within one standard error of trial {ranked[0].trial}"
 
 
 def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str:

@@ -17,6 +17,7 @@ from concrete_study.models.head import Head
 from concrete_study.models.recipe import (
     DEFAULT_BATCH_SIZE,
     TrainedEpoch,
+    balanced_weights,
     epoch_order,
     mean,
     plan_phases,
@@ -67,6 +68,7 @@ def train_heads(
     validation: Sequence[BatchSource],
     seeds: Sequence[int],
     batch_size: int = DEFAULT_BATCH_SIZE,
+    balanced: bool = False,
 ) -> Iterator[list[TrainedEpoch]]:
     """Trains one head for each source, as `recipe.train_epochs` does one after the other.
 
@@ -78,6 +80,7 @@ def train_heads(
         validation: Validation batches of each head, of unaugmented images.
         seeds: Of each head: decides initial weights, order of images, and dropout.
         batch_size: At least 1.
+        balanced: As in `recipe.train_epochs`, by the training images of each head.
     """
     (phase,) = plan_phases(configuration, epochs)
     heads = parallel_heads(network, configuration.architecture(0), len(training))
@@ -86,6 +89,7 @@ def train_heads(
         part.start(phase.learning_rate)
     images = max(len(source.subset) for source in training)
     steps = math.ceil(images / batch_size)
+    weights = [balanced_weights(source.subset) if balanced else None for source in training]
     for number in range(1, epochs + 1):
         batches = [
             source.batches(
@@ -96,7 +100,10 @@ def train_heads(
             )
             for part, source, seed in zip(heads.parts, training, seeds, strict=True)
         ]
-        options = [step_options(configuration, seed, number, steps) for seed in seeds]
+        options = [
+            step_options(configuration, seed, number, steps, own)
+            for seed, own in zip(seeds, weights, strict=True)
+        ]
         sums = [
             heads.step(given, each)
             for given, each in zip(

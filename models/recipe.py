@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from concrete_study.datasets.batches import Subset
 from concrete_study.models.batch_sources import UNAUGMENTED, BatchSource
 from concrete_study.models.configuration import STANDARDISED, Configuration
 from concrete_study.models.head import Weights
@@ -115,6 +116,7 @@ def train_epochs(
     seed: int,
     batch_size: int = DEFAULT_BATCH_SIZE,
     images: int | None = None,
+    balanced: bool = False,
     after: Position | None = None,
 ) -> Iterator[TrainedEpoch]:
     """Trains one configuration and yields after each epoch.
@@ -129,9 +131,11 @@ def train_epochs(
         batch_size: At least 1.
         images: Number of images of an epoch; beyond the training images the first ones of the
             epoch come again. None takes each once.
+        balanced: Whether losses are weighted by `balanced_weights` of the training images.
         after: Where an earlier process stopped; None starts from the initial weights.
     """
     initialize(network, configuration, training, seed)
+    weights = balanced_weights(training.subset) if balanced else None
     number = 0
     for phase in plan_phases(configuration, epochs):
         trainable = network.trainable(configuration.architecture(phase.unfreeze_depth))
@@ -146,7 +150,8 @@ def train_epochs(
             batches = training.batches(
                 trainable.feature_layers, epoch=number, order=order, batch_size=batch_size
             )
-            options = step_options(configuration, seed, number, math.ceil(len(order) / batch_size))
+            steps = math.ceil(len(order) / batch_size)
+            options = step_options(configuration, seed, number, steps, weights)
             sums = [
                 trainable.step(features, labels, option)
                 for (features, labels), option in zip(batches, options, strict=True)
@@ -162,8 +167,22 @@ def epoch_order(count: int, seed: int, epoch: int, images: int | None = None) ->
     return order if images is None else np.resize(order, images)
 
 
+def balanced_weights(subset: Subset) -> tuple[float, ...]:
+    """Factors by which all classes contribute equally to the loss; scikit-learn's "balanced".
+
+    A class without images has no loss to weight; its factor counts for nothing.
+    """
+    counts = np.bincount(subset.labels, minlength=len(subset.classes))
+    weights = len(subset) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return tuple(map(float, weights))
+
+
 def step_options(
-    configuration: Configuration, seed: int, epoch: int, steps: int
+    configuration: Configuration,
+    seed: int,
+    epoch: int,
+    steps: int,
+    class_weights: tuple[float, ...] | None = None,
 ) -> Iterator[StepOptions]:
     """The options of each step of an epoch."""
     for step in range((epoch - 1) * steps, epoch * steps):
@@ -173,6 +192,7 @@ def step_options(
             step,
             configuration.weight_decay,
             configuration.label_smoothing,
+            class_weights,
         )
 
 

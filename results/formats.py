@@ -58,7 +58,8 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str
 def readable(frame: pd.DataFrame, *, transposed: bool = False) -> pd.DataFrame:
     """The same table as text for people: rounded numbers, headings in words, blanks empty.
 
-    An interval, in columns that end in _low and _high, follows its score in brackets.
+    An interval, in columns that end in _low and _high, follows its score in brackets; a standard
+    error follows it after ±.
 
     Args:
         frame: Any table of this package.
@@ -76,10 +77,11 @@ def readable(frame: pd.DataFrame, *, transposed: bool = False) -> pd.DataFrame:
 
 
 def shown_columns(frame: pd.DataFrame) -> list[str]:
-    """The columns of a table that `readable` has: all but the bounds of intervals."""
+    """The columns of a table that `readable` has: all but bounds and standard errors."""
     names = [str(name) for name in frame.columns]
-    bounds = {bound for name in names for bound in _bounds(name) if set(_bounds(name)) <= {*names}}
-    return [name for name in names if name not in bounds]
+    joined = {bound for name in names for bound in _bounds(name) if set(_bounds(name)) <= {*names}}
+    joined |= {_error(name) for name in names}
+    return [name for name in names if name not in joined]
 
 
 def number(value: float, decimals: int = 4) -> str:
@@ -90,6 +92,12 @@ def number(value: float, decimals: int = 4) -> str:
     if value and abs(value) < 0.5 * 10**-decimals:
         return scientific(value)
     return f"{value + 0.0:.{decimals}f}"
+
+
+def plus_minus(value: float, error: float | None, decimals: int = 4) -> str:
+    """A rounded number with its standard error if there is one, e.g. "0.0712 ± 0.0034"."""
+    text = number(value, decimals)
+    return text if error is None else f"{text} ± {number(error, decimals)}"
 
 
 def scientific(value: float) -> str:
@@ -127,9 +135,17 @@ def _bounds(column: str) -> tuple[str, str]:
     return f"{column}_low", f"{column}_high"
 
 
+def _error(column: str) -> str:
+    """The column of a column's standard errors."""
+    return "standard_error" if column == "score" else f"{column}_standard_error"
+
+
 def _texts(frame: pd.DataFrame, column: str) -> list[str]:
-    """A column as text, with its interval if the table has one."""
+    """A column as text, with its interval or standard error if the table has one."""
     texts = [_cell(column, value) for value in frame[column]]
+    if _error(column) in frame:
+        errors = [_cell(column, value) for value in frame[_error(column)]]
+        return [f"{a} ± {b}" if a and b else a for a, b in zip(texts, errors, strict=True)]
     if not set(_bounds(column)) <= {*frame.columns}:
         return texts
     low, high = ([_cell(column, value) for value in frame[bound]] for bound in _bounds(column))

@@ -16,6 +16,7 @@ from concrete_study.results.objectives import DEFAULT_OBJECTIVE
 SCHEMA_VERSION = 1  # raise it when a stored record changes its meaning or its fields
 
 State = Literal["running", "finished", "interrupted", "failed"]
+ClassWeight = Literal["balanced", "none"]
 Views = Literal["fresh", "stored"]  # new augmented views in every epoch, or those of the search
 
 
@@ -90,6 +91,7 @@ class SearchOptions(Record, frozen=True, kw_only=True):
     iterations: int = 1
     trials: int | None = None  # of random, bayesian and grid; None is 20, or the whole grid
     objective: str = DEFAULT_OBJECTIVE
+    select: str = "min"  # how the best trial is chosen; see `results.trials.find_best`
     batch_size: int = 32
     views: int = 5  # augmented views of each training image
     cache_gb: float = 20.0
@@ -104,6 +106,7 @@ class SearchOptions(Record, frozen=True, kw_only=True):
     keep_conflicts: bool = False  # whether near-duplicates may have different labels
     folds: int | None = None  # of the cross-validation; 0: a single split; None: by the images
     repeats: int = 1  # seeds of each trial
+    class_weight: ClassWeight | None = None  # in the training loss; None: by the images
     search_images: int | None = None  # size of the subsample of train and validation; None: all
     seed: int = 1
     positive_class: str | None = None  # None: see `results.positive_class`
@@ -166,6 +169,7 @@ class StudyRecord(StoredRecord, frozen=True, kw_only=True):
     conflicts: list[list[str]]  # near-duplicates under several labels, excluded from all subsets
     searched: dict[str, int]  # images that the search used, by subset
     folds: int = 0  # of its cross-validation; 0: a single split
+    class_weight: ClassWeight = "none"  # in the training loss of trials and retraining
     precision: str
     fingerprint: str
     weights_sha256: str

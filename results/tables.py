@@ -15,7 +15,7 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import by_name
 from concrete_study.results.metrics import SCORES
 from concrete_study.results.records import Estimate, TestReport
-from concrete_study.results.trials import rank, with_whole_numbers
+from concrete_study.results.trials import find_best, with_whole_numbers
 
 _COUNTS = ("trials", "planned_trials", "failed_trials", "epochs", "rung", "test_images")
 # Which scores the images of a subset decide.
@@ -52,10 +52,10 @@ def comparison(studies: Sequence[StudyFolder]) -> pd.DataFrame:
 
     Columns: study, state, split (grouped or random), algorithm, trials (finished ones),
     planned_trials, failed_trials, epochs (sum over all completed trials), seconds (wall time of
-    the search), objective; score, rung, trial and hyperparameters of the retrained trial, or of
-    the best one before any is retrained; test_of_best_trial (False if a resumed search has found a
-    better trial since), test_images, test_accuracy with its 95 % interval,
-    test_majority_rate (the accuracy of always predicting one class) and the scores of
+    the search), objective; score, its standard_error, rung, trial and hyperparameters of the
+    retrained trial, or of the best one before any is retrained; test_of_best_trial (False if a
+    resumed search has found a better trial since), test_images, test_accuracy with its 95 %
+    interval, test_majority_rate (the accuracy of always predicting one class) and the scores of
     `results.metrics`, such as test_roc_auc, with their intervals, blank before retraining; for
     every external test set of any of the studies, on_<folder> (accuracy) with its interval.
 
@@ -101,6 +101,7 @@ def _differing_options(studies: Sequence[StudyFolder]) -> list[Difference]:
             "are of searches on different numbers of images",
             [sum(m.searched.values()) or None for m in manifests],
         ),
+        ("search", "are of different numbers of folds", [m.folds for m in manifests]),
     )
     found: list[Difference] = []
     for scores, what, values in measures:
@@ -124,9 +125,9 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def _row(study: StudyFolder) -> dict[str, Any]:
     manifest, records, metrics = study.manifest(), study.trials(), study.metrics()
     options, test = manifest.options, metrics.test if metrics else None
-    ranked = rank(records, objective=options.objective)
-    retrained = [record for record in ranked if metrics and record.trial == metrics.trial]
-    best = next(iter([*retrained, *ranked]), None)
+    found = find_best(records, options)
+    retrained = [record for record in records if metrics and record.trial == metrics.trial]
+    best = retrained[0] if retrained else found
     low, high = test.accuracy_interval if test else (None, None)
     return {
         "study": study.name,
@@ -142,10 +143,11 @@ def _row(study: StudyFolder) -> dict[str, Any]:
         "seconds": manifest.seconds,
         "objective": options.objective,
         "score": best and best.score,
+        "standard_error": best and best.standard_error,
         "rung": best and best.epochs,
         "trial": best and best.trial,
         **{name: best and best.hyperparameters.get(name) for name in by_name()},
-        "test_of_best_trial": bool(retrained) and retrained[0] is ranked[0] if metrics else None,
+        "test_of_best_trial": bool(retrained) and best is found if metrics else None,
         "test_images": test and test.images,
         "test_accuracy": test and test.accuracy,
         "test_accuracy_low": low,

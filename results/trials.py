@@ -8,10 +8,11 @@ import pandas as pd
 from concrete_study.datasets.errors import SearchError
 from concrete_study.results.hyperparameters import by_name
 from concrete_study.results.objectives import OBJECTIVES, find_objective
-from concrete_study.results.records import TrialRecord
+from concrete_study.results.records import SearchOptions, TrialRecord
 
 METRICS = ("loss", "accuracy", *OBJECTIVES)
 LOWER_RATES = "search again in a narrower space, with lower learning rates."  # trials diverged
+SELECTIONS = ("min", "1se")  # rules by which the best trial is chosen
 _WHOLE_NUMBERS = ("bracket", "round", "epochs", "best_epoch")
 
 
@@ -24,8 +25,8 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per trial, in the order given, as trials.csv holds it.
 
     Columns: trial, status, bracket, round, parent, one per hyperparameter, epochs (the rung),
-    best_epoch, one per metric at the best epoch, score, seconds, message. Missing values are
-    blank.
+    best_epoch, one per metric at the best epoch, score, standard_error (of the score, over folds
+    or repeats), seconds, message. Missing values are blank.
     """
     names = hyperparameter_columns(records)
     others = {name for record in records for name in record.metrics} - set(METRICS)
@@ -36,13 +37,14 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
             *(r.hyperparameters.get(name) for name in names),
             *(r.epochs, r.best_epoch),
             *(r.metrics.get(name) for name in metrics),
-            *(r.score, r.seconds, r.message),
+            *(r.score, r.standard_error, r.seconds, r.message),
         ]
         for r in records
     ]
     before = ("trial", "status", "bracket", "round", "parent", *names, "epochs", "best_epoch")
-    columns = [*before, *metrics, "score", "seconds", "message"]
-    return with_whole_numbers(pd.DataFrame(rows, columns=columns))
+    columns = [*before, *metrics, "score", "standard_error", "seconds", "message"]
+    table = pd.DataFrame(rows, columns=columns).astype({"standard_error": "float64"})
+    return with_whole_numbers(table)
 
 
 def hyperparameter_columns(records: Sequence[TrialRecord], *, used: bool = False) -> list[str]:
@@ -70,16 +72,36 @@ def rank(records: Sequence[TrialRecord], *, objective: str) -> list[TrialRecord]
     return sorted(filter(_is_scored, records), key=order)
 
 
-def best_trial(records: Sequence[TrialRecord], objective: str) -> TrialRecord:
-    """The best trial of the top rung that any completed trial reached.
+def find_best(records: Sequence[TrialRecord], options: SearchOptions) -> TrialRecord | None:
+    """The best trial of the top rung that any completed trial reached; None if there is none.
+
+    `options.select` is the rule: "min" takes the best score; "1se" the simplest trial whose score
+    is within one standard error of it, that is, with the smallest unfreeze depth, then the fewest
+    head units, then the better score. Without a standard error both are the same.
+
+    Source of "1se": Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3.
+
+    Raises:
+        UsageError: If the objective is unknown.
+    """
+    ranked = rank(records, objective=options.objective)
+    if not ranked or options.select == "min" or ranked[0].standard_error is None:
+        return ranked[0] if ranked else None
+    cost = find_objective(options.objective).cost
+    limit = cost(ranked[0].score or 0.0) + ranked[0].standard_error
+    top = [record for record in ranked if record.epochs == ranked[0].epochs]
+    return min((r for r in top if cost(r.score or 0.0) <= limit), key=_complexity)
+
+
+def best_trial(records: Sequence[TrialRecord], options: SearchOptions) -> TrialRecord:
+    """The trial of `find_best`, of which there has to be one.
 
     Raises:
         SearchError: If no trial is completed with a score.
         UsageError: If the objective is unknown.
     """
-    ranked = rank(records, objective=objective)
-    if ranked:
-        return ranked[0]
+    if (best := find_best(records, options)) is not None:
+        return best
     messages = [record.message for record in records if record.message]
     reason = f" The last failure: {messages[-1]}" if messages else ""
     raise SearchError(
@@ -101,7 +123,7 @@ def leaderboard(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFra
 
     Columns: rung (epochs), rank (from 1 within the rung), trial, path (the trials from the
     first rung on, e.g. "0001 → 0012 → 0016"), one per hyperparameter, the validation metrics,
-    score (the objective), best_epoch, seconds (of the whole path).
+    score (the objective), its standard_error, best_epoch, seconds (of the whole path).
 
     Raises:
         UsageError: If the objective is unknown.
@@ -125,7 +147,7 @@ def leaderboard(records: Sequence[TrialRecord], *, objective: str) -> pd.DataFra
     ]
     validation = [name for name in METRICS if name.startswith("val_")]
     head = ["rung", "rank", "trial", "path", *hyperparameter_columns(shown)]
-    return table[[*head, *validation, "score", "best_epoch", "seconds"]]
+    return table[[*head, *validation, "score", "standard_error", "best_epoch", "seconds"]]
 
 
 def promotion_path(record: TrialRecord, known: dict[str, TrialRecord]) -> list[str]:
@@ -148,6 +170,11 @@ def with_whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
     integers = [name for name, h in by_name().items() if h.integer]
     counts = [name for name in (*_WHOLE_NUMBERS, *integers) if name in table.columns]
     return table.astype(dict.fromkeys(counts, "Int64"))
+
+
+def _complexity(record: TrialRecord) -> tuple[float, float]:
+    values = record.hyperparameters
+    return float(values.get("unfreeze_depth", 0)), float(values.get("head_units", 0))
 
 
 def _is_scored(record: TrialRecord) -> bool:

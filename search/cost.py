@@ -9,7 +9,7 @@ from concrete_study.models.configuration import Configuration
 from concrete_study.models.features import GIGABYTE, FeaturePlan, feature_folder
 from concrete_study.models.recipe import plan_phases
 from concrete_study.results.formats import counted, duration
-from concrete_study.results.records import SearchOptions
+from concrete_study.results.records import ClassWeight, SearchOptions
 from concrete_study.search.simulation import SimulatedTrial
 from concrete_study.search.space import architectures
 from concrete_study.search.throughput import StepTimes
@@ -28,6 +28,8 @@ class SearchPlan(NamedTuple):
     validation: int  # likewise, and under each shift
     folds: int  # 0: a single split
     repeats: int
+    class_weight: ClassWeight
+    imbalance: float  # training images of the largest class over those of the smallest
     features: FeaturePlan
     forward_passes: dict[int, int]  # images whose features are not stored yet, by image size
     times: StepTimes
@@ -127,6 +129,7 @@ def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
     lines = [
         f"Plan: {counted(trials, 'trial')}, {counted(epochs, 'epoch')}, {_describe_images(plan)}."
         f"{completed}",
+        *_describe_class_weight(plan),
         describe_features(plan.features),
         f"Estimated time: {_describe_time(plan)}.",
     ]
@@ -145,6 +148,13 @@ def _describe_images(plan: SearchPlan) -> str:
     if plan.folds:
         return f"{plan.folds}-fold cross-validation on {train + validation} images{repeats}"
     return f"{train} training and {validation} validation images{repeats}"
+
+
+def _describe_class_weight(plan: SearchPlan) -> list[str]:
+    if plan.class_weight == "none":
+        return []
+    times = f"{plan.imbalance:.1f} times the images of the smallest"
+    return [f"Class weights: balanced in the training loss; the largest class has {times}."]
 
 
 def _describe_time(plan: SearchPlan) -> str:

@@ -55,6 +55,7 @@ def cross_validate(
     objective: str = "val_loss",
     positive_class: str | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
+    balanced: bool = False,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_step: Callable[[], None] = lambda: None,
 ) -> CrossValidated:
@@ -69,6 +70,7 @@ def cross_validate(
         objective: Decides the best epoch.
         positive_class: As in `results.positive_class.find_positive_class`.
         batch_size: At least 1.
+        balanced: Whether each fold's training loss weights all classes equally.
         on_epoch: Receives the means of each epoch once the last fold has reached it.
         on_step: Called after each epoch of each fold but the last; an exception ends the
             training.
@@ -80,7 +82,9 @@ def cross_validate(
     curves: list[list[Epoch]] = [[] for _ in runs]
     predicted: list[list[NDArray[np.float32]]] = [[] for _ in runs]
     means: list[Epoch] = []
-    trained = _train(network, configuration, runs, epochs=epochs, batch_size=batch_size)
+    trained = _train(
+        network, configuration, runs, epochs=epochs, batch_size=batch_size, balanced=balanced
+    )
     for run, epoch in trained:
         fold, _ = runs[run]
         shifted = [predict(epoch.trainable, source, batch_size) for source in fold.shifted]
@@ -88,11 +92,11 @@ def cross_validate(
         record = validate(epoch, subset, positive_class, means, shifted=shifted)
         curves[run].append(record)
         predicted[run].append(epoch.probabilities)
-        if any(len(curve) < epochs for curve in curves):
-            on_step()
         if all(len(curve) > len(means) for curve in curves):
             means.append(mean_epoch([curve[len(means)] for curve in curves]))
             on_epoch(means[-1])
+        if any(len(curve) < epochs for curve in curves):
+            on_step()
     best = best_epoch(means, objective)
     scores = np.array([getattr(curve[best - 1], objective) for curve in curves])
     return CrossValidated(
@@ -113,6 +117,7 @@ def _train(
     *,
     epochs: int,
     batch_size: int,
+    balanced: bool,
 ) -> Iterator[tuple[int, TrainedEpoch]]:
     """Yields the number of a run and one of its epochs, in the order in which they are trained."""
     images = max(len(fold.training.subset) for fold, _ in runs)
@@ -125,6 +130,7 @@ def _train(
             validation=[fold.validation for fold, _ in runs],
             seeds=[seed for _, seed in runs],
             batch_size=batch_size,
+            balanced=balanced,
         ):
             yield from enumerate(trained)
         return
@@ -138,6 +144,7 @@ def _train(
             seed=seed,
             batch_size=batch_size,
             images=images,
+            balanced=balanced,
         ):
             yield run, epoch
 

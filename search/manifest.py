@@ -126,6 +126,7 @@ def _new_content(
         conflicts=[[image.file for image in conflict] for conflict in data.conflicts],
         searched=dict(zip(("train", "validation"), map(len, prepared.images), strict=True)),
         folds=prepared.folds,
+        class_weight=prepared.class_weight,
         precision=prepared.precision.name,
         fingerprint=data.folder.fingerprint,
         weights_sha256=prepared.weights.sha256,

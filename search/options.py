@@ -3,13 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import get_args
 
 from concrete_study.datasets.errors import UsageError
 from concrete_study.datasets.folds import groups_by_label
 from concrete_study.datasets.splits import SplitRow, parse_shares
 from concrete_study.models.precision import PRECISIONS
 from concrete_study.results.objectives import find_objective
-from concrete_study.results.records import Round, SearchOptions
+from concrete_study.results.records import ClassWeight, Round, SearchOptions
+from concrete_study.results.trials import SELECTIONS
 from concrete_study.search.images import given_folders
 from concrete_study.search.schedule import flat_schedule, hyperband_schedule
 from concrete_study.search.space import size_of
@@ -18,6 +20,7 @@ ALGORITHMS = ("hyperband", "random", "bayesian", "grid")
 DEFAULT_TRIALS = 20
 DEFAULT_FOLDS = 5
 FOLDS_BELOW = 500  # images; decision 022
+BALANCED_ABOVE = 1.5  # times the images of the smallest class
 LARGEST_SEED = 1_000_000  # seeds derived from it stay within 32 bits
 _LOWEST = {
     "max_epochs": 1,
@@ -44,6 +47,9 @@ def check(options: SearchOptions) -> None:
     """
     _one_of("algorithm", options.algorithm, ALGORITHMS)
     find_objective(options.objective)
+    _one_of("select", options.select, SELECTIONS)
+    if options.class_weight is not None:
+        _one_of("class_weight", options.class_weight, get_args(ClassWeight))
     _one_of("precision", options.precision, PRECISIONS)
     for name, lowest in _LOWEST.items():
         value = getattr(options, name)
@@ -108,6 +114,16 @@ def choose_folds(options: SearchOptions, rows: Sequence[SplitRow], *, given: boo
         return 0
     fewest = min(len(groups) for groups in groups_by_label(rows).values())
     return DEFAULT_FOLDS if fewest >= DEFAULT_FOLDS else 0
+
+
+def choose_class_weight(options: SearchOptions, imbalance: float) -> ClassWeight:
+    """The class weights of a search.
+
+    Args:
+        options: Of the search.
+        imbalance: The images of the largest class over those of the smallest.
+    """
+    return options.class_weight or ("balanced" if imbalance > BALANCED_ABOVE else "none")
 
 
 def oracle_seed(options: SearchOptions) -> int:

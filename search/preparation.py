@@ -1,6 +1,7 @@
 """The network and frozen features that all trials of a search share, and the cost estimate."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -20,11 +21,11 @@ from concrete_study.models.trainable import Network
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.metrics import ensure_defined
 from concrete_study.results.positive_class import describe_positive_class
-from concrete_study.results.records import SearchOptions, TrialRecord
+from concrete_study.results.records import SearchOptions, StudyRecord, TrialRecord
 from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
 from concrete_study.search.cross_validation import FoldSources
 from concrete_study.search.images import load_data, resume_data
-from concrete_study.search.options import choose_folds
+from concrete_study.search.options import choose_class_weight, choose_folds
 from concrete_study.search.simulation import simulate_schedule
 from concrete_study.search.space import architectures, image_sizes
 from concrete_study.search.throughput import measure_step_times
@@ -41,8 +42,7 @@ class Preparation:
         data: All images of the study; `search_images` is a subsample of them.
         weights: Of the backbone.
         devices: From `prepare_devices`, which comes before anything is computed.
-        precision: Of the earlier run; None chooses one.
-        folds: Of the earlier run; None chooses them by the options.
+        earlier: Of the earlier run, whose precision, folds and class weights are kept.
         records: Trials of an earlier run.
         began: `time.monotonic()` before the images were read.
     """
@@ -54,21 +54,31 @@ class Preparation:
         weights: BackboneWeights,
         *,
         devices: str,
-        precision: str | None,
-        folds: int | None,
+        earlier: StudyRecord | None,
         records: Sequence[TrialRecord],
         began: float,
     ) -> None:
         self.options, self.data, self.weights, self.records = options, data, weights, records
         self.devices, self.began = devices, began
-        chosen = choose_precision(precision or options.precision)
-        self.precision = chosen._replace(reason="as before") if precision else chosen
+        chosen = choose_precision(earlier.precision if earlier else options.precision)
+        self.precision = chosen._replace(reason="as before") if earlier else chosen
         self.network = Network(weights, classes=len(data.folder.classes), precision=self.precision)
         part = data.part(options.search_images, seed=options.seed)
         self.images = part.subset("train"), part.subset("validation")
         self.rows = [row for name in ("train", "validation") for row in part.of(name)]
         self.folds: int = (
-            choose_folds(options, self.rows, given=data.has_validation) if folds is None else folds
+            earlier.folds
+            if earlier
+            else choose_folds(options, self.rows, given=data.has_validation)
+        )
+        counts = Counter(row.label for row in part.of("train"))
+        self.imbalance = max(counts.values()) / min(counts.values())
+        self.class_weight = (
+            earlier.class_weight if earlier else choose_class_weight(options, self.imbalance)
+        )
+        # Row numbers of each fold; here, so that too many folds are refused before any computation.
+        self.split = (
+            make_folds(self.rows, folds=self.folds, seed=options.seed) if self.folds else []
         )
         labels, classes = self.images[1].labels, data.folder.classes
         ensure_defined(options.objective, labels, classes, options.positive_class)
@@ -127,6 +137,8 @@ class Preparation:
             validation=self._images_per_epoch()[1],
             folds=self.folds,
             repeats=self.options.repeats,
+            class_weight=self.class_weight,
+            imbalance=self.imbalance,
             features=self.features,
             forward_passes=forward_passes,
             times=times,
@@ -154,7 +166,7 @@ class Preparation:
                 PartSource(whole, fold.validation),
                 tuple(PartSource(source, fold.validation) for source in whole_shifted),
             )
-            for fold in make_folds(self.rows, folds=self.folds, seed=self.options.seed)
+            for fold in self.split
         ]
 
     def _stored_rows(self) -> dict[str, int]:
@@ -197,8 +209,7 @@ def prepare(
         data,
         load_weights(options.weights, seed=options.seed),
         devices=devices,
-        precision=study.manifest().precision if resume else None,
-        folds=study.manifest().folds if resume else None,
+        earlier=study.manifest() if resume else None,
         records=study.trials() if resume else [],
         began=began,
     )

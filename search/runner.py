@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras_tuner
@@ -12,20 +12,20 @@ from sklearn.exceptions import ConvergenceWarning
 
 from concrete_study.datasets.errors import SearchError
 from concrete_study.models.devices import memory_errors
-from concrete_study.models.trainable import Network
 from concrete_study.results.figures import save_figure
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.learning_curves import draw_rungs, trial_curves
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.results.runs import remove_unless_started, require_free
-from concrete_study.results.trials import LOWER_RATES, best_trial
+from concrete_study.results.trials import LOWER_RATES, best_trial, find_best
 from concrete_study.search.cost import SearchPlan
 from concrete_study.search.cross_validation import CrossValidated, cross_validate
 from concrete_study.search.images import require_split, store_split
 from concrete_study.search.manifest import Manifest, kept_manifest
 from concrete_study.search.options import check, schedule_of, seeds_of
-from concrete_study.search.preparation import FeatureSources, prepare, report_plan
+from concrete_study.search.out_of_fold import out_of_fold_table, store_out_of_fold
+from concrete_study.search.preparation import FeatureSources, Preparation, prepare, report_plan
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.schedule import total_epochs, total_trials
 from concrete_study.search.space import configuration_of
@@ -79,10 +79,10 @@ def run_search(
         store_split(study, prepared.data)
         with kept_manifest(study, options, prepared, start=start) as manifest:
             features = prepared.compute_features(progress)
-            run = _Run(options, study, prepared.network, progress, manifest, plan, start + budget)
+            run = _Run(options, study, prepared, progress, manifest, plan, start + budget)
             if tensorboard:
                 run.board = TrialBoard(study.tensorboard_path, options.space, options.objective)
-            return run.search(prepared.records, features)
+            return run.search(features)
 
 
 def plan_search(
@@ -126,20 +126,21 @@ class _Run:
         self,
         options: SearchOptions,
         study: StudyFolder,
-        network: Network,
+        prepared: Preparation,
         progress: SearchProgress,
         manifest: Manifest,
         plan: SearchPlan,
         deadline: float,
     ) -> None:
-        self.options, self.study, self.network = options, study, network
+        self.options, self.study, self.prepared = options, study, prepared
         self.progress, self.manifest = progress, manifest
         self.estimate, self.deadline = plan, deadline
         self.records: dict[str, TrialRecord] = {}
         self.board: TrialBoard | None = None
 
-    def search(self, stored: Sequence[TrialRecord], features: FeatureSources) -> TrialRecord:
+    def search(self, features: FeatureSources) -> TrialRecord:
         """Runs the trials that Keras Tuner's oracle chooses, until it stops or time is up."""
+        stored = self.prepared.records
         self.records = {record.trial: record for record in stored}
         if self.board is not None:
             for record in stored:
@@ -175,7 +176,7 @@ class _Run:
         self.study.write_table(records)
         figure = draw_rungs(trial_curves(records), objective=find_objective(objective))
         save_figure(figure, self.study.path / "trials.png")
-        return best_trial(records, objective)
+        return best_trial(records, self.options)
 
     def _log_end(self, planned: int) -> None:
         if (done := len(self.records)) < planned:
@@ -189,10 +190,7 @@ class _Run:
             raise TimeIsUpError
 
     def _best(self) -> TrialRecord | None:
-        try:
-            return best_trial(list(self.records.values()), self.options.objective)
-        except SearchError:
-            return None
+        return find_best(list(self.records.values()), self.options)
 
     def _run_trial(self, requested: TrialRecord, features: FeatureSources) -> TrialRecord:
         """Trains one configuration for its epoch budget; a pure function of both and the seed."""
@@ -204,7 +202,7 @@ class _Run:
 
         try:
             validated = cross_validate(
-                self.network,
+                self.prepared.network,
                 configuration,
                 features[size],
                 epochs=requested.epochs,
@@ -212,10 +210,12 @@ class _Run:
                 objective=self.options.objective,
                 positive_class=self.options.positive_class,
                 batch_size=self.options.batch_size,
+                balanced=self.prepared.class_weight == "balanced",
                 on_epoch=self.progress.epoch_done,
                 on_step=lambda: self._require_time(),
             )
             record = _completed(requested, validated, self.options.objective)
+            self._store_predictions(record, validated)
         except DivergedError as error:
             record = replace(requested, message=str(error), curve=error.curve)
         record = replace(record, seconds=round(time.monotonic() - start, 3))
@@ -227,6 +227,12 @@ class _Run:
             self.board.write(record)
         self.progress.trial_done(record, self._best())
         return record
+
+    def _store_predictions(self, record: TrialRecord, outcome: CrossValidated) -> None:
+        if split := self.prepared.split:
+            classes = self.manifest.content.classes
+            table = out_of_fold_table(self.prepared.rows, split, outcome.probabilities, classes)
+            store_out_of_fold(self.study, [*self.records.values(), record], self.options, table)
 
 
 def _completed(requested: TrialRecord, outcome: CrossValidated, objective: str) -> TrialRecord:

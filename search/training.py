@@ -68,6 +68,7 @@ def train(
     objective: str = "val_loss",
     positive_class: str | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
+    balanced: bool = False,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     shifted: Sequence[BatchSource] = (),
     earlier: Outcome | None = None,
@@ -85,6 +86,7 @@ def train(
         objective: Decides the best epoch; one of `results.objectives.OBJECTIVES`.
         positive_class: As in `results.positive_class.find_positive_class`.
         batch_size: At least 1.
+        balanced: Whether the training loss weights all classes equally.
         on_epoch: Called after each epoch.
         shifted: Batches of the validation images under each shift.
         earlier: Of the same training, which was interrupted after its last epoch.
@@ -104,6 +106,7 @@ def train(
         validation=validation,
         seed=seed,
         batch_size=batch_size,
+        balanced=balanced,
         after=outcome.position() if outcome.curve else None,
     ):
         under_shifts = [predict(trained.trainable, source, batch_size) for source in shifted]

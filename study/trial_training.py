@@ -61,7 +61,7 @@ class TrialTraining:
         self.options, self.classes = manifest.options, manifest.classes
         records = study.trials()
         known = {record.trial: record for record in records}
-        self.trial = known[trial] if trial else best_trial(records, self.options.objective)
+        self.trial = known[trial] if trial else best_trial(records, self.options)
         self.configuration = configuration_of(self.trial.hyperparameters)
         self.epochs = epochs or self.options.max_epochs
         self.views = views
@@ -133,6 +133,7 @@ class TrialTraining:
                 objective=self.options.objective,
                 positive_class=self.manifest.positive_class,
                 batch_size=self.options.batch_size,
+                balanced=self.manifest.class_weight == "balanced",
                 on_epoch=self.progress.epoch_done,
                 shifted=shifted,
                 earlier=earlier,

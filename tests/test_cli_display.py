@@ -1,6 +1,7 @@
 """Progress without a terminal: plain lines on stderr."""
 
 import pytest
+from small_report import trial
 
 from concrete_study.cli.display import ESTIMATE_AFTER, Display
 
@@ -18,6 +19,18 @@ def test_the_remaining_time_is_estimated_once_without_the_first_batch(
     # The third batch is the first at which more than that has passed since the first one.
     assert lines[1:-1] == ["training: 30 images, about 2 min 20 s left"]
     assert lines[-1].startswith("training: 100 images in 230.0 s")
+
+
+def test_a_trial_of_several_folds_prints_its_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    display = Display()
+    display.trial_done(trial(1, 10, 0.25, standard_error=0.0123), None)
+    display.trial_done(trial(2, 10, 0.25), None)
+    first, second = capsys.readouterr().err.splitlines()
+    assert "score 0.25000 ± 0.01230 " in first
+    assert "score 0.25000 " in second
+    assert "±" not in second
 
 
 def test_a_short_step_has_no_estimate(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,13 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_records import write_study
+from msgspec.structs import replace
+from small_records import retraining_record, write_study
 
 from concrete_study.cli.compare import compare_command
 from concrete_study.cli.list import list_command
@@ -13,7 +15,9 @@ from concrete_study.cli.show import show_command
 from concrete_study.cli.tables import Format
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.hyperparameters import Value
 from concrete_study.results.records import SearchOptions, TrialRecord
+from concrete_study.results.report.writing import write_report
 
 Captured = pytest.CaptureFixture[str]
 
@@ -67,6 +71,48 @@ def test_show_and_compare_print_whether_near_duplicates_were_kept_together(
     compare_command(["first", "second"], Format.CSV)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["split"] for row in rows] == ["grouped", "random"]
+
+
+def test_show_and_compare_print_scores_with_their_standard_errors(capsys: Captured) -> None:
+    record = trial("0", 10, 0.1234)
+    make_study("first", replace(record, standard_error=0.0321), trial("1", 2, 0.5))
+    make_study("second", record)
+    show_command("first")
+    out = capsys.readouterr().out
+    assert "0.1234 ± 0.0321" in out
+    assert out.count("±") == 1
+    show_command("second")
+    assert "±" not in capsys.readouterr().out
+    compare_command(["first", "second"])
+    out = capsys.readouterr().out
+    assert re.search(r"score +0\.1234 ± 0\.0321 +0\.1234$", out, flags=re.MULTILINE)
+    compare_command(["first", "second"], Format.CSV)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["standard_error"] for row in rows] == ["0.0321", ""]
+
+
+def test_show_compare_and_report_choose_by_the_rule_of_the_search(capsys: Captured) -> None:
+    values: list[dict[str, Value]] = [{"unfreeze_depth": 3}, {"unfreeze_depth": 0}]
+    records = [
+        replace(trial(str(n), 10, 0.1 + n / 100), hyperparameters=given, standard_error=0.02)
+        for n, given in enumerate(values)
+    ]
+    for name, rule in (("first", "min"), ("second", "1se")):
+        study = make_study(name, *records, options=SearchOptions(data=("d",), select=rule))
+        page = write_report(study).read_text(encoding="utf-8")
+        assert ("It is the simplest within one standard error of trial 0" in page) == (
+            rule == "1se"
+        )
+        study.write_metrics(retraining_record(name, trial="0"))
+        show_command(name)
+    first, second = capsys.readouterr().out.split("Study:   second")
+    assert "Best:" not in first
+    assert "Note:" not in first
+    assert "Best:    trial 1, the simplest within one standard error of trial 0\n" in second
+    assert "trial 1 is the best now; study best second --retrain" in second
+    compare_command(["first", "second"], Format.CSV)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["test_of_best_trial"] for row in rows] == ["True", "False"]
 
 
 def test_list_without_studies_suggests_a_search(capsys: Captured) -> None:

@@ -10,11 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from random_features import RandomFeatures, configuration
 from shared_networks import small_network
+from sklearn.utils.class_weight import compute_class_weight
 
 from concrete_study.models.batch_sources import UNAUGMENTED, Batch
 from concrete_study.models.configuration import Architecture
 from concrete_study.models.recipe import (
     DEFAULT_BATCH_SIZE,
+    balanced_weights,
     initialize,
     plan_phases,
     predict,
@@ -65,6 +67,39 @@ def test_phase_1_has_half_the_epochs_rounded_up(
 def test_no_epochs_is_refused() -> None:
     with pytest.raises(ValueError, match="epochs=0"):
         plan_phases(configuration(0), 0)
+
+
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
+    labels = np.array([0] * 7 + [1] * 2 + [2], np.int32)
+    subset = replace(RandomFeatures(10, 1).subset, labels=labels, classes=["a", "b", "c"])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(balanced_weights(subset), expected)
+    absent = replace(subset, classes=["a", "b", "c", "d"])
+    np.testing.assert_allclose(balanced_weights(absent)[:3], expected)
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_class_weights_change_the_training_but_not_how_losses_are_counted(
+    depth: int, network: Network
+) -> None:
+    training = RandomFeatures(12, 1)
+    training.subset = replace(training.subset, labels=np.array([0] * 9 + [1] * 3, np.int32))
+    tried, losses = replace(configuration(depth, rate=1e-2), dropout=0.0), {}
+    for balanced in (False, True):
+        epochs = train_epochs(
+            network,
+            tried,
+            epochs=2,
+            training=training,
+            validation=RandomFeatures(4, 2),
+            seed=1,
+            batch_size=12,
+            balanced=balanced,
+        )
+        losses[balanced] = [(epoch.loss, epoch.probabilities.mean(0)[1]) for epoch in epochs]
+    # The first step's loss is of the initial weights, whatever the gradient.
+    assert losses[True][0][0] == pytest.approx(losses[False][0][0], rel=1e-6)
+    assert losses[True][1][1] > losses[False][1][1]  # more weight on the rare class
 
 
 def test_each_epoch_is_yielded_before_the_next_one_begins(network: Network) -> None:

@@ -24,7 +24,7 @@ from concrete_study.datasets.files import file_sha256
 from concrete_study.datasets.splits import write_split
 from concrete_study.results.figures import write_figure
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.hyperparameters import Dimension
+from concrete_study.results.hyperparameters import Dimension, default_space
 from concrete_study.results.records import DatasetReport, Estimate, SearchOptions
 from concrete_study.results.report.data import read_report_data
 from concrete_study.results.report.elements import Plot
@@ -162,6 +162,16 @@ def test_a_study_of_failures_gives_the_reason(tmp_path: Path) -> None:
     assert "No trial has a score." in text
 
 
+def test_scores_of_folds_have_their_standard_errors(tmp_path: Path) -> None:
+    records = [trial(n, 10, 0.2 + n / 10, bracket=0, standard_error=0.0123) for n in range(3)]
+    study = make_study(tmp_path / "folded", records, folds=5)
+    text = markdown(study)
+    assert "of 0.2000 ± 0.0123 at a budget of 10 epochs" in text
+    assert "| 0.3000 ± 0.0123 |" in text
+    (plot,) = [plot for plot in plots(study) if plot.name == "bracket-0"]
+    assert len(plot.draw(plot.frame).axes[0].collections) == 3  # error bars
+
+
 def test_trials_without_a_finite_score_are_listed_but_not_ranked(tmp_path: Path) -> None:
     nan = trial(1, 2, float("nan"), metrics={}, curve=[])
     records = [trial(0, 2, 0.5), nan, trial(2, 2, 0.25), trial(3, 2, None)]
@@ -258,7 +268,7 @@ def test_the_space_is_written_as_it_was_searched(tmp_path: Path) -> None:
     space = SPACE | {"head_learning_rate": rate}
     study = make_study(tmp_path / "linear", [trial(0, 10, 0.1)], options=SearchOptions(space=space))
     markdown(study)
-    assert read_space(study.path / "report" / "space.toml") == space
+    assert read_space(study.path / "report" / "space.toml") == default_space() | space
 
 
 def test_echarts_is_the_published_file() -> None:

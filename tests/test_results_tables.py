@@ -143,6 +143,13 @@ def test_searches_on_subsamples_of_the_images_are_reported(tmp_path: Path) -> No
     )
 
 
+def test_different_numbers_of_folds_are_reported(tmp_path: Path) -> None:
+    studies = [make_study(tmp_path, name) for name in ("first", "second")]
+    studies[0].write_manifest(replace(studies[0].manifest(), folds=5))
+    (found,) = differences(studies)
+    assert found.sentence == "The scores are of different numbers of folds (first: 5, second: 0)."
+
+
 def test_a_study_without_a_score_differs_in_no_rung(tmp_path: Path) -> None:
     scored, empty = make_study(tmp_path, "scored"), make_study(tmp_path, "empty", trials=0)
     assert differences([scored, empty]) == []
@@ -219,6 +226,12 @@ def test_an_interval_follows_its_score_in_brackets() -> None:
     assert shown.to_numpy().tolist() == [["0.5000 (0.4000 to 0.6000)", "1"], ["", "2"]]
 
 
+def test_a_standard_error_follows_its_score_where_there_is_one() -> None:
+    shown = readable(pd.DataFrame({"score": [0.5, 4e-4], "standard_error": [None, 1.23e-4]}))
+    assert shown.columns.tolist() == ["score"]
+    assert shown["score"].tolist() == ["0.5000", "4.0e-4 ± 1.2e-4"]
+
+
 @pytest.mark.parametrize("style", FORMATS)
 def test_an_empty_table_renders_in_every_format(style: str) -> None:
     assert render(studies_table([]), style).endswith("\n")
@@ -291,4 +304,5 @@ def test_a_number_never_prints_as_a_signed_or_false_zero(value: float, text: str
 
 def test_hyperparameters_have_short_headings() -> None:
     table = readable(pd.DataFrame(columns=list(by_name())))
-    assert list(table) == ["head units", "dropout", "unfreeze depth", "head LR", "FT LR"]
+    first = ["head units", "dropout", "unfreeze depth", "head LR", "FT LR"]
+    assert list(table)[:8] == [*first, "image size", "features", "scaling"]

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from concrete_study.datasets.errors import SearchError, UsageError
-from concrete_study.results.hyperparameters import HYPERPARAMETERS
 from concrete_study.results.objectives import find_objective
-from concrete_study.results.records import TrialRecord
+from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.results.trials import (
     best_trial,
+    hyperparameter_columns,
     leaderboard,
     rank,
     trials_table,
@@ -46,7 +46,7 @@ def names(records: list[TrialRecord]) -> list[str]:
 def test_the_highest_rung_comes_first_however_good_a_lower_one_scored() -> None:
     ranked = rank(PROMOTED, objective="val_loss")
     assert names(ranked) == ["0016", "0012", "0013", "0000", "0001"]
-    assert best_trial(PROMOTED, "val_loss").trial == "0016"
+    assert best_trial(PROMOTED, SearchOptions()).trial == "0016"
 
 
 @pytest.mark.parametrize("objective", ["val_accuracy", "val_macro_f1"])
@@ -65,17 +65,53 @@ def test_a_tie_goes_to_the_lower_id_in_any_order_of_reading() -> None:
 @pytest.mark.parametrize("objective", ["val_loss", "val_accuracy"])
 def test_a_score_that_is_not_finite_is_never_the_best(score: float | None, objective: str) -> None:
     records = [trial("0000", 10, score), trial("0001", 2, 0.5)]
-    assert best_trial(records, objective).trial == "0001"
+    assert best_trial(records, SearchOptions(objective=objective)).trial == "0001"
     assert leaderboard(records, objective=objective)["trial"].tolist() == ["0001"]
 
 
 def test_without_a_completed_trial_there_is_no_best_and_the_error_has_the_last_failure() -> None:
     with pytest.raises(SearchError, match="No trial is completed") as caught:
-        best_trial([failed("0000"), failed("0001")], "val_loss")
+        best_trial([failed("0000"), failed("0001")], SearchOptions())
     assert "found 2 trials" in str(caught.value)
     assert "the loss is NaN" in str(caught.value)
     with pytest.raises(SearchError, match="found 0 trials"):
-        best_trial([], "val_loss")
+        best_trial([], SearchOptions())
+
+
+def simple(
+    name: str, score: float, depth: int, units: int, *, epochs: int = 10, error: float | None = 0.1
+) -> TrialRecord:
+    values: dict[str, int | float | str] = {"head_units": units, "unfreeze_depth": depth}
+    return trial(name, epochs, score, hyperparameters=values, standard_error=error)
+
+
+CANDIDATES = [
+    simple("0000", 0.30, depth=3, units=0),
+    simple("0001", 0.35, depth=1, units=256),
+    simple("0002", 0.39, depth=1, units=64),
+    simple("0003", 0.38, depth=1, units=64),
+    simple("0004", 0.41, depth=0, units=0),  # 0.30 + 0.10 is the limit
+    simple("0005", 0.20, depth=0, units=0, epochs=4),
+]
+
+
+def test_one_standard_error_chooses_the_simplest_trial_within_it_on_the_top_rung() -> None:
+    assert best_trial(CANDIDATES, SearchOptions()).trial == "0000"
+    chosen = SearchOptions(select="1se")
+    assert best_trial(CANDIDATES, chosen).trial == "0003"
+    assert best_trial(CANDIDATES[::-1], chosen).trial == "0003"
+    assert best_trial([*CANDIDATES[:3], *CANDIDATES[4:]], chosen).trial == "0002"
+
+
+def test_one_standard_error_is_counted_downwards_for_a_score_to_maximise() -> None:
+    records = [simple("0", 0.9, 3, 0), simple("1", 0.82, 0, 0), simple("2", 0.78, 0, 0)]
+    chosen = SearchOptions(select="1se", objective="val_accuracy")
+    assert best_trial(records, chosen).trial == "1"
+
+
+def test_without_standard_errors_both_rules_choose_the_best_score() -> None:
+    records = [simple("0", 0.3, 3, 0, error=None), simple("1", 0.3001, 0, 0, error=None)]
+    assert best_trial(records, SearchOptions(select="1se")).trial == "0"
 
 
 def test_an_unknown_objective_is_refused() -> None:
@@ -111,9 +147,7 @@ def test_empty_and_all_failed_studies_have_an_empty_leaderboard_with_all_columns
     for records in ([], [failed("0000")]):
         board = leaderboard(records, objective="val_loss")
         assert board.empty
-        assert {"rung", "rank", "path", *(h.name for h in HYPERPARAMETERS), "score"} <= set(
-            board.columns
-        )
+        assert {"rung", "rank", "path", *hyperparameter_columns([]), "score"} <= {*board.columns}
 
 
 def test_the_table_has_failed_trials_and_whole_numbers() -> None:

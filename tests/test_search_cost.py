@@ -41,6 +41,8 @@ def made_plan(remaining: list[SimulatedTrial], *, elapsed: float = 0.0) -> Searc
         validation=20,
         folds=0,
         repeats=1,
+        class_weight="none",
+        imbalance=1.0,
         features=features,
         forward_passes={224: 520},
         times=TIMES,
@@ -56,6 +58,14 @@ def test_estimates_follow_from_the_measured_times() -> None:
     assert plan.trial_seconds(10) == pytest.approx(5.5)
     assert plan.search_seconds == pytest.approx(4 * 2 + 6 * 2.2 + 2 * 5.5)
     assert plan.seconds == pytest.approx(52 + plan.search_seconds)
+
+
+def test_the_plan_has_the_class_weights_of_imbalanced_images() -> None:
+    plan = made_plan(REMAINING)
+    assert not any("Class weights" in line for line in describe_plan(plan))
+    weighted = plan._replace(class_weight="balanced", imbalance=2.44)
+    (line,) = [line for line in describe_plan(weighted) if "Class weights" in line]
+    assert line.endswith("the largest class has 2.4 times the images of the smallest.")
 
 
 def test_a_time_budget_holds_the_trials_that_fit_in_their_order() -> None:

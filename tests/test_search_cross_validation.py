@@ -70,12 +70,18 @@ def sources(folds: int, sizes: tuple[int, ...] = (20, 9)) -> list[FoldSources]:
     ]
 
 
-@pytest.mark.parametrize("scaling", ["none", "standardised"])
+@pytest.mark.parametrize(
+    ("scaling", "balanced"), [("none", False), ("standardised", False), ("none", True)]
+)
 def test_heads_that_are_trained_at_once_equal_heads_that_are_trained_alone(
-    network: Network, scaling: str
+    network: Network, scaling: str, balanced: bool
 ) -> None:
     tried, folds = replace(configuration(0), feature_scaling=scaling), sources(3)
-    together = cross_validate(network, tried, folds, epochs=3, seeds=[4], batch_size=8)
+    counts = [np.bincount(fold.training.subset.labels).tolist() for fold in folds]
+    assert any(first != second for first, second in counts)  # so that weights differ by fold
+    together = cross_validate(
+        network, tried, folds, epochs=3, seeds=[4], batch_size=8, balanced=balanced
+    )
     largest = max(len(fold.training.subset) for fold in folds)
     for fold, predicted in zip(folds, together.probabilities, strict=True):
         assert len(predicted) == len(fold.validation.subset)
@@ -88,6 +94,7 @@ def test_heads_that_are_trained_at_once_equal_heads_that_are_trained_alone(
                 validation=fold.validation,
                 seed=4,
                 batch_size=8,
+                balanced=balanced,
             )
             truth = predicted[np.arange(len(predicted)), fold.validation.subset.labels]
             loss = -np.log(np.maximum(truth, 1e-7)).mean()

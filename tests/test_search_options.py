@@ -8,8 +8,15 @@ from concrete_study.datasets.errors import UsageError
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import Dimension, Space, default_space
 from concrete_study.results.records import SearchOptions
-from concrete_study.search.options import check, oracle_seed, schedule_of
+from concrete_study.search.options import check, choose_class_weight, oracle_seed, schedule_of
 from concrete_study.search.schedule import total_trials
+
+
+def test_classes_are_weighted_by_default_above_one_and_a_half_times() -> None:
+    chosen = [choose_class_weight(SearchOptions(), imbalance) for imbalance in (1, 1.5, 1.51)]
+    assert chosen == ["none", "none", "balanced"]
+    assert choose_class_weight(SearchOptions(class_weight="none"), 9) == "none"
+    assert choose_class_weight(SearchOptions(class_weight="balanced"), 1) == "balanced"
 
 
 def discrete(units: int, rates: int = 1) -> Space:
@@ -28,6 +35,11 @@ def discrete(units: int, rates: int = 1) -> Space:
         {"algorithm": "genetic"},
         {"objective": "accuracy"},
         {"precision": "int8"},
+        {"select": "2se"},
+        {"class_weight": "auto"},
+        {"folds": -1},
+        {"folds": 1},
+        {"repeats": 0},
         {"max_epochs": 0},
         {"factor": 1},
         {"iterations": 0},

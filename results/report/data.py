@@ -18,7 +18,7 @@ from concrete_study.results.records import (
     StudyRecord,
     TrialRecord,
 )
-from concrete_study.results.trials import rank
+from concrete_study.results.trials import find_best, rank
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class ReportData:
     def rows(self) -> dict[str, SplitRow]:
         """The rows of the split by file."""
         return {row.file: row for row in self.split}
+
+    @cached_property
+    def best(self) -> TrialRecord | None:
+        """The best trial by the rule of the search."""
+        return find_best(self.trials, self.study.options)
 
 
 def read_report_data(study: StudyFolder) -> ReportData:

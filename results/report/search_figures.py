@@ -36,6 +36,8 @@ def axis_label(column: str) -> str:
 def draw_bracket(trials: pd.DataFrame, *, bracket: int | None, objective: Objective) -> Figure:
     """The scores of one bracket's configurations over its rungs; without brackets, of all.
 
+    Error bars are standard errors, where there are any.
+
     Args:
         trials: `results.report.trials.promotions`; all brackets, so that panels have equal limits.
         bracket: Which one; None draws all trials, of searches without brackets.
@@ -55,6 +57,8 @@ def draw_bracket(trials: pd.DataFrame, *, bracket: int | None, objective: Object
             shade, lw, zorder, label = VALIDATION, 2, 3, f"best: {steps['trial'].iloc[-1]}"
         at = [rungs.index(rung) for rung in steps["rung"]]
         axes.plot(at, steps["score"], "o-", c=shade, ms=5, lw=lw, zorder=zorder, label=label)
+        if (errors := steps["standard_error"]).notna().any():
+            axes.errorbar(at, steps["score"], errors, fmt="none", ecolor=shade, zorder=zorder)
     _score_axis(axes, objective, scored["score"])
     axes.set_xlim(-0.4, len(rungs) - 0.6)
     axes.set_xticks(range(len(rungs)), [str(rung) for rung in rungs])

@@ -1,7 +1,7 @@
 """The first section of a report: the best trial, its test results, and their limits."""
 
 from concrete_study.results.evaluation import clustered_accuracy
-from concrete_study.results.formats import counted, duration, number
+from concrete_study.results.formats import counted, duration, number, plus_minus
 from concrete_study.results.headlines import balance_text
 from concrete_study.results.hyperparameters import describe
 from concrete_study.results.records import RetrainingRecord
@@ -23,27 +23,35 @@ def _search_result(data: ReportData) -> str:
     trials = counted(len(data.trials), "trial")
     if not data.trials:
         return f"Study {data.name} has no finished trial yet."
-    if not data.ranked:
+    if (best := data.best) is None:
         message = next((r.message for r in reversed(data.trials) if r.message), "")
         last = f" The last failure: {message}" if message else ""
         return (
             f"None of the {trials} of study {data.name} has a score.{last} "
             f"{LOWER_RATES[0].upper()}{LOWER_RATES[1:]}"
         )
-    best = data.ranked[0]
     known = {record.trial: record for record in data.trials}
     configurations = {promotion_path(record, known)[0] for record in data.trials}
     top = [record for record in data.ranked if record.epochs == best.epochs]
     others = (
-        f"The second-best of {len(top)} trials with this budget has {number(top[1].score or 0)}."
+        f"The second-best of {len(top)} trials with this budget has "
+        f"{plus_minus(top[1].score or 0, top[1].standard_error)}."
         if len(top) > 1
         else "No other trial has this budget."
     )
+    if best is not top[0]:
+        others = (
+            f"It is the simplest within one standard error of trial {top[0].trial}, whose score is "
+            f"{plus_minus(top[0].score or 0, top[0].standard_error)}."
+        )
+    folds = data.study.folds
+    errors = f" Scores are means over {folds} folds ± their standard error." if folds else ""
     return (
         f"The search ran {trials} of {counted(len(configurations), 'configuration')} in "
         f"{duration(data.study.seconds)}. The best is trial {best.trial} "
         f"({describe(best.hyperparameters)}), with a {data.objective.label} of "
-        f"{number(best.score or 0)} at a budget of {counted(best.epochs, 'epoch')}. {others}"
+        f"{plus_minus(best.score or 0, best.standard_error)} at a budget of "
+        f"{counted(best.epochs, 'epoch')}. {others}{errors}"
     )
 
 

@@ -21,7 +21,8 @@ def promotions(records: Sequence[TrialRecord], objective: Objective) -> pd.DataF
 
     Columns: configuration (the id of its first trial), bracket (blank where there are none),
     rung (epochs), trial, status, score (the objective at the best epoch; blank if the trial has
-    no finite one), seconds, promoted (whether its configuration has a trial on a higher rung).
+    no finite one), its standard_error, seconds, promoted (whether its configuration has a
+    trial on a higher rung).
     """
     known = {record.trial: record for record in records}
     scored = {record.trial for record in rank(records, objective=objective.name)}
@@ -30,8 +31,8 @@ def promotions(records: Sequence[TrialRecord], objective: Objective) -> pd.DataF
     frame["configuration"] = [promotion_path(record, known)[0] for record in ordered]
     frame["score"] = frame["score"].astype("float64").where(frame["trial"].isin(scored))
     frame["promoted"] = frame["trial"].isin([record.parent for record in records])
-    columns = ["configuration", "bracket", "rung", "trial", "status", "score", "seconds"]
-    return frame[[*columns, "promoted"]]
+    columns = ["configuration", "bracket", "rung", "trial", "status", "score", "standard_error"]
+    return frame[[*columns, "seconds", "promoted"]]
 
 
 def rounds(trials: pd.DataFrame, objective: Objective) -> pd.DataFrame:
