@@ -1,4 +1,4 @@
-"""Random configurations, each with its validation scores and its scores on other photographs.
+"""Random configurations, each with its validation scores and its scores out of distribution.
 
     python benchmarks/configurations.py METU --tiles TILES --decks DECKS --count 200 > table.jsonl
 

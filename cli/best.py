@@ -32,7 +32,7 @@ def best_command(
     fresh_views: Annotated[
         bool,
         typer.Option(
-            "--fresh-views", help="Augment images anew in every epoch: slower, no better."
+            "--fresh-views", help="New augmented views in every epoch: slower, no better."
         ),
     ] = False,
     export: Annotated[

@@ -1,4 +1,4 @@
-"""Changes to an image that keep its label, to see what a model is worth on other photographs.
+"""Changes to an image that keep its label, to validate a model out of distribution.
 
 Kinds and strengths follow the milder severities of Hendrycks and Dietterich, "Benchmarking neural
 network robustness to common corruptions and perturbations", ICLR 2019; `scale` shows twice the

@@ -146,15 +146,15 @@ class JoinedSource:
             rows = order[first : first + batch_size]
             of_source = np.searchsorted(self._ends, rows, side="right")
             parts: list[Batch] = []
-            places: list[NDArray[np.int64]] = []
+            positions: list[NDArray[np.int64]] = []
             for number, source in enumerate(self._sources):
                 if len(own := np.flatnonzero(of_source == number)):
                     start = self._ends[number] - len(source.subset)
                     parts += source.batches(
                         layers, epoch=epoch, order=rows[own] - start, batch_size=len(own)
                     )
-                    places.append(own)
-            back = np.argsort(np.concatenate(places))
+                    positions.append(own)
+            back = np.argsort(np.concatenate(positions))
             columns = zip(*(features for features, _ in parts), strict=True)
             yield (
                 tuple(np.concatenate(column)[back] for column in columns),

@@ -52,7 +52,7 @@ def retrain(
         study: A finished study.
         progress: Receives messages and progress.
         epochs: Of both phases together; None takes the search's.
-        fresh_views: Whether to augment anew in every epoch, instead of using the search's views.
+        fresh_views: Whether to use new augmented views in every epoch instead of the search's.
         formats: Export formats that need disk space afterwards.
 
     Returns:

@@ -70,7 +70,7 @@ class TrialTraining:
             raise StudyStateError(
                 f"Study {study.name} has augmented views of another version.",
                 f"Expected augmentation {AUGMENTATION}; received {manifest.features.augmentation}.",
-                "augment images anew in every epoch.",
+                "retrain on new augmented views.",
                 parameter="fresh_views",
                 study=study.name,
             )

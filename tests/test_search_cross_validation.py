@@ -27,17 +27,19 @@ def network() -> Network:
     return small_network()
 
 
-def rows(groups: int, copies: int = 2) -> list[SplitRow]:
+def rows(groups: int, repeats: int = 2) -> list[SplitRow]:
     """Two classes, and as many groups of each, of several images."""
     return [
-        SplitRow(f"{label}/{group}-{copy}.jpg", label, "train", f"{label}{group}", f"{group}{copy}")
+        SplitRow(
+            f"{label}/{group}-{number}.jpg", label, "train", f"{label}{group}", f"{group}{number}"
+        )
         for label in ("no", "yes")
         for group in range(groups)
-        for copy in range(copies)
+        for number in range(repeats)
     ]
 
 
-def test_folds_hold_every_image_once_and_never_cut_a_group() -> None:
+def test_folds_hold_every_image_once_and_never_divide_a_group() -> None:
     images = rows(7)
     folds = make_folds(images, folds=3, seed=1)
     validated = np.concatenate([fold.validation for fold in folds])
