@@ -138,7 +138,7 @@ HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
         short="image size",
         integer=True,
         lowest=32,
-        highest=4096,
+        highest=1_000_000,
         default=Dimension(choices=(112,)),
         reference=224,
         format="d",

@@ -192,7 +192,8 @@ def ensure_defined(
         UsageError: If it is not: they lack the positive class, or all other ones.
     """
     same = np.full((len(labels), len(classes)), 1 / len(classes))
-    if validation_scores(labels, same, classes, positive_class).get(objective, 0.0) is None:
+    unshifted = objective.replace("shifted_", "")
+    if validation_scores(labels, same, classes, positive_class).get(unshifted, 0.0) is None:
         names = ", ".join(classes[number] for number in np.unique(labels))
         raise UsageError(
             f"{objective} is undefined on these validation images.",

@@ -76,8 +76,8 @@ def with_image_sizes(space: Space, sizes: Sequence[int]) -> Space:
         return space | {"image_size": _dimension(by_name()["image_size"], list(sizes))}
     except ValueError as error:
         raise UsageError(
-            f"image sizes of {', '.join(map(str, sizes))} are not valid.",
-            f"{str(error).capitalize()}.",
+            f"{','.join(map(str, sizes))} is not valid.",
+            f"{str(error).capitalize()}, or several with commas between them.",
             parameter="image_size",
         ) from error
 

@@ -43,7 +43,7 @@ def trial(name: str, epochs: int, score: float, parent: str | None = None) -> Tr
         epochs=epochs,
         seconds=1.0,
         score=score,
-        metrics={"val_loss": score, "val_accuracy": 0.9},
+        metrics={"val_shifted_loss": score, "val_loss": score, "val_accuracy": 0.9},
         parent=parent,
     )
 
@@ -227,7 +227,7 @@ def test_compare_warns_of_different_rungs_and_objectives(capsys: Captured) -> No
     make_study("third")
     compare_command(["first", "second", "third"])
     err = capsys.readouterr().err
-    assert "(first: val_loss, second: val_accuracy, third: val_loss)" in err
+    assert "(first: val_shifted_loss, second: val_accuracy, third: val_shifted_loss)" in err
     assert "different rungs" in err
 
 

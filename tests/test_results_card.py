@@ -46,6 +46,7 @@ def retraining(
     classes: int, checkpoints: Sequence[str] = CHECKPOINTS[:2], **changes: Any
 ) -> RetrainingRecord:
     values = {"head_units": 256, "dropout": 0.3, "head_learning_rate": 0.00123456}
+    values["image_size"] = 96
     test = report(classes, checkpoints)
     return retraining_record("first", test=test, hyperparameters=values, **changes)
 

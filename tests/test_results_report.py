@@ -120,7 +120,11 @@ def test_a_small_loss_never_prints_as_zero(tmp_path: Path) -> None:
     scores = replace(metrics.test.scores, loss=loss)
     study.write_metrics(replace(metrics, test=replace(metrics.test, scores=scores)))
     text = markdown(study)
-    for shown in ("validation loss of 2.0e-6", "budget has 3.0e-6", "a loss of 4.0e-7"):
+    for shown in (
+        "validation loss under shifts of 2.0e-6",
+        "budget has 3.0e-6",
+        "a loss of 4.0e-7",
+    ):
         assert shown in text
     assert "-0.0000" not in text
 

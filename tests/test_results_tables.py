@@ -118,7 +118,7 @@ def test_different_images_and_objectives_are_reported(tmp_path: Path) -> None:
         "The test scores of first and second are not comparable: "
         "their test images differ (3 and 3, 2 in common)."
     )
-    assert "first: val_loss, second: val_accuracy" in objective.sentence
+    assert "first: val_shifted_loss, second: val_accuracy" in objective.sentence
 
 
 def test_different_rungs_are_reported(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def discrete(units: int, rates: int = 1) -> Space:
         "head_units": Dimension(choices=tuple(range(units))),
         "dropout": Dimension(choices=(0.3,)),
         "unfreeze_depth": Dimension(choices=(0,)),
+        "feature_layers": Dimension(choices=("block5",)),
         "head_learning_rate": Dimension(choices=tuple(1e-3 * (n + 1) for n in range(rates))),
     }
 

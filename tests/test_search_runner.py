@@ -39,7 +39,7 @@ def test_a_search_runs_its_plan_and_keeps_every_trial(whole: Search) -> None:
     assert {r.status for r in records} == {"completed"}
     assert sorted(r.epochs for r in records) == [1, 1, 1, 3, 3, 3]
     assert all(len(r.curve) == r.epochs for r in records)
-    assert all(r.metrics["val_loss"] == r.score for r in records)
+    assert all(r.metrics["val_shifted_loss"] == r.score for r in records)
     assert whole.best == best_trial(records, whole.options)
     assert whole.best.epochs == 3
     assert whole.study.table_path.read_text().count("\n") == TRIALS + 1

@@ -21,7 +21,7 @@ def requested_by_keras_tuner(options: SearchOptions, folder: Path) -> list[Trial
     def run(trial: TrialRecord) -> TrialRecord:
         requested.append(trial)
         loss = (len(requested) * 37) % 101 / 101
-        return replace(trial, status="completed", score=loss, metrics={"val_loss": loss})
+        return replace(trial, status="completed", score=loss, metrics={options.objective: loss})
 
     StudyTuner(options, directory=folder / "tuner", stored={}, run=run).search(verbose=0)
     return requested
