@@ -204,9 +204,14 @@ def reference_space() -> Space:
 
 
 def describe(values: Values) -> str:
-    """A configuration on one line, e.g. `head units 128, dropout 0.21, head LR 2.0e-3`."""
+    """A configuration on one line, e.g. `head units 128, dropout 0.21, head LR 2.0e-3`.
+
+    Values that a default search fixes are left out.
+    """
     known = by_name()
+    fixed = {h.name: h.default.choices[0] for h in known.values() if len(h.default.choices) == 1}
     return ", ".join(
         f"{known[name].short} {known[name].text(value)}" if name in known else f"{name} {value}"
         for name, value in values.items()
+        if fixed.get(name) != value
     )

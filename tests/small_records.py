@@ -96,7 +96,7 @@ def retraining_record(study: str, **changes: Any) -> RetrainingRecord:
     """A best trial retrained for 10 epochs."""
     given: dict[str, Any] = {
         "trial": "0002",
-        "hyperparameters": {"head_units": 64, "dropout": 0.25},
+        "hyperparameters": {"head_units": 64, "dropout": 0.25, "image_size": 96},
         "epochs": 10,
         "views": "fresh",
         "precision": Precisions(training="float32", test="float32"),

@@ -13,6 +13,7 @@ from concrete_study.results.folder import StudyFolder
 
 # Two trials of one architecture: the smallest search.
 TINY_TOML = """
+feature_layers = "block5"
 head_units = 0
 dropout = [0.0, 0.5]
 unfreeze_depth = 0

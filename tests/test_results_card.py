@@ -133,7 +133,7 @@ def test_a_small_loss_never_prints_as_zero() -> None:
     loss = Estimate(value=4e-7, low=3e-7, high=5e-7)
     test = replace(test, scores=replace(test.scores, loss=loss))
     assert "| log loss | 4.0e-7 (3.0e-7 to 5.0e-7) |" in card_of(
-        study(), retraining_record("first", test=test)
+        study(), replace(retraining(2), test=test)
     )
 
 

@@ -117,13 +117,14 @@ def test_a_plan_counts_the_work_of_the_search(
     options, recorder = small_options(slabs), Recorder()
     plan = plan_search(options, StudyFolder(tmp_path / "runs" / "planned"), recorder)
     assert len(plan.remaining) == TRIALS
-    assert (plan.train, plan.validation, plan.forward_passes) == (20, 4, {32: 2 * 20 + 4})
+    # Validation images unaugmented and under six shifts.
+    assert (plan.images, plan.forward_passes) == ((20, 4), {32: 2 * 20 + 7 * 4})
     assert all(seconds > 0 for seconds in plan.times.training.values())
     assert (
         f"Plan: {TRIALS} trials, 12 epochs, 20 training and 4 validation images."
         in recorder.messages
     )
-    assert any("44 forward passes through VGG16" in message for message in recorder.messages)
+    assert any("68 forward passes through VGG16" in message for message in recorder.messages)
     assert not (tmp_path / "runs").exists()
     assert not list((tmp_path / "cache").rglob("*.npy"))
     run_search(options, StudyFolder(tmp_path / "runs" / "first"), Recorder())
@@ -156,7 +157,7 @@ def test_a_time_budget_in_which_no_trial_would_start_is_refused(
     study = StudyFolder(tmp_path / "runs" / "s")
     with pytest.raises(UsageError, match="a time budget of 0 s is too short") as caught:
         run_search(small_options(slabs), study, Recorder(), time_budget=0.001)
-    assert "44 forward passes" in caught.value.expected
+    assert "68 forward passes" in caught.value.expected
     assert not study.path.exists()
     made_plan(REMAINING).ensure_features_within(53)
     with pytest.raises(UsageError, match="Expected more than 2 s for reading"):

@@ -9,11 +9,13 @@ from msgspec.structs import replace
 
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.results.hyperparameters import Dimension, default_space
+from concrete_study.results.objectives import DEFAULT_OBJECTIVE
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.options import schedule_of
 from concrete_study.search.tuner import StudyTuner
 
 GRID = default_space() | {
+    "feature_layers": Dimension(choices=("block5",)),
     "head_units": Dimension(choices=(0, 64)),
     "dropout": Dimension(choices=(0.0, 0.5)),
     "unfreeze_depth": Dimension(choices=(0, 1, 2)),
@@ -35,7 +37,7 @@ def completed(trial: TrialRecord) -> TrialRecord:
         + 0.1 / trial.epochs
         + 1e-3 * float(trial.hyperparameters["head_units"])
     )
-    return replace(trial, status="completed", score=loss, metrics={"val_loss": loss})
+    return replace(trial, status="completed", score=loss, metrics={DEFAULT_OBJECTIVE: loss})
 
 
 def searched(
