@@ -31,6 +31,7 @@ def baseline_command(
             show_default="those of the study",
         ),
     ] = None,
+    image_size: Annotated[int, typer.Option(help="Height and width in pixels, 32 or more.")] = 224,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the study given by --name.")
     ] = False,
@@ -42,7 +43,8 @@ def baseline_command(
 
     The result, a baseline for the search, is a study of one trial: no dense layer, dropout
     0.3, five epochs with the base model frozen (Adam, 5e-5), then five with block 5 unfrozen
-    (RMSprop, 1e-5). Images, split, augmented views and seed are those of the other study.
+    (RMSprop, 1e-5), at 224 pixels. Images, split, augmented views and seed are those of the
+    other study.
 
     Example: study baseline first, then: study best first-baseline
     """
@@ -56,20 +58,21 @@ def baseline_command(
     target = StudyFolder(RUNS / check_name(name or f"{other.name}-baseline{scratch}"))
     require_free(target, resume=resume, overwrite=overwrite)
     import_tensorflow()
-    options = _baseline(other.manifest().options, weights)
+    options = _baseline(other.manifest().options, weights, image_size)
     run_study(options, target, resume=resume, overwrite=overwrite, like=other)
 
 
-def _baseline(options: "SearchOptions", weights: str | None) -> "SearchOptions":
+def _baseline(options: "SearchOptions", weights: str | None, image_size: int) -> "SearchOptions":
     from msgspec.structs import replace
 
     from concrete_study.results.hyperparameters import reference_space
+    from concrete_study.search.space import with_image_sizes
 
     return replace(
         options,
         algorithm="grid",  # of one point
         trials=None,
         max_epochs=EPOCHS,
-        space=reference_space(),
+        space=with_image_sizes(reference_space(), [image_size]),
         weights=weights or options.weights,
     )

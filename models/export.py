@@ -21,7 +21,7 @@ from concrete_study.datasets.errors import DamagedModelError, ResourceError, Usa
 from concrete_study.models.backbone import BackboneWeights
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.head import Weights
-from concrete_study.models.network import SCALING, build_model, set_trainable
+from concrete_study.models.network import build_model, set_trainable
 
 KERAS_FILE = "model.keras"
 # Export formats, and the file or folder of each.
@@ -80,11 +80,7 @@ def trained_model(
     """The float32 network with the weights after training."""
     model = build_model(configuration, weights, classes=classes)
     for name, arrays in trained.items():
-        layer = model.get_layer(name)
-        if name == SCALING:  # set_weights would leave what it derives from its weights
-            layer.load_own_variables({"0": arrays[0], "1": arrays[1], "2": np.array(0)})
-        else:
-            layer.set_weights(arrays)
+        model.get_layer(name).set_weights(arrays)
     return model
 
 

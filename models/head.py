@@ -9,7 +9,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from concrete_study.models.configuration import SQUARE_ROOT, STANDARDISED, Architecture
-from concrete_study.models.network import EPSILON, SCALING, dense_layers, feature_shape
+from concrete_study.models.network import (
+    EPSILON,
+    SCALING,
+    VARIANCE_EPSILON,
+    dense_layers,
+    feature_shape,
+)
 
 # Layer name -> kernel and bias; of the scaling layer, mean and variance.
 Weights: TypeAlias = dict[str, list[NDArray[np.float32]]]
@@ -24,7 +30,7 @@ class Head:
         width = sum(feature_shape(f"block{n}_average", 32)[0] for n in architecture.blocks)
         self.width = width
         self.scaling = architecture.scaling
-        # Mean and variance of each feature, as Keras' Normalization layer has them.
+        # Mean and variance of each feature.
         self._statistics = [tf.Variable(tf.zeros(width)), tf.Variable(tf.ones(width))]
         for layer in self.layers:
             layer.build((None, width))
@@ -64,5 +70,5 @@ class Head:
             return tf.sqrt(pooled + EPSILON)
         if self.scaling == STANDARDISED:
             mean, variance = self._statistics
-            return (pooled - mean) / tf.maximum(tf.sqrt(variance), keras.config.epsilon())
+            return (pooled - mean) * tf.math.rsqrt(variance + VARIANCE_EPSILON)
         return pooled

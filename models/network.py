@@ -33,6 +33,7 @@ _MAPS = (*BLOCK5_FEATURE_LAYERS, "block3_pool", "block2_pool", "block1_pool", "i
 FEATURE_LAYERS = (*POOLED_LAYERS, *_MAPS)
 # Keeps the gradient of a square root finite at 0; pooled features are 0 to about 30.
 EPSILON = 1e-3
+VARIANCE_EPSILON = 1e-7  # added to the variance of a feature
 SCALING = "scaling"  # the layer that standardises features
 
 
@@ -114,12 +115,19 @@ def dense_layers(units: int, classes: int, *, activation: str | None) -> list[ke
 
 
 def scaling_layers(scaling: str) -> list[Operation]:
-    """The layers of a feature scaling; `standardised` has still to get mean and variance."""
+    """The layers of a feature scaling; `standardised` has still to get mean and variance.
+
+    A batch normalisation that is not trained, as Keras' Normalization keeps its statistics outside
+    its variables, where the converter to ONNX does not find them.
+    """
     if scaling == SQUARE_ROOT:
         offset = keras.layers.Rescaling(1.0, offset=EPSILON, name="offset", dtype="float32")
         return [offset, keras.ops.sqrt]
     if scaling == STANDARDISED:
-        return [keras.layers.Normalization(name=SCALING, dtype="float32")]
+        options = {"epsilon": VARIANCE_EPSILON, "center": False, "scale": False}
+        layer = keras.layers.BatchNormalization(**options, name=SCALING, dtype="float32")
+        layer.trainable = False
+        return [layer]
     return []
 
 

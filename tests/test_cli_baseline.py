@@ -26,6 +26,7 @@ def runs(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def test_the_baseline_is_one_trial_of_the_reference_recipe_on_the_same_split(
     typed: list[str], name: str, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    typed = ["--image-size", "32", *typed]
     assert run(["baseline", "small", *typed]) == ExitCode.OK
     study, other = StudyFolder(runs / name), StudyFolder(runs / "small")
     (trial,) = study.trials()
@@ -35,6 +36,9 @@ def test_the_baseline_is_one_trial_of_the_reference_recipe_on_the_same_split(
         "unfreeze_depth": 3,
         "head_learning_rate": 5e-5,
         "fine_tune_learning_rate": 1e-5,
+        "image_size": 32,
+        "feature_layers": "block5",
+        "feature_scaling": "none",
     }
     assert [epoch.phase for epoch in trial.curve] == [1] * 5 + [2] * 5
     assert read_split(study.split_path) == read_split(other.split_path)
@@ -43,7 +47,7 @@ def test_the_baseline_is_one_trial_of_the_reference_recipe_on_the_same_split(
         key for key in options.__struct_fields__ if getattr(options, key) != getattr(others, key)
     }
     assert changed <= {"algorithm", "max_epochs", "space", "weights"}
-    assert ("weights" in changed) == bool(typed)
+    assert ("weights" in changed) == name.endswith("scratch")
     assert f"Next: study best {name} --export" in capsys.readouterr().out
     assert run(["baseline", "small", *typed]) == ExitCode.STUDY
     assert "exists" in capsys.readouterr().err

@@ -61,7 +61,8 @@ def test_the_best_score_and_its_error_follow_from_the_out_of_fold_predictions(
     slabs: Path, tmp_path: Path
 ) -> None:
     """With one repeat; of several the file has mean probabilities, whose loss is lower."""
-    found = searched(slabs, tmp_path / "s", folds=3, max_epochs=1, algorithm="random", trials=2)
+    changes = {"max_epochs": 1, "algorithm": "random", "trials": 2, "objective": "val_loss"}
+    found = searched(slabs, tmp_path / "s", folds=3, **changes)
     table = pd.read_csv(found.study.path / "out-of-fold.csv")
     assert list(table)[:4] == ["file", "label", "group", "fold"]
     rows = read_split(found.study.split_path)
