@@ -77,5 +77,5 @@ def retrained(whole: "Search", tmp_path_factory: pytest.TempPathFactory) -> "Stu
 
     study = StudyFolder(tmp_path_factory.mktemp("retrained") / "runs" / "small")
     shutil.copytree(whole.study.path, study.path)
-    retrain(study, Recorder(), fresh_views=False)
+    retrain(study, Recorder())
     return study

@@ -38,7 +38,7 @@ def copied(whole: Search, runs: Path) -> StudyFolder:
 @pytest.fixture(scope="module")
 def uninterrupted(whole: Search, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     study = copied(whole, tmp_path_factory.mktemp("uninterrupted") / "runs")
-    retrain(study, Recorder(), epochs=EPOCHS)
+    retrain(study, Recorder(), epochs=EPOCHS, fresh_views=True)
     return study
 
 
@@ -58,7 +58,7 @@ def test_a_killed_training_continues_after_its_last_epoch_bit_for_bit(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     study = copied(whole, Path("runs"))
-    arguments = ["best", "small", "--epochs", str(EPOCHS)]
+    arguments = ["best", "small", "--fresh-views", "--epochs", str(EPOCHS)]
     process = subprocess.Popen(
         [sys.executable, "-m", "concrete_study", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -92,10 +92,10 @@ def test_an_interrupted_training_says_what_is_kept(
 ) -> None:
     study, log = copied(whole, tmp_path), Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        retrain(study, log, epochs=EPOCHS)
+        retrain(study, log, epochs=EPOCHS, fresh_views=True)
     assert log.messages[-1] == "5 of 8 epochs are kept; the same command continues after them."
     again = Recorder()
-    retrain(study, again, epochs=EPOCHS)
+    retrain(study, again, epochs=EPOCHS, fresh_views=True)
     assert "Continuing after epoch 5 of 8." in again.messages
     assert [epoch.epoch for epoch in again.epochs] == [6, 7, 8]
     assert_same(study, uninterrupted)
@@ -117,7 +117,7 @@ def test_a_full_disk_keeps_the_epochs_before(
 ) -> None:
     monkeypatch.chdir(small_disk)
     study = copied(whole, Path("runs"))
-    arguments = ["best", "small", "--epochs", str(EPOCHS)]
+    arguments = ["best", "small", "--fresh-views", "--epochs", str(EPOCHS)]
     assert run(arguments) == ExitCode.RESOURCES
     assert "Error: No disk space for the retrained model" in capsys.readouterr().err
     monkeypatch.setattr(retraining, "require_room", lambda *given: None)
