@@ -35,7 +35,7 @@ feature_scaling = "none"
 """
 SMALL = (
     *("--image-size", "32", "--views", "2", "--batch-size", "8", "--precision", "float32"),
-    *("--seed", "5", "--folds", "0"),
+    *("--seed", "5", "--folds", "0", "--objective", "val_loss"),
 )
 
 
@@ -53,6 +53,7 @@ def small_options(images: Path, **changes: Any) -> SearchOptions:
         "views": 2,
         "batch_size": 8,
         "precision": "float32",
+        "objective": "val_loss",
         "seed": 5,  # of its trials some fine-tune on every rung, the best among them
         "space": SPACE,
         "folds": 0,

@@ -21,6 +21,7 @@ from small_study import (
 from concrete_study.datasets.errors import DataError, SearchError, StudyStateError, UsageError
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import Dimension
+from concrete_study.results.objectives import DEFAULT_OBJECTIVE
 from concrete_study.results.records import TrialRecord
 from concrete_study.results.trials import best_trial
 from concrete_study.search.runner import run_search
@@ -39,10 +40,21 @@ def test_a_search_runs_its_plan_and_keeps_every_trial(whole: Search) -> None:
     assert {r.status for r in records} == {"completed"}
     assert sorted(r.epochs for r in records) == [1, 1, 1, 3, 3, 3]
     assert all(len(r.curve) == r.epochs for r in records)
-    assert all(r.metrics["val_shifted_loss"] == r.score for r in records)
+    assert all(r.metrics["val_loss"] == r.score for r in records)
     assert whole.best == best_trial(records, whole.options)
     assert whole.best.epochs == 3
     assert whole.study.table_path.read_text().count("\n") == TRIALS + 1
+
+
+def test_the_default_objective_is_the_loss_under_shifts(slabs: Path, tmp_path: Path) -> None:
+    found = searched(slabs, tmp_path / "s", max_epochs=1, objective=DEFAULT_OBJECTIVE)
+    records = found.study.trials()
+    assert {record.metrics["val_shifted_loss"] == record.score for record in records} == {True}
+    assert all(
+        record.metrics["val_shifted_loss"] != record.metrics["val_loss"] for record in records
+    )
+    assert all(0 <= record.metrics["val_shifted_roc_auc"] <= 1 for record in records)
+    assert found.best.score == min(record.score or 9 for record in records)
 
 
 def test_a_trial_at_depth_0_stays_in_phase_1_and_others_halve_their_epochs(whole: Search) -> None:
