@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from concrete_study.cli.display import Display
+    from concrete_study.results.evaluation_records import RetrainingRecord
     from concrete_study.results.folder import StudyFolder
-    from concrete_study.results.records import RetrainingRecord
 
 _TRAINED_ON = {
     "fresh": "images, with new augmentation in every epoch",

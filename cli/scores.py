@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from concrete_study.results.records import DatasetReport, TestReport
+    from concrete_study.results.evaluation_records import DatasetReport, TestReport
 
 
 def print_scores(test: "TestReport") -> None:

@@ -171,6 +171,7 @@ def search_command(
 
     Example: study search --data photographs --max-epochs 10 --name first
     """
+    from concrete_study.cli.parsing import parse_budget, parse_sizes
     from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.datasets.errors import UsageError
     from concrete_study.results.folder import StudyFolder
@@ -231,48 +232,6 @@ def search_command(
         time_budget=budget,
         tensorboard=tensorboard,
     )
-
-
-def parse_sizes(text: str) -> list[int]:
-    """Parses image sizes such as `224` or `112,224`.
-
-    Raises:
-        UsageError: If one is no whole number.
-    """
-    from concrete_study.datasets.errors import UsageError
-
-    try:
-        return [int(size) for size in text.split(",")]
-    except ValueError as error:
-        raise UsageError(
-            f"{text} is no image size.",
-            "Expected a whole number, or several as 112,224.",
-            parameter="image_size",
-        ) from error
-
-
-def parse_budget(text: str) -> float:
-    """Parses a duration such as `2h`, `90m`, `1h30m` or `45s`.
-
-    Returns:
-        Seconds, above 0.
-
-    Raises:
-        UsageError: If `text` is no duration, or 0.
-    """
-    import re
-
-    from concrete_study.datasets.errors import UsageError
-
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip().lower())
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-    if not (budget := 3600 * hours + 60 * minutes + seconds):
-        raise UsageError(
-            f"{text} is not a duration.",
-            "Expected hours, minutes or seconds, e.g. 2h, 90m, 1h30m or 45s.",
-            parameter="time_budget",
-        )
-    return float(budget)
 
 
 def _resumed(

@@ -10,14 +10,9 @@ from concrete_study.cli.tables import Format, FormatOption, print_frame
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from concrete_study.results.evaluation_records import RetrainingRecord, TestReport
     from concrete_study.results.folder import StudyFolder
-    from concrete_study.results.records import (
-        RetrainingRecord,
-        SearchOptions,
-        StudyRecord,
-        TestReport,
-        TrialRecord,
-    )
+    from concrete_study.results.records import SearchOptions, StudyRecord, TrialRecord
 
 _MOST_CLASSES = 20
 

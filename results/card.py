@@ -6,17 +6,13 @@ from concrete_study.datasets.files import write_text
 from concrete_study.datasets.splits import read_split
 from concrete_study.results.diagnosis import diagnosis_text
 from concrete_study.results.evaluation import CHECKPOINT_NAMES, clustered_accuracy, read_predictions
+from concrete_study.results.evaluation_records import EvaluationRecord, RetrainingRecord, TestReport
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import duration, markdown_table, number
 from concrete_study.results.headlines import balance_text, estimate_text, interval_text
 from concrete_study.results.hyperparameters import by_name
 from concrete_study.results.metrics import SCORES
-from concrete_study.results.records import (
-    EvaluationRecord,
-    RetrainingRecord,
-    StudyRecord,
-    TestReport,
-)
+from concrete_study.results.records import StudyRecord
 from concrete_study.results.report.scores import (
     MANY_CLASSES,
     confusion_table,

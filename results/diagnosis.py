@@ -8,8 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 
+from concrete_study.results.evaluation_records import Diagnosis, TestReport
 from concrete_study.results.formats import number
-from concrete_study.results.records import Diagnosis, TestReport
 from concrete_study.results.statistics import EPSILON, log_loss
 
 # "Excellent discrimination" from here on: Hosmer, Lemeshow and Sturdivant (2013), "Applied

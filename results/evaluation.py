@@ -11,9 +11,9 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from concrete_study.datasets.splits import SplitRow
 from concrete_study.results.diagnosis import diagnose
+from concrete_study.results.evaluation_records import ClassScores, Diagnosis, Scores, TestReport
 from concrete_study.results.metrics import estimates
 from concrete_study.results.positive_class import find_positive_class
-from concrete_study.results.records import ClassScores, Diagnosis, Scores, TestReport
 from concrete_study.results.statistics import log_loss, wilson_interval
 from concrete_study.results.stored import damaged
 

@@ -11,14 +11,12 @@ from msgspec.structs import replace
 
 from concrete_study.datasets.errors import NotRetrainedError, StudyStateError
 from concrete_study.datasets.files import write_text
-from concrete_study.results.records import (
+from concrete_study.results.evaluation_records import (
     EvaluationRecord,
     RetrainingRecord,
     ScratchRecord,
-    State,
-    StudyRecord,
-    TrialRecord,
 )
+from concrete_study.results.records import State, StudyRecord, TrialRecord
 from concrete_study.results.stored import read_record, write_record
 from concrete_study.results.trials import trial_order, trials_table
 

@@ -1,8 +1,8 @@
 """The headline scores of a test in words: accuracy in view of its classes' sizes."""
 
+from concrete_study.results.evaluation_records import Estimate, TestReport
 from concrete_study.results.formats import counted, number
 from concrete_study.results.metrics import SCORES
-from concrete_study.results.records import Estimate, TestReport
 
 
 def only_class(test: TestReport) -> str | None:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from msgspec.structs import asdict
 
+from concrete_study.results.evaluation_records import RetrainingRecord, ScratchRecord
 from concrete_study.results.figures import (
     INK,
     QUIET,
@@ -27,7 +28,7 @@ from concrete_study.results.figures import (
 )
 from concrete_study.results.formats import counted
 from concrete_study.results.objectives import Objective
-from concrete_study.results.records import Epoch, RetrainingRecord, ScratchRecord, TrialRecord
+from concrete_study.results.records import Epoch, TrialRecord
 from concrete_study.results.trials import trial_order
 
 Measure = Literal["loss", "accuracy"]

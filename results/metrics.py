@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from concrete_study.datasets.errors import UsageError
+from concrete_study.results.evaluation_records import Estimate, Estimates
 from concrete_study.results.positive_class import find_positive_class
-from concrete_study.results.records import Estimate, Estimates
 from concrete_study.results.statistics import EPSILON, log_loss
 
 # Scores by the field of `Estimates`, with their labels, in the order in which they are shown.

@@ -10,14 +10,12 @@ import msgspec
 
 from concrete_study.datasets.files import write_text
 from concrete_study.results.audit import DataCheckRecord
-from concrete_study.results.records import (
+from concrete_study.results.evaluation_records import (
     EvaluationRecord,
     RetrainingRecord,
     ScratchRecord,
-    StoredRecord,
-    StudyRecord,
-    TrialRecord,
 )
+from concrete_study.results.records import StoredRecord, StudyRecord, TrialRecord
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "schemas"
 SCHEMAS: dict[str, type[StoredRecord]] = {

@@ -11,10 +11,10 @@ import pandas as pd
 
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.datasets.splits import read_split
+from concrete_study.results.evaluation_records import Estimate, TestReport
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import by_name
 from concrete_study.results.metrics import SCORES
-from concrete_study.results.records import Estimate, TestReport
 from concrete_study.results.trials import find_best, with_whole_numbers
 
 _COUNTS = ("trials", "planned_trials", "failed_trials", "epochs", "rung", "test_images")

@@ -14,7 +14,7 @@ from concrete_study.models.configuration import Configuration
 from concrete_study.models.head import Weights
 from concrete_study.models.trainable import Network
 from concrete_study.results.evaluation import evaluate, prediction_rows, read_predictions
-from concrete_study.results.records import DatasetReport
+from concrete_study.results.evaluation_records import DatasetReport
 
 
 def predict_subset(

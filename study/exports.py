@@ -16,10 +16,11 @@ from concrete_study.models.devices import memory_errors, prepare_devices
 from concrete_study.models.export import KERAS_FILE, check_exports, export_model
 from concrete_study.results.card import write_card
 from concrete_study.results.evaluation import final_rows, read_predictions
+from concrete_study.results.evaluation_records import RetrainingRecord
 from concrete_study.results.figures import save_figure
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.learning_curves import curves_table, draw_retraining
-from concrete_study.results.records import RetrainingRecord, StudyRecord
+from concrete_study.results.records import StudyRecord
 from concrete_study.results.report.score_figures import draw_confusion
 from concrete_study.results.report.scores import confusion_table
 from concrete_study.search.images import reopen_data

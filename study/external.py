@@ -21,9 +21,9 @@ from concrete_study.models.export import KERAS_FILE
 from concrete_study.results.card import write_card
 from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.evaluation import evaluate, prediction_rows, read_predictions
+from concrete_study.results.evaluation_records import EvaluationRecord
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.positive_class import find_positive_class
-from concrete_study.results.records import EvaluationRecord
 from concrete_study.results.stored import write_record
 from concrete_study.search.images import stored_roots
 

@@ -15,14 +15,9 @@ from concrete_study.models.head import Weights
 from concrete_study.models.precision import Precision
 from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.evaluation import evaluate, read_predictions
+from concrete_study.results.evaluation_records import Parameters, Precisions, RetrainingRecord
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import (
-    Parameters,
-    Precisions,
-    RetrainingRecord,
-    StudyRecord,
-    Views,
-)
+from concrete_study.results.records import StudyRecord, Views
 from concrete_study.results.runs import has_diverged
 from concrete_study.results.stored import write_record
 from concrete_study.results.trials import LOWER_RATES

@@ -7,8 +7,8 @@ import time
 
 from concrete_study.models.devices import memory_errors, prepare_devices
 from concrete_study.results.environment import git_commit
+from concrete_study.results.evaluation_records import ScratchRecord
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import ScratchRecord
 from concrete_study.results.stored import write_record
 from concrete_study.search.progress import SearchProgress
 from concrete_study.study.saved_training import TrainingFile

@@ -20,10 +20,7 @@ from concrete_study.models.precision import Precision, choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.results.environment import git_commit
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import (
-    StudyRecord,
-    Views,
-)
+from concrete_study.results.records import StudyRecord, Views
 from concrete_study.results.trials import best_trial
 from concrete_study.search.images import reopen_data
 from concrete_study.search.manifest import require_same_weights

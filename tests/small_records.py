@@ -2,21 +2,18 @@
 
 from typing import Any
 
-from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import (
+from concrete_study.results.evaluation_records import (
     ClassScores,
     Estimate,
     Estimates,
     EvaluationRecord,
-    Features,
     Precisions,
     RetrainingRecord,
     Scores,
-    SearchOptions,
-    Seeds,
-    StudyRecord,
     TestReport,
 )
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.records import Features, SearchOptions, Seeds, StudyRecord
 
 CLASSES = ("Negative", "Positive")
 CREATED = "2026-11-23T10:00:00+00:00"

@@ -14,9 +14,10 @@ from small_records import CREATED, retraining_record, study_record
 from concrete_study.datasets.files import file_sha256, write_text
 from concrete_study.datasets.splits import SplitRow, write_split
 from concrete_study.results.evaluation import evaluate, prediction_rows
+from concrete_study.results.evaluation_records import Parameters
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import Dimension, Space
-from concrete_study.results.records import Epoch, Parameters, SearchOptions, TrialRecord
+from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
 from concrete_study.results.trials import rank
 
 TWO = ("Negative", "Positive")

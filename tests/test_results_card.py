@@ -10,13 +10,8 @@ from small_report import curve
 
 from concrete_study.results.card import model_card
 from concrete_study.results.evaluation import CHECKPOINTS, evaluate
-from concrete_study.results.records import (
-    Estimate,
-    RetrainingRecord,
-    SearchOptions,
-    StudyRecord,
-    TestReport,
-)
+from concrete_study.results.evaluation_records import Estimate, RetrainingRecord, TestReport
+from concrete_study.results.records import SearchOptions, StudyRecord
 
 
 def study(options: dict[str, Any] | None = None, **changes: Any) -> StudyRecord:

@@ -5,7 +5,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from concrete_study.results.diagnosis import diagnosis_text
 from concrete_study.results.evaluation import evaluate, prediction_rows
-from concrete_study.results.records import TestReport
+from concrete_study.results.evaluation_records import TestReport
 
 CLASSES = ["Negative", "Positive"]
 

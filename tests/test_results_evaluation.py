@@ -17,8 +17,8 @@ from concrete_study.results.evaluation import (
     prediction_rows,
     read_predictions,
 )
+from concrete_study.results.evaluation_records import TestReport
 from concrete_study.results.headlines import balance_text, score_lines
-from concrete_study.results.records import TestReport
 from concrete_study.results.report.scores import readable_report
 from concrete_study.results.statistics import wilson_interval
 

@@ -12,8 +12,8 @@ from small_records import retraining_record, study_record
 
 from concrete_study.results.card import model_card
 from concrete_study.results.evaluation import evaluate
+from concrete_study.results.evaluation_records import TestReport
 from concrete_study.results.figures import LARGEST_SIDE, new_figure, save_figure
-from concrete_study.results.records import TestReport
 from concrete_study.results.report.score_figures import (
     LABELLED_CURVES,
     draw_confusion,

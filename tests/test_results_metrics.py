@@ -18,9 +18,9 @@ from sklearn.metrics import (
 from concrete_study.datasets.errors import UsageError
 from concrete_study.results import metrics
 from concrete_study.results.evaluation import evaluate, prediction_rows, read_predictions
+from concrete_study.results.evaluation_records import Estimate, TestReport
 from concrete_study.results.metrics import SCORES, ensure_defined, validation_scores
 from concrete_study.results.objectives import OBJECTIVES
-from concrete_study.results.records import Estimate, TestReport
 
 TWO, THREE = ["Negative", "Positive"], ["crack", "none", "spalling"]
 DRAWS = 150

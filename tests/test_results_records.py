@@ -13,14 +13,9 @@ from concrete_study.datasets.errors import StudyStateError
 from concrete_study.datasets.folders import Fault
 from concrete_study.datasets.tree import Ignored
 from concrete_study.results.audit import DataCheckRecord, DataCheckSummary, NearDuplicates
+from concrete_study.results.evaluation_records import ScratchRecord
 from concrete_study.results.hyperparameters import Dimension, default_space
-from concrete_study.results.records import (
-    Epoch,
-    ScratchRecord,
-    SearchOptions,
-    StoredRecord,
-    TrialRecord,
-)
+from concrete_study.results.records import Epoch, SearchOptions, StoredRecord, TrialRecord
 from concrete_study.results.stored import read_record, write_record
 
 EPOCH = Epoch(

@@ -22,10 +22,11 @@ from small_report import (
 
 from concrete_study.datasets.files import file_sha256
 from concrete_study.datasets.splits import write_split
+from concrete_study.results.evaluation_records import DatasetReport, Estimate
 from concrete_study.results.figures import write_figure
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import Dimension, default_space
-from concrete_study.results.records import DatasetReport, Estimate, SearchOptions
+from concrete_study.results.records import SearchOptions
 from concrete_study.results.report.data import read_report_data
 from concrete_study.results.report.elements import Plot
 from concrete_study.results.report.writing import SVG_STYLE, report_sections, write_report

@@ -9,15 +9,14 @@ import pandas as pd
 
 from concrete_study.datasets.splits import SplitRow, read_split
 from concrete_study.results.evaluation import read_predictions
-from concrete_study.results.folder import StudyFolder
-from concrete_study.results.objectives import Objective, find_objective
-from concrete_study.results.records import (
+from concrete_study.results.evaluation_records import (
     EvaluationRecord,
     RetrainingRecord,
     ScratchRecord,
-    StudyRecord,
-    TrialRecord,
 )
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.objectives import Objective, find_objective
+from concrete_study.results.records import StudyRecord, TrialRecord
 from concrete_study.results.trials import find_best, rank
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 from msgspec.structs import asdict
 
+from concrete_study.results.evaluation_records import RetrainingRecord
 from concrete_study.results.formats import counted
-from concrete_study.results.records import RetrainingRecord, StudyRecord
+from concrete_study.results.records import StudyRecord
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Code, Section, Table
 

@@ -7,11 +7,11 @@ import pandas as pd
 from concrete_study.datasets.splits import EXTERNAL
 from concrete_study.results.diagnosis import diagnosis_text
 from concrete_study.results.evaluation import final_rows
+from concrete_study.results.evaluation_records import TestReport
 from concrete_study.results.formats import counted
 from concrete_study.results.headlines import estimate_text, interval_text
 from concrete_study.results.metrics import BINS
 from concrete_study.results.positive_class import find_positive_class
-from concrete_study.results.records import TestReport
 from concrete_study.results.report import score_figures, scores
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Element, Plot, Section, Table

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from msgspec.structs import asdict
 
+from concrete_study.results.evaluation_records import RetrainingRecord
 from concrete_study.results.formats import counted
 from concrete_study.results.learning_curves import MEASURES, curves_table, draw_measure, fine_tuning
 from concrete_study.results.objectives import OBJECTIVES
-from concrete_study.results.records import RetrainingRecord
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Code, Element, Plot, Section, Table
 from concrete_study.results.report.scores import checkpoints_table

@@ -20,9 +20,9 @@ from concrete_study.results.evaluation import (
     final_rows,
     truth_and_probabilities,
 )
+from concrete_study.results.evaluation_records import EvaluationRecord, RetrainingRecord, TestReport
 from concrete_study.results.metrics import BINS, SCORES, bin_numbers, calibrated
 from concrete_study.results.positive_class import find_positive_class
-from concrete_study.results.records import EvaluationRecord, RetrainingRecord, TestReport
 from concrete_study.results.statistics import wilson_interval
 from concrete_study.results.tables import score_columns
 

@@ -1,10 +1,10 @@
 """The first section of a report: the best trial, its test results, and their limits."""
 
 from concrete_study.results.evaluation import clustered_accuracy
+from concrete_study.results.evaluation_records import RetrainingRecord
 from concrete_study.results.formats import counted, duration, number, plus_minus
 from concrete_study.results.headlines import balance_text
 from concrete_study.results.hyperparameters import describe
-from concrete_study.results.records import RetrainingRecord
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Element, Section
 from concrete_study.results.report.scores import MANY_CLASSES, WORST_CLASSES, by_dataset_table
