@@ -18,7 +18,8 @@ from concrete_study.datasets.batches import Subset, image_batches
 from concrete_study.models.backbone import load_weights
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.recipe import plan_phases
-from concrete_study.models.trainable import Features, Network, StepOptions, TrainablePart
+from concrete_study.models.steps import Features, StepOptions
+from concrete_study.models.trainable import Network, TrainablePart
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import TrialRecord
 from concrete_study.search.images import reopen_data

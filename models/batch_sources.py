@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from concrete_study.datasets.batches import Subset, image_batches, join
 from concrete_study.models.features import FeatureStore
 from concrete_study.models.network import nearest_feature_layer
-from concrete_study.models.trainable import Features, Network
+from concrete_study.models.steps import Features
+from concrete_study.models.trainable import Network
 
 Batch = tuple[Features, NDArray[np.int32]]
 UNAUGMENTED = 0  # the epoch number that stands for unaugmented images: validation and test

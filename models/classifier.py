@@ -14,7 +14,7 @@ from concrete_study.datasets.batches import Subset, image_batches
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.backbone import CONVOLUTIONS
 from concrete_study.models.export import open_keras_file
-from concrete_study.models.trainable import compiled
+from concrete_study.models.steps import compiled
 
 LAST_CONVOLUTION = CONVOLUTIONS[-1]
 

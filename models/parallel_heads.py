@@ -25,7 +25,8 @@ from concrete_study.models.recipe import (
     start_head,
     step_options,
 )
-from concrete_study.models.trainable import Network, StepOptions, TrainablePart, compiled
+from concrete_study.models.steps import StepOptions, compiled
+from concrete_study.models.trainable import Network, TrainablePart
 
 MAX_GROUPS = 24  # compiled steps that are kept
 

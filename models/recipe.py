@@ -17,7 +17,8 @@ from concrete_study.datasets.batches import Subset
 from concrete_study.models.batch_sources import UNAUGMENTED, BatchSource
 from concrete_study.models.configuration import STANDARDISED, Configuration
 from concrete_study.models.head import Weights
-from concrete_study.models.trainable import Network, StepOptions, TrainablePart
+from concrete_study.models.steps import StepOptions
+from concrete_study.models.trainable import Network, TrainablePart
 
 DEFAULT_BATCH_SIZE = 32
 

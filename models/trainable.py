@@ -8,7 +8,7 @@ and weights are values that each trial sets. All architectures share one backbon
 
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -22,44 +22,16 @@ from concrete_study.models.network import (
     POOLED_LAYERS,
     feature_layer_below,
     feature_layers_of,
-    feature_shape,
     pooling_layer,
     unfrozen,
 )
 from concrete_study.models.precision import Precision
+from concrete_study.models.steps import Features, StepOptions, compiled, feature_spec
 
-# One array or tensor (batch, *feature shape) for each feature layer.
-Features: TypeAlias = tuple[NDArray[np.float16] | tf.Tensor, ...]
-
-# One takes up to 60 MB of optimizer state and graphs; the default space has 20.
-MAX_ARCHITECTURES = 24
+# One takes up to 60 MB of optimizer state and graphs; the default space has 40, of which a search
+# of 22 configurations trains fewer.
+MAX_ARCHITECTURES = 40
 FrozenBackbone: TypeAlias = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
-
-
-class StepOptions(NamedTuple):
-    """What one training step takes besides its batch.
-
-    Attributes:
-        dropout: In [0, 1).
-        seed: Of the training; with `step` it decides what dropout leaves out.
-        step: Counts from 0 through the training.
-        weight_decay: Of the head's kernels.
-        label_smoothing: In [0, 1).
-        class_weights: Factor of each class's losses; None is 1 for all.
-    """
-
-    dropout: float
-    seed: int
-    step: int
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
-    class_weights: tuple[float, ...] | None = None
-
-
-def compiled(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Callable[..., Any]:
-    """A `tf.function` without AutoGraph: there is no Python control flow to convert."""
-    graph: Callable[..., Any] = tf.function(function, input_signature=signature, autograph=False)
-    return graph
 
 
 class Network:
@@ -124,12 +96,6 @@ class Network:
         layers: list[keras.Layer] = self.backbone.layers[1:]
         names = [layer.name for layer in layers]
         return layers if feature_layer == "image" else layers[names.index(feature_layer) + 1 :]
-
-
-def feature_spec(layer: str, dtype: Any) -> tf.TensorSpec:
-    """Features of a batch at a layer, for images of any size."""
-    *sides, channels = feature_shape(layer, 32)
-    return tf.TensorSpec((None, *(None for _ in sides), channels), dtype)
 
 
 class TrainablePart:

@@ -17,7 +17,8 @@ from concrete_study.models.network import (
     feature_shape,
     nearest_feature_layer,
 )
-from concrete_study.models.trainable import Features, Network, StepOptions
+from concrete_study.models.steps import Features, StepOptions
+from concrete_study.models.trainable import Network
 
 TIMED_IMAGES = 8  # a step on 8 images takes 15 % longer an image than on 32 (decision 012)
 # Epochs of one image.

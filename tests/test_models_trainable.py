@@ -18,7 +18,8 @@ from concrete_study.models.network import (
     unfrozen,
 )
 from concrete_study.models.precision import Precision, choose_precision
-from concrete_study.models.trainable import Network, StepOptions
+from concrete_study.models.steps import StepOptions
+from concrete_study.models.trainable import Network
 
 SIZE = 64
 IMAGES = np.random.default_rng(3).uniform(0, 255, (4, SIZE, SIZE, 3)).astype("float32")
