@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from concrete_study.datasets.decoding import MAX_MEGAPIXELS, limit_pixels
+
 if TYPE_CHECKING:
     from small_study import Search
 
@@ -28,6 +30,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDY_CACHE_DIR", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def pixel_limit() -> Iterator[None]:
+    """The limit of a study or a command holds for the process, and here for one test."""
+    yield
+    limit_pixels(MAX_MEGAPIXELS)
 
 
 @pytest.fixture(scope="session", autouse=True)
