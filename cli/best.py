@@ -173,13 +173,14 @@ def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
     from concrete_study.cli.scores import print_datasets, print_scores
     from concrete_study.datasets.splits import read_split
     from concrete_study.results.evaluation import clustered_accuracy, read_predictions
+    from concrete_study.results.formats import counted
     from concrete_study.results.hyperparameters import describe
 
     # Before anything is printed: they raise an error if they are damaged.
     predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
     typer.echo(f"Study {study.name}, trial {metrics.trial}: {describe(metrics.hyperparameters)}")
-    typer.echo(f"Trained {metrics.epochs} epochs on {_TRAINED_ON[metrics.views]}; ", nl=False)
-    typer.echo(f"best epoch: {metrics.best_epoch}.\n")
+    trained = f"Trained {counted(metrics.epochs, 'epoch')} on {_TRAINED_ON[metrics.views]}"
+    typer.echo(f"{trained}; best epoch: {metrics.best_epoch}.\n")
     print_scores(metrics.test)
     print_datasets(metrics.by_dataset)
     if caution := clustered_accuracy(predictions, metrics.test.classes, rows):
@@ -194,4 +195,4 @@ def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
             f"{export}: loads in a new process, predictions differ by at most {difference:.1e}"
         )
     typer.echo(f"Results: {study.best_path}/")
-    typer.echo(f"Next: study compare {study.name} OTHER")
+    typer.echo(f"Next: study report {study.name}, study predict IMAGES --study {study.name}")

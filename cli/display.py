@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from concrete_study.cli.interruption import raise_if_interrupted
-from concrete_study.results.formats import duration, plus_minus
+from concrete_study.results.formats import counted, duration, plus_minus
 from concrete_study.results.hyperparameters import describe
 from concrete_study.results.records import Epoch, TrialRecord
 from concrete_study.search.progress import SearchProgress
@@ -190,6 +190,6 @@ class Display(SearchProgress):
             if best and best.score is not None:
                 score = plus_minus(best.score, best.standard_error, 5)
                 self._best.plain = (
-                    f"best {best.trial}: {score} at {best.epochs} epochs  "
+                    f"best {best.trial}: {score} at {counted(best.epochs, 'epoch')}  "
                     f"{describe(best.hyperparameters)}"
                 )

@@ -60,4 +60,4 @@ def evaluate_command(
     print_scores(metrics.test)
     print_diagnosis(metrics.test)
     typer.echo(f"Results: {study.evaluations_path / metrics.folder}/")
-    typer.echo(f"Next: study compare {study.name} OTHER")
+    typer.echo(f"Next: study report {study.name}, study predict IMAGES --study {study.name}")

@@ -129,13 +129,12 @@ def search_command(
         typer.Option(help="Size of the subsample for the search.", show_default="all"),
     ] = None,
     folds: Annotated[
-        int | None,
+        int,
         typer.Option(
             help="Folds of the cross-validation that scores each trial; 0: a single validation "
-            "split.",
-            show_default="5 below 2,000 images, else 0",
+            "split."
         ),
-    ] = None,
+    ] = 0,
     repeats: Annotated[
         int, typer.Option(help="Number of random seeds each trial is trained with.")
     ] = 1,

@@ -26,6 +26,7 @@ def run_study(
     """
     from concrete_study.cli.display import Display
     from concrete_study.datasets.errors import StudyStateError
+    from concrete_study.results.formats import counted
     from concrete_study.results.runs import has_diverged
     from concrete_study.search.options import check
     from concrete_study.search.runner import run_search
@@ -33,8 +34,8 @@ def run_study(
     check(options)
     with Display() as display:
         display.log(
-            f"Study {study.name}: {options.algorithm}, up to {options.max_epochs} epochs; "
-            f"score: {options.objective}."
+            f"Study {study.name}: {options.algorithm}, up to "
+            f"{counted(options.max_epochs, 'epoch')}; score: {options.objective}."
         )
         try:
             best = run_search(
@@ -58,11 +59,11 @@ def run_study(
 
 
 def _print_result(study: "StudyFolder", best: "TrialRecord", objective: str) -> None:
-    from concrete_study.results.formats import plus_minus
+    from concrete_study.results.formats import counted, plus_minus
     from concrete_study.results.hyperparameters import describe
 
     score = plus_minus(best.score or 0.0, best.standard_error, 5)
-    typer.echo(f"Best trial: {best.trial}, {objective} {score} at {best.epochs} epochs")
+    typer.echo(f"Best trial: {best.trial}, {objective} {score} at {counted(best.epochs, 'epoch')}")
     typer.echo(f"  {describe(best.hyperparameters)}")
     typer.echo(f"Results: {study.path}/: study.json, split.csv, trials.csv, trials/")
     typer.echo(f"Next: study best {study.name} --export")

@@ -53,7 +53,7 @@ def show_command(
 
 
 def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]:
-    from concrete_study.results.formats import duration
+    from concrete_study.results.formats import counted, duration
     from concrete_study.results.headlines import score_lines
 
     manifest, metrics = study.manifest(), study.metrics()
@@ -64,7 +64,7 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
     failed = sum(record.status == "failed" for record in records)
     searched = sum(manifest.searched.values())
     part = f", on {searched} images" if options.search_images else ""
-    folds = f", {manifest.folds}-fold cross-validation" if manifest.folds else ""
+    folds = f", {options.folds}-fold cross-validation" if options.folds else ""
     lines = {
         "Study": f"{study.name} ({study.state()})",
         "Data": f"{data} ({counts})",
@@ -72,7 +72,7 @@ def _header(study: "StudyFolder", records: "Sequence[TrialRecord]") -> list[str]
         "Ignored": "; ".join(f"{reason} ({n})" for reason, n in manifest.ignored.items()),
         "Split": _split(manifest),
         "Classes": _classes(manifest),
-        "Search": f"{options.algorithm}, up to {options.max_epochs} epochs{part}{folds}",
+        "Search": f"{options.algorithm}, up to {counted(options.max_epochs, 'epoch')}{part}{folds}",
         "Trials": f"{len(records)} of {planned}, {failed} failed"
         + (f"; {manifest.stopped} reached" if manifest.stopped else ""),
         "Best": _simplest(records, options),
@@ -147,7 +147,7 @@ def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str
         return "study search with other options"
     if study.metrics() is None:
         return f"study best {study.name}"
-    return f"study compare {study.name} OTHER"
+    return f"study report {study.name}, study predict IMAGES --study {study.name}"
 
 
 def _warn_of_failures(records: "Sequence[TrialRecord]") -> None:

@@ -38,11 +38,6 @@ class StudyData(NamedTuple):
     rows: list[SplitRow]
     conflicts: list[list[LabelledImage]]  # near-duplicates of several labels, excluded
 
-    @property
-    def has_validation(self) -> bool:
-        """Whether the folder itself has validation images, so that none were split off."""
-        return any(image.subset == "validation" for image in self.folder.images)
-
     def of(self, subset: str) -> list[SplitRow]:
         """The rows of a subset, in the order of its images."""
         return [row for row in self.rows if row.subset == subset]

@@ -2,15 +2,16 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from concrete_study.datasets.splits import EXTERNAL, SUBSETS, SplitRow
 
 IMBALANCE = 1.5  # largest class / smallest class from which a warning is printed
-FEWEST_TEST, FEWEST_OF_CLASS = 30, 10  # test images below which a warning is printed
+FEWEST, FEWEST_OF_CLASS = 30, 10  # images of a subset below which a warning is printed
 
 
 def describe_classes(rows: Sequence[SplitRow], classes: Sequence[str]) -> list[str]:
-    """One line for each class, then warnings of imbalance and of tiny test sets."""
+    """One line for each class, then warnings of imbalance and of tiny validation and test sets."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         counts[row.label][row.subset] += 1
@@ -20,7 +21,14 @@ def describe_classes(rows: Sequence[SplitRow], classes: Sequence[str]) -> list[s
         parts = ", ".join(f"{counts[label][name]} {name}" for name in names)
         lines.append(f"class {label}: {counts[label].total()} images ({parts})")
     own = {label: counts[label].total() - counts[label][EXTERNAL] for label in classes}
-    return [*lines, *imbalance(own), *_tiny({label: counts[label]["test"] for label in classes})]
+    tiny = [
+        _tiny({label: counts[label][subset] for label in classes}, subset, what)
+        for subset, what in (
+            ("validation", "the choice of the best trial"),
+            ("test", "test scores"),
+        )
+    ]
+    return [*lines, *imbalance(own), *chain(*tiny)]
 
 
 def imbalance(counts: Mapping[str, int]) -> list[str]:
@@ -35,11 +43,13 @@ def imbalance(counts: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _tiny(test: Mapping[str, int]) -> list[str]:
-    total, fewest = sum(test.values()), min(test, key=lambda label: test[label])
-    if total >= FEWEST_TEST and test[fewest] >= FEWEST_OF_CLASS:
+def _tiny(images: Mapping[str, int], subset: str, uncertain: str) -> list[str]:
+    """A warning if a subset has few images of a class, with what is uncertain for it."""
+    total, fewest = sum(images.values()), min(images, key=lambda label: images[label])
+    if total >= FEWEST and images[fewest] >= FEWEST_OF_CLASS:
         return []
     return [
-        f"Warning: only {total} test images, {test[fewest]} of class {fewest}: test scores will be "
-        f"uncertain; at least {FEWEST_TEST}, and {FEWEST_OF_CLASS} of each class, are recommended."
+        f"Warning: only {total} {subset} images, {images[fewest]} of class {fewest}: {uncertain} "
+        f"will be uncertain; at least {FEWEST}, and {FEWEST_OF_CLASS} of each class, are "
+        "recommended."
     ]

@@ -104,7 +104,7 @@ class SearchOptions(Record, frozen=True, kw_only=True):
     labels: str | None = None  # the absolute path of a CSV file of labels
     max_megapixels: float = MAX_MEGAPIXELS  # larger images are not read
     keep_conflicts: bool = False  # whether near-duplicates may have different labels
-    folds: int | None = None  # of the cross-validation; 0: a single split; None: by the images
+    folds: int = 0  # of the cross-validation; 0: a single split (decision 022)
     repeats: int = 1  # seeds of each trial
     class_weight: ClassWeight | None = None  # in the training loss; None: by the images
     search_images: int | None = None  # size of the subsample of train and validation; None: all
@@ -168,7 +168,6 @@ class StudyRecord(StoredRecord, frozen=True, kw_only=True):
     groups: int | None  # None without grouping of near-duplicates
     conflicts: list[list[str]]  # near-duplicates under several labels, excluded from all subsets
     searched: dict[str, int]  # images that the search used, by subset
-    folds: int = 0  # of its cross-validation; 0: a single split
     class_weight: ClassWeight = "none"  # in the training loss of trials and retraining
     precision: str
     fingerprint: str

@@ -101,7 +101,7 @@ def _differing_options(studies: Sequence[StudyFolder]) -> list[Difference]:
             "are of searches on different numbers of images",
             [sum(m.searched.values()) or None for m in manifests],
         ),
-        ("search", "are of different numbers of folds", [m.folds for m in manifests]),
+        ("search", "are of different numbers of folds", [m.options.folds for m in manifests]),
     )
     found: list[Difference] = []
     for scores, what, values in measures:

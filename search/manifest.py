@@ -125,7 +125,6 @@ def _new_content(
         groups=len({row.group for row in data.rows}) if options.groups else None,
         conflicts=[[image.file for image in conflict] for conflict in data.conflicts],
         searched=dict(zip(("train", "validation"), map(len, prepared.images), strict=True)),
-        folds=prepared.folds,
         class_weight=prepared.class_weight,
         precision=prepared.precision.name,
         fingerprint=data.folder.fingerprint,

@@ -2,12 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from typing import get_args
 
 from concrete_study.datasets.errors import UsageError
-from concrete_study.datasets.folds import groups_by_label
-from concrete_study.datasets.splits import SplitRow, parse_shares
+from concrete_study.datasets.splits import parse_shares
 from concrete_study.models.precision import PRECISIONS
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import ClassWeight, Round, SearchOptions
@@ -18,8 +16,6 @@ from concrete_study.search.space import size_of
 
 ALGORITHMS = ("hyperband", "random", "bayesian", "grid")
 DEFAULT_TRIALS = 20
-DEFAULT_FOLDS = 5
-FOLDS_BELOW = 500  # images; decision 022
 BALANCED_ABOVE = 1.5  # times the images of the smallest class
 LARGEST_SEED = 1_000_000  # seeds derived from it stay within 32 bits
 _LOWEST = {
@@ -98,22 +94,6 @@ def schedule_of(options: SearchOptions) -> list[Round]:
 def seeds_of(options: SearchOptions) -> list[int]:
     """The seeds of each trial's repeats; the first is the study's, the others far from it."""
     return [(options.seed + 7919 * repeat) % LARGEST_SEED for repeat in range(options.repeats)]
-
-
-def choose_folds(options: SearchOptions, rows: Sequence[SplitRow], *, given: bool) -> int:
-    """The number of folds of a search; 0 is a single split.
-
-    Args:
-        options: Of the search.
-        rows: Its training and validation images.
-        given: Whether the validation images were given, not split off.
-    """
-    if options.folds is not None:
-        return options.folds
-    if given or options.validate_on or len(rows) >= FOLDS_BELOW:
-        return 0
-    fewest = min(len(groups) for groups in groups_by_label(rows).values())
-    return DEFAULT_FOLDS if fewest >= DEFAULT_FOLDS else 0
 
 
 def choose_class_weight(options: SearchOptions, imbalance: float) -> ClassWeight:

@@ -25,7 +25,7 @@ from concrete_study.results.records import SearchOptions, StudyRecord, TrialReco
 from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
 from concrete_study.search.cross_validation import FoldSources
 from concrete_study.search.images import load_data, resume_data
-from concrete_study.search.options import choose_class_weight, choose_folds
+from concrete_study.search.options import choose_class_weight
 from concrete_study.search.simulation import simulate_schedule
 from concrete_study.search.space import architectures, image_sizes
 from concrete_study.search.throughput import measure_step_times
@@ -66,11 +66,7 @@ class Preparation:
         part = data.part(options.search_images, seed=options.seed)
         self.images = part.subset("train"), part.subset("validation")
         self.rows = [row for name in ("train", "validation") for row in part.of(name)]
-        self.folds: int = (
-            earlier.folds
-            if earlier
-            else choose_folds(options, self.rows, given=data.has_validation)
-        )
+        self.folds = options.folds
         counts = Counter(row.label for row in part.of("train"))
         self.imbalance = max(counts.values()) / min(counts.values())
         self.class_weight = (

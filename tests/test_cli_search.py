@@ -44,7 +44,7 @@ def test_the_best_trial_is_on_stdout_and_the_log_in_plain_lines_on_stderr(
 ) -> None:
     assert run(tiny(slabs, "--name", "first")) == ExitCode.OK
     out, err = capfd.readouterr()
-    best = re.match(r"Best trial: (\d+), val_loss (\d+\.\d{5}) at 1 epochs\n", out)
+    best = re.match(r"Best trial: (\d+), val_loss (\d+\.\d{5}) at 1 epoch\n", out)
     assert best is not None
     record = {trial.trial: trial for trial in StudyFolder(Path("runs/first")).trials()}[best[1]]
     assert float(best[2]) == pytest.approx(record.score, abs=1e-5)

@@ -169,7 +169,7 @@ def test_a_study_of_failures_gives_the_reason(tmp_path: Path) -> None:
 
 def test_scores_of_folds_have_their_standard_errors(tmp_path: Path) -> None:
     records = [trial(n, 10, 0.2 + n / 10, bracket=0, standard_error=0.0123) for n in range(3)]
-    study = make_study(tmp_path / "folded", records, folds=5)
+    study = make_study(tmp_path / "folded", records, options=SearchOptions(folds=5))
     text = markdown(study)
     assert "of 0.2000 ± 0.0123 at a budget of 10 epochs" in text
     assert "| 0.3000 ± 0.0123 |" in text

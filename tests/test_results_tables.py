@@ -144,8 +144,7 @@ def test_searches_on_subsamples_of_the_images_are_reported(tmp_path: Path) -> No
 
 
 def test_different_numbers_of_folds_are_reported(tmp_path: Path) -> None:
-    studies = [make_study(tmp_path, name) for name in ("first", "second")]
-    studies[0].write_manifest(replace(studies[0].manifest(), folds=5))
+    studies = [make_study(tmp_path, "first", folds=5), make_study(tmp_path, "second")]
     (found,) = differences(studies)
     assert found.sentence == "The scores are of different numbers of folds (first: 5, second: 0)."
 

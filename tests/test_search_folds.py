@@ -27,7 +27,7 @@ def folded(slabs: Path, tmp_path_factory: pytest.TempPathFactory) -> Search:
 
 
 def test_every_trial_of_a_search_by_folds_has_a_standard_error(folded: Search) -> None:
-    assert folded.study.manifest().folds == 2
+    assert folded.study.manifest().options.folds == 2
     assert {record.hyperparameters["unfreeze_depth"] for record in folded.records} == {0, 1}
     assert all((record.standard_error or 0) > 0 for record in folded.records)
     log = "\n".join(folded.recorder.messages)

@@ -44,7 +44,7 @@ def _search_result(data: ReportData) -> str:
             f"It is the simplest within one standard error of trial {top[0].trial}, whose score is "
             f"{plus_minus(top[0].score or 0, top[0].standard_error)}."
         )
-    folds = data.study.folds
+    folds = data.study.options.folds
     errors = f" Scores are means over {folds} folds ± their standard error." if folds else ""
     return (
         f"The search ran {trials} of {counted(len(configurations), 'configuration')} in "
