@@ -32,7 +32,7 @@ class Estimates(Record, frozen=True, kw_only=True):
     """
 
     balanced_accuracy: Estimate | None
-    macro_f1: Estimate
+    macro_f1: Estimate | None
     roc_auc: Estimate | None
     average_precision: Estimate | None
     loss: Estimate

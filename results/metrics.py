@@ -121,7 +121,7 @@ class WeightedScores:
             balanced = np.nansum(recall, axis=1) / np.where(present > 1, present, np.nan)
         return {
             "balanced_accuracy": balanced,
-            "macro_f1": np.nan_to_num(f1).mean(axis=1),
+            "macro_f1": np.where(present > 1, np.nan_to_num(f1).mean(axis=1), np.nan),
             "roc_auc": area,
             "average_precision": average,
             "loss": surprise[:, 0] / total,
