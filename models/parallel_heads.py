@@ -84,6 +84,7 @@ def train_heads(
         balanced: As in `recipe.train_epochs`, by the training images of each head.
     """
     (phase,) = plan_phases(configuration, epochs)
+    network.restore()  # features that are not stored come from the backbone
     heads = parallel_heads(network, configuration.architecture(0), len(training))
     for part, source, seed in zip(heads.parts, training, seeds, strict=True):
         start_head(part, source, seed)

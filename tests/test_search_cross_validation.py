@@ -1,16 +1,18 @@
 """Cross-validation: folds trained at once or one by one, mean scores and standard errors."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from random_features import RandomFeatures, configuration
 from shared_networks import small_network
 
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.folds import make_folds
 from concrete_study.datasets.splits import SplitRow
-from concrete_study.models.batch_sources import JoinedSource, PartSource
+from concrete_study.models.batch_sources import Batch, JoinedSource, PartSource
 from concrete_study.models.trainable import Network
 from concrete_study.results.records import Epoch
 from concrete_study.search.cross_validation import (
@@ -101,6 +103,39 @@ def test_heads_that_are_trained_at_once_equal_heads_that_are_trained_alone(
             truth = predicted[np.arange(len(predicted)), fold.validation.subset.labels]
             loss = -np.log(np.maximum(truth, 1e-7)).mean()
             assert loss == pytest.approx(alone.curve[-1].val_loss, rel=1e-4)
+
+
+class FromBackbone(RandomFeatures):
+    """Features as the backbone's weights are, like those that are not stored."""
+
+    def __init__(self, network: Network, count: int, seed: int) -> None:
+        super().__init__(count, seed)
+        self._network = network
+
+    def batches(
+        self, layers: tuple[str, ...], *, epoch: int, order: NDArray[np.int64], batch_size: int
+    ) -> Iterator[Batch]:
+        bias = self._network.backbone.get_layer("block5_conv3").bias.numpy().mean()
+        for features, labels in super().batches(
+            layers, epoch=epoch, order=order, batch_size=batch_size
+        ):
+            yield tuple(array + bias for array in features), labels
+
+
+def test_heads_do_not_depend_on_an_earlier_trial_that_trained_the_backbone(
+    network: Network,
+) -> None:
+    source = FromBackbone(network, 20, 1)
+    halves = [PartSource(source, np.arange(20)[half::2]) for half in (0, 1)]
+    folds = [FoldSources(*halves), FoldSources(*halves[::-1])]
+
+    def curve() -> list[Epoch]:
+        return cross_validate(network, configuration(0), folds, epochs=1, seeds=[1]).curve
+
+    first = curve()
+    bias = network.backbone.get_layer("block5_conv3").bias
+    bias.assign(np.full(bias.shape, 3.0))
+    assert curve() == first
 
 
 def test_a_single_fold_equals_a_training_alone(network: Network) -> None:
