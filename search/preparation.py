@@ -66,7 +66,6 @@ class Preparation:
         part = data.part(options.search_images, seed=options.seed)
         self.images = part.subset("train"), part.subset("validation")
         self.rows = [row for name in ("train", "validation") for row in part.of(name)]
-        self.folds = options.folds
         counts = Counter(row.label for row in part.of("train"))
         self.imbalance = max(counts.values()) / min(counts.values())
         self.class_weight = (
@@ -74,7 +73,9 @@ class Preparation:
         )
         # Row numbers of each fold; here, so that too many folds are refused before any computation.
         self.split = (
-            make_folds(self.rows, folds=self.folds, seed=options.seed) if self.folds else []
+            make_folds(self.rows, folds=self.options.folds, seed=options.seed)
+            if self.options.folds
+            else []
         )
         labels, classes = self.images[1].labels, data.folder.classes
         ensure_defined(options.objective, labels, classes, options.positive_class)
@@ -97,7 +98,7 @@ class Preparation:
         augmented, shifted = range(self.features.views), list(SHIFTS)
         # Of a single split training images have no shifts, and validation images no other views.
         self.views: list[list[View]] = (
-            [[*augmented, *shifted]] * 2 if self.folds else [[*augmented], [0, *shifted]]
+            [[*augmented, *shifted]] * 2 if self.options.folds else [[*augmented], [0, *shifted]]
         )
 
     def plan(self) -> SearchPlan:
@@ -122,6 +123,7 @@ class Preparation:
             units=max(int(units) for units in self.options.space["head_units"].choices),
             batch_size=self.options.batch_size,
         )
+        train, validation = self._images_per_epoch()
         return SearchPlan(
             remaining=simulate_schedule(self.options, self.records),
             completed=len(self.records),
@@ -129,9 +131,9 @@ class Preparation:
             sizes=self.sizes,
             architectures=count_architectures(self.options),
             images=(len(self.images[0]), len(self.images[1])),
-            train=self._images_per_epoch()[0],
-            validation=self._images_per_epoch()[1],
-            folds=self.folds,
+            train=train,
+            validation=validation,
+            folds=self.options.folds,
             repeats=self.options.repeats,
             class_weight=self.class_weight,
             imbalance=self.imbalance,
@@ -153,7 +155,7 @@ class Preparation:
     def _folds_of(self, stores: Sequence[FeatureStore]) -> list[FoldSources]:
         split = [FeatureSource(store, self.features.views) for store in stores]
         shifted = [[FeatureSource(s, 1, shift=shift) for s in stores] for shift in SHIFTS]
-        if not self.folds:
+        if not self.options.folds:
             return [FoldSources(split[0], split[1], tuple(pair[1] for pair in shifted))]
         whole, whole_shifted = JoinedSource(split), list(map(JoinedSource, shifted))
         return [
@@ -168,7 +170,7 @@ class Preparation:
     def _stored_rows(self) -> dict[str, int]:
         """Images with augmented views, and other rows of each array of features."""
         train, validation = map(len, self.images)
-        if self.folds:
+        if self.options.folds:
             return {"train": train + validation, "validation": len(SHIFTS) * (train + validation)}
         return {"train": train, "validation": (1 + len(SHIFTS)) * validation}
 
@@ -178,8 +180,8 @@ class Preparation:
         Validation images count once for each shift, too.
         """
         train, validation = map(len, self.images)
-        if self.folds:
-            train, validation = (self.folds - 1) * (train + validation), train + validation
+        if self.options.folds:
+            train, validation = (self.options.folds - 1) * (train + validation), train + validation
         each = self.options.repeats * (1 + len(SHIFTS))
         return train * self.options.repeats, validation * each
 

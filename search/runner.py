@@ -199,7 +199,6 @@ class _Run:
         self._require_time(self.estimate.trial_seconds(requested.epochs, depth, size))
         self.progress.trial_started(requested)
         start = time.monotonic()
-
         try:
             validated = cross_validate(
                 self.prepared.network,
