@@ -126,16 +126,16 @@ def test_heads_do_not_depend_on_an_earlier_trial_that_trained_the_backbone(
     network: Network,
 ) -> None:
     source = FromBackbone(network, 20, 1)
-    halves = [PartSource(source, np.arange(20)[half::2]) for half in (0, 1)]
-    folds = [FoldSources(*halves), FoldSources(*halves[::-1])]
+    first, second = (PartSource(source, np.arange(20)[half::2]) for half in (0, 1))
+    folds = [FoldSources(first, second), FoldSources(second, first)]
 
     def curve() -> list[Epoch]:
         return cross_validate(network, configuration(0), folds, epochs=1, seeds=[1]).curve
 
-    first = curve()
+    before = curve()
     bias = network.backbone.get_layer("block5_conv3").bias
     bias.assign(np.full(bias.shape, 3.0))
-    assert curve() == first
+    assert curve() == before
 
 
 def test_a_single_fold_equals_a_training_alone(network: Network) -> None:
