@@ -73,6 +73,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def build_app() -> typer.Typer:
     """The commands in the order of the help; importing their modules is cheap."""
+    from concrete_study.cli.adapt import adapt_command
     from concrete_study.cli.baseline import baseline_command
     from concrete_study.cli.best import best_command
     from concrete_study.cli.compare import compare_command
@@ -95,6 +96,7 @@ def build_app() -> typer.Typer:
     app.command("best")(best_command)
     app.command("baseline")(baseline_command)
     app.command("evaluate")(evaluate_command)
+    app.command("adapt")(adapt_command)
     app.command("predict")(predict_command)
     app.command("explain")(explain_command)
     app.command("list")(list_command)

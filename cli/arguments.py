@@ -24,10 +24,18 @@ StudyArgument = Annotated[
         help="Name of the study.", show_default="the latest study", autocompletion=complete_studies
     ),
 ]
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="Name of the study; NAME:SITE for its model adapted to a site.",
+        show_default="the latest study",
+        autocompletion=complete_studies,
+    ),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        help="Study whose model is used.",
+        help="Study whose model is used; NAME:SITE for its model adapted to a site.",
         show_default="the latest retrained study",
         autocompletion=complete_studies,
     ),

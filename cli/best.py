@@ -35,6 +35,12 @@ def best_command(
             "--fresh-views", help="New augmented views in every epoch: slower, no better."
         ),
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            help="Fit a temperature to the validation images, so that confidence is not too high."
+        ),
+    ] = True,
     export: Annotated[
         bool, typer.Option("--export", help="Write exported models, figures and a model card.")
     ] = False,
@@ -84,12 +90,19 @@ def best_command(
         if metrics is None or retrain:
             if metrics is not None:
                 display.log("Replacing the stored model, exports and figures.")
-            metrics = _retrain(study, display, epochs, fresh_views, formats if export else ())
-        elif (fresh_views and metrics.views != "fresh") or epochs not in (None, metrics.epochs):
+            metrics = _retrain(
+                study, display, epochs, fresh_views, calibrate, formats if export else ()
+            )
+        elif (
+            (fresh_views and metrics.views != "fresh")
+            or epochs not in (None, metrics.epochs)
+            or (metrics.calibration is not None and not calibrate)
+        ):
             raise UsageError(
                 f"study {study.name} is already retrained.",
-                f"Expected the same --epochs and --fresh-views, or neither; it was trained for "
-                f"{metrics.epochs} epochs on {_TRAINED_ON[metrics.views]}.",
+                "Expected the same --epochs, --fresh-views and --no-calibrate, or none of them; it "
+                f"was trained for {metrics.epochs} epochs on {_TRAINED_ON[metrics.views]}"
+                f"{', and calibrated' if metrics.calibration else ''}.",
                 f"study best {study.name} --retrain with these options, or leave them out.",
             )
         else:
@@ -113,6 +126,7 @@ def _retrain(
     display: "Display",
     epochs: int | None,
     fresh_views: bool,
+    calibrated: bool,
     formats: "Sequence[str]",
 ) -> "RetrainingRecord":
     from concrete_study.cli.quiet import import_tensorflow
@@ -120,7 +134,14 @@ def _retrain(
     import_tensorflow()
     from concrete_study.study.retraining import retrain
 
-    return retrain(study, display, epochs=epochs, fresh_views=fresh_views, formats=formats)
+    return retrain(
+        study,
+        display,
+        epochs=epochs,
+        fresh_views=fresh_views,
+        calibrated=calibrated,
+        formats=formats,
+    )
 
 
 def _train_from_scratch(study: "StudyFolder", display: "Display") -> None:
@@ -174,13 +195,17 @@ def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
     from concrete_study.datasets.splits import read_split
     from concrete_study.results.evaluation import clustered_accuracy, read_predictions
     from concrete_study.results.formats import counted
+    from concrete_study.results.headlines import calibration_text
     from concrete_study.results.hyperparameters import describe
 
     # Before anything is printed: they raise an error if they are damaged.
     predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
     typer.echo(f"Study {study.name}, trial {metrics.trial}: {describe(metrics.hyperparameters)}")
     trained = f"Trained {counted(metrics.epochs, 'epoch')} on {_TRAINED_ON[metrics.views]}"
-    typer.echo(f"{trained}; best epoch: {metrics.best_epoch}.\n")
+    typer.echo(f"{trained}; best epoch: {metrics.best_epoch}.")
+    if metrics.calibration is not None:
+        typer.echo(calibration_text(metrics.calibration))
+    typer.echo("")
     print_scores(metrics.test)
     print_datasets(metrics.by_dataset)
     if caution := clustered_accuracy(predictions, metrics.test.classes, rows):

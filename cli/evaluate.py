@@ -8,8 +8,8 @@ import typer
 from concrete_study.cli.arguments import (
     LabelsOption,
     MapOption,
+    ModelArgument,
     PositiveOption,
-    StudyArgument,
     store_new_folders,
 )
 
@@ -21,7 +21,7 @@ def evaluate_command(
             help="External test set: a folder with one sub-folder per class, or a zip file."
         ),
     ],
-    name: StudyArgument = None,
+    name: ModelArgument = None,
     mapping: MapOption = None,
     labels: LabelsOption = None,
     study_data: Annotated[
@@ -43,21 +43,22 @@ def evaluate_command(
     from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.cli.scores import print_diagnosis, print_scores
     from concrete_study.datasets.labels import parse_class_map
-    from concrete_study.results.runs import RUNS, open_study
+    from concrete_study.results.model_folder import open_model_folder
+    from concrete_study.results.runs import RUNS
 
     names = parse_class_map(mapping or ())
-    study = open_study(RUNS, name)
-    store_new_folders(study, study_data)
+    model = open_model_folder(RUNS, name)
+    store_new_folders(model.study, study_data)
     import_tensorflow()
 
     from concrete_study.study.external import evaluate_external
 
     with Display() as display:
         metrics = evaluate_external(
-            study, data, names, display, labels=labels, positive_class=positive_class
+            model, data, names, display, labels=labels, positive_class=positive_class
         )
-    typer.echo(f"Study {study.name} on {data}\n")
+    typer.echo(f"Study {model.name} on {data}\n")
     print_scores(metrics.test)
     print_diagnosis(metrics.test)
-    typer.echo(f"Results: {study.evaluations_path / metrics.folder}/")
-    typer.echo(f"Next: study report {study.name}, study predict IMAGES --study {study.name}")
+    typer.echo(f"Results: {model.evaluations_path / metrics.folder}/")
+    typer.echo(f"Next: study report {model.study.name}, study predict IMAGES --study {model.name}")

@@ -37,7 +37,7 @@ def explain_command(
     from concrete_study.study.explanation import explain_image
     from concrete_study.study.prediction import predict_files
 
-    classifier = Classifier(found.best_path / KERAS_FILE)
+    classifier = Classifier(found.path / KERAS_FILE)
     [row] = predict_files(classifier, [str(image)], classes)
     if row.error:
         raise DataError(f"Cannot read {image}: {row.error}.")

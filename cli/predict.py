@@ -15,7 +15,7 @@ from concrete_study.cli.arguments import ModelOption, PositiveOption
 
 if TYPE_CHECKING:
     from concrete_study.models.classifier import Classifier
-    from concrete_study.results.folder import StudyFolder
+    from concrete_study.results.model_folder import ModelFolder
     from concrete_study.study.prediction import Prediction
 
 _MOST_CLASSES = 10  # in a line of the table
@@ -68,7 +68,7 @@ def predict_command(
     if explain is not None:
         _ensure_empty(explain)
     found, classes = open_model(study)
-    manifest = found.manifest()
+    manifest = found.study.manifest()
     limit_pixels(manifest.options.max_megapixels if max_megapixels is None else max_megapixels)
     positive = find_positive_class(classes, positive_class or manifest.positive_class)
     threshold = _threshold(found, positive, threshold, recall)
@@ -79,7 +79,7 @@ def predict_command(
     from concrete_study.study.image_paths import expand
     from concrete_study.study.prediction import predict_files
 
-    classifier = Classifier(found.best_path / KERAS_FILE)
+    classifier = Classifier(found.path / KERAS_FILE)
     rows = predict_files(
         classifier, expand(paths), classes, threshold=threshold, positive_class=positive
     )
@@ -92,7 +92,7 @@ def predict_command(
 
 
 def _threshold(
-    study: "StudyFolder", positive: str | None, threshold: float | None, recall: float | None
+    model: "ModelFolder", positive: str | None, threshold: float | None, recall: float | None
 ) -> float | None:
     from concrete_study.datasets.errors import UsageError
 
@@ -101,44 +101,48 @@ def _threshold(
     if (threshold is None and recall is None) or positive is None:
         if threshold is not None or recall is not None:
             raise UsageError(
-                f"a threshold needs a positive class; study {study.name} has none.",
+                f"a threshold needs a positive class; study {model.study.name} has none.",
                 hint="--positive-class NAME, or leave out --threshold and --recall to predict the "
                 "most probable class.",
             )
         return None
-    return threshold if recall is None else _threshold_of_recall(study, positive, recall)
+    return threshold if recall is None else _threshold_of_recall(model, positive, recall)
 
 
-def _threshold_of_recall(study: "StudyFolder", positive: str, recall: float) -> float:
+def _threshold_of_recall(model: "ModelFolder", positive: str, recall: float) -> float:
     from concrete_study.datasets.errors import StudyStateError, UsageError
     from concrete_study.results.evaluation import final_rows, read_predictions
     from concrete_study.results.thresholds import threshold_for_recall
 
     if recall == 0:
         raise UsageError("0 is too small.", "Expected a recall in (0, 1].", parameter="recall")
-    if not study.validation_path.exists():
+    path, images = (
+        model.thresholds_path,
+        "validation images" if model.site is None else "site's images",
+    )
+    if not path.exists():
         raise StudyStateError(
-            f"study {study.name} has no validation predictions.",
-            f"Expected {study.validation_path}.",
-            f"study best {study.name} --retrain",
+            f"study {model.name} has no predictions to choose a threshold by.",
+            f"Expected {path}.",
+            f"study best {model.study.name} --retrain",
         )
-    validation = read_predictions(study.validation_path)
+    validation = read_predictions(path)
     if not (final_rows(validation)["class"] == positive).any():
         raise UsageError(
-            f"no validation image is of class {positive}.",
+            f"none of the {images} is of class {positive}.",
             "Expected at least one to choose a threshold by.",
             "--threshold",
             parameter="recall",
         )
     chosen = threshold_for_recall(validation, positive, recall)
     typer.echo(
-        f"Threshold {chosen.value:.6f}: on the validation images, recall {chosen.recall:.2%} "
+        f"Threshold {chosen.value:.6f}: on the {images}, recall {chosen.recall:.2%} "
         f"({chosen.images} {positive}), false positive rate {chosen.false_positive_rate:.2%}.",
         err=True,
     )
     if chosen.images * (1 - recall) < 1:
         typer.echo(
-            f"Warning: {chosen.images} {positive} validation images are too few to estimate a "
+            f"Warning: {chosen.images} {positive} images are too few to estimate a "
             f"recall of {recall:.4g}; it may be lower on other images.",
             err=True,
         )

@@ -21,10 +21,11 @@ def print_scores(test: "TestReport") -> None:
     from concrete_study.results.report.scores import readable_report
 
     low, high = test.accuracy_interval
-    typer.echo(f"{'test images':<18}{'loss':>10}{'accuracy':>10}")
+    typer.echo(f"{'test images':<18}{'loss':>10}{'accuracy':>10}{'calibration error':>19}")
     for checkpoint, scores in test.checkpoints.items():
         typer.echo(
-            f"{CHECKPOINT_NAMES[checkpoint]:<18}{number(scores.loss):>10}{number(scores.accuracy):>10}"
+            f"{CHECKPOINT_NAMES[checkpoint]:<18}{number(scores.loss):>10}"
+            f"{number(scores.accuracy):>10}{number(scores.calibration_error):>19}"
         )
     typer.echo(f"\nTest accuracy {test.accuracy:.4f} ", nl=False)
     typer.echo(f"({test.interval} interval {low:.4f} to {high:.4f}, {test.images} images)")

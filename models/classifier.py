@@ -31,12 +31,36 @@ class Classifier:
         self.size = int(self._model.input_shape[1])
         images = tf.TensorSpec((None, self.size, self.size, 3), tf.float32)
         self._predict = compiled(lambda batch: self._model(batch, training=False), [images])
+        inner = keras.Model(self._model.input, self._model.layers[-1].input)
+        self._read = compiled(lambda batch: inner(batch, training=False), [images])
         self._heat_map = cache(self._build_heat_map)
 
     def probabilities(self, images: NDArray[Any] | tf.Tensor) -> NDArray[np.float32]:
         """Class probabilities (images, classes) of RGB images (images, size, size, 3), 0..255."""
         predicted: NDArray[np.float32] = self._predict(tf.cast(images, tf.float32)).numpy()
         return predicted
+
+    @property
+    def output(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Kernel (width, classes) and bias (classes,) of the output layer."""
+        kernel, bias = self._model.layers[-1].get_weights()
+        return kernel, bias
+
+    def output_inputs(self, images: NDArray[Any] | tf.Tensor) -> NDArray[np.float32]:
+        """What the output layer reads, shape (images, width), of RGB images as `probabilities`."""
+        features: NDArray[np.float32] = self._read(tf.cast(images, tf.float32)).numpy()
+        return features
+
+    def save_with(
+        self, output: tuple[NDArray[np.float32], NDArray[np.float32]], path: Path
+    ) -> None:
+        """Writes the model with another kernel and bias of the output layer."""
+        layer, own = self._model.layers[-1], self.output
+        layer.set_weights(output)
+        try:
+            self._model.save(path)
+        finally:
+            layer.set_weights(own)
 
     def grad_cam(
         self, image: NDArray[np.uint8], target: int, layer: str = LAST_CONVOLUTION
@@ -92,8 +116,29 @@ def predict_images(
     on_images: Callable[[int], None] = lambda count: None,
 ) -> NDArray[np.float32]:
     """Class probabilities (images, classes) of a subset, batch by batch, in its own order."""
-    predictions = []
-    for images, labels in image_batches(subset, size=classifier.size, batch_size=batch_size):
-        predictions.append(classifier.probabilities(images))
+    return _of_images(classifier.probabilities, classifier.size, subset, batch_size, on_images)
+
+
+def read_output_inputs(
+    classifier: Classifier,
+    subset: Subset,
+    *,
+    batch_size: int,
+    on_images: Callable[[int], None] = lambda count: None,
+) -> NDArray[np.float32]:
+    """`Classifier.output_inputs` of a subset, batch by batch, in its own order."""
+    return _of_images(classifier.output_inputs, classifier.size, subset, batch_size, on_images)
+
+
+def _of_images(
+    function: Callable[[tf.Tensor], NDArray[np.float32]],
+    size: int,
+    subset: Subset,
+    batch_size: int,
+    on_images: Callable[[int], None],
+) -> NDArray[np.float32]:
+    found = []
+    for images, labels in image_batches(subset, size=size, batch_size=batch_size):
+        found.append(function(images))
         on_images(len(labels))
-    return np.concatenate(predictions)
+    return np.concatenate(found)

@@ -9,7 +9,12 @@ from concrete_study.results.evaluation import CHECKPOINT_NAMES, clustered_accura
 from concrete_study.results.evaluation_records import EvaluationRecord, RetrainingRecord, TestReport
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import duration, markdown_table, number
-from concrete_study.results.headlines import balance_text, estimate_text, interval_text
+from concrete_study.results.headlines import (
+    balance_text,
+    calibration_text,
+    estimate_text,
+    interval_text,
+)
 from concrete_study.results.hyperparameters import by_name
 from concrete_study.results.metrics import SCORES
 from concrete_study.results.records import StudyRecord
@@ -90,6 +95,7 @@ def model_card(
             },
             intervals=interval_text(retraining.test),
             diagnosis=diagnosis_text,
+            calibration_text=calibration_text,
         )
     )
 

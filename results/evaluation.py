@@ -12,18 +12,21 @@ from sklearn.metrics import classification_report, confusion_matrix
 from concrete_study.datasets.splits import SplitRow
 from concrete_study.results.diagnosis import diagnose
 from concrete_study.results.evaluation_records import ClassScores, Diagnosis, Scores, TestReport
-from concrete_study.results.metrics import estimates
+from concrete_study.results.metrics import calibration_error, estimates
 from concrete_study.results.positive_class import find_positive_class
 from concrete_study.results.statistics import log_loss, wilson_interval
 from concrete_study.results.stored import damaged
 
 # The checkpoints that are evaluated, in order, with their labels. The best epoch is the one with
-# the best objective: its weights are exported and scored.
+# the best objective; its weights are exported and scored, calibrated unless it was declined.
+# A model that is adapted to a site comes after the one that it was.
 CHECKPOINT_NAMES = {
     "before_training": "before training",
     "after_phase_1": "after phase 1",
     "after_phase_2": "after phase 2",
     "best": "best epoch",
+    "calibrated": "calibrated",
+    "adapted": "adapted",
 }
 CHECKPOINTS = tuple(CHECKPOINT_NAMES)
 _TEXT = ("file", "class", "checkpoint")
@@ -94,15 +97,18 @@ def evaluate(
         ValueError: If rows are missing, duplicated or malformed; the message lists all faults.
     """
     _check(predictions, classes)
+    positive = find_positive_class(classes, positive_class)
+    number = None if positive is None else list(classes).index(positive)
     checkpoints = {
-        name: _scores(predictions[predictions["checkpoint"] == name], classes)
+        name: checkpoint_scores(
+            *truth_and_probabilities(predictions[predictions["checkpoint"] == name], classes),
+            number,
+        )
         for name in _present(predictions)
     }
     final = final_rows(predictions)
     truth, probabilities = truth_and_probabilities(final, classes)
     predicted, groups = probabilities.argmax(axis=1), final[_GROUP if _GROUP in final else "file"]
-    positive = find_positive_class(classes, positive_class)
-    number = None if positive is None else list(classes).index(positive)
     report, matrix = _scikit_learn_scores(truth, predicted, classes)
     counts = matrix.sum(axis=1)
     macro, last = _class_scores(report["macro avg"]), list(checkpoints.values())[-1]
@@ -174,7 +180,7 @@ def clustered_accuracy(
 
 
 def final_rows(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the last checkpoint that is present, normally the best one."""
+    """The rows of the last checkpoint that is present, normally the calibrated one."""
     return predictions[predictions["checkpoint"] == _present(predictions)[-1]]
 
 
@@ -184,11 +190,20 @@ def _present(predictions: pd.DataFrame) -> list[str]:
     return [checkpoint for checkpoint in CHECKPOINTS if checkpoint in found]
 
 
-def _scores(rows: pd.DataFrame, classes: Sequence[str]) -> Scores:
-    truth, probabilities = truth_and_probabilities(rows, classes)
+def checkpoint_scores(
+    truth: NDArray[np.intp], probabilities: NDArray[np.float64], positive: int | None
+) -> Scores:
+    """The scores of one checkpoint.
+
+    Args:
+        truth: The index of each image's class, shape (images,).
+        probabilities: Shape (images, classes).
+        positive: The index of the positive class, if there is one.
+    """
     return Scores(
         loss=log_loss(probabilities, truth),
         accuracy=float((probabilities.argmax(axis=1) == truth).mean()),
+        calibration_error=calibration_error(truth, probabilities, positive),
     )
 
 

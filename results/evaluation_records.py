@@ -11,10 +11,20 @@ from concrete_study.results.records import Epoch, Record, StoredRecord, Views
 
 
 class Scores(Record, frozen=True, kw_only=True):
-    """Loss and accuracy of one checkpoint."""
+    """Loss, accuracy and expected calibration error of one checkpoint."""
 
     loss: float
     accuracy: float
+    calibration_error: float
+
+
+class Calibration(Record, frozen=True, kw_only=True):
+    """Temperature scaling, fitted to validation images and the same images under each shift."""
+
+    temperature: float  # 1 changes nothing
+    images: int  # validation images
+    before: dict[str, Scores]  # on `validation` and `shifted validation`
+    after: dict[str, Scores]
 
 
 class Estimate(Record, frozen=True, kw_only=True):
@@ -115,6 +125,7 @@ class RetrainingRecord(StoredRecord, frozen=True, kw_only=True):
     precision: Precisions
     best_epoch: int
     curve: list[Epoch]
+    calibration: Calibration | None = None
     parameters: dict[str, Parameters]  # by phase, `phase_1` and `phase_2`
     backbone_parameters: int
     test: TestReport

@@ -1,6 +1,6 @@
 """The headline scores of a test in words: accuracy in view of its classes' sizes."""
 
-from concrete_study.results.evaluation_records import Estimate, TestReport
+from concrete_study.results.evaluation_records import Calibration, Estimate, TestReport
 from concrete_study.results.formats import counted, number
 from concrete_study.results.metrics import SCORES
 
@@ -52,3 +52,15 @@ def interval_text(test: TestReport) -> str:
     else:
         of = "means over one-vs-rest"
     return f"95 % intervals, bootstrap over {counted(test.groups, 'group')}; {of}"
+
+
+def calibration_text(calibration: Calibration) -> str:
+    """What temperature scaling changes on the validation images, in a sentence or two."""
+    what = f"{counted(calibration.images, 'validation image')}, unshifted and under each shift"
+    if calibration.temperature == 1:
+        return f"Calibration: no temperature above 1 lowers the log loss on {what}."
+    changes = ", ".join(
+        f"{name} log loss {number(before.loss)} to {number(calibration.after[name].loss)}"
+        for name, before in calibration.before.items()
+    )
+    return f"Calibration: temperature {calibration.temperature:.2f}, fitted to {what}: {changes}."

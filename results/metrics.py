@@ -162,6 +162,13 @@ def calibrated(truth: Labels, probabilities: Floats, positive: int | None) -> tu
     return probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
 
 
+def calibration_error(truth: Labels, probabilities: Floats, positive: int | None) -> float:
+    """The expected calibration error, in `BINS` equally wide bins; arguments as `estimates`."""
+    probability, outcome = calibrated(truth, probabilities, positive)
+    distance = np.bincount(bin_numbers(probability), weights=probability - outcome)
+    return float(np.abs(distance).sum() / len(truth))
+
+
 def bin_numbers(probability: Floats) -> NDArray[np.int64]:
     """The bin of each probability, from 0; one of exactly 1 is in the last, NaN in the first."""
     return np.clip(np.nan_to_num(probability * BINS).astype(np.int64), 0, BINS - 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from concrete_study.datasets.files import write_text
+from concrete_study.results.adaptation_record import AdaptationRecord
 from concrete_study.results.audit import DataCheckRecord
 from concrete_study.results.evaluation_records import (
     EvaluationRecord,
@@ -24,6 +25,7 @@ SCHEMAS: dict[str, type[StoredRecord]] = {
     "retraining": RetrainingRecord,
     "scratch": ScratchRecord,
     "evaluation": EvaluationRecord,
+    "adaptation": AdaptationRecord,
     "data-check": DataCheckRecord,
 }
 

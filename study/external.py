@@ -11,7 +11,7 @@ from concrete_study.datasets.decoding import limit_pixels
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.files import file_sha256, write_text
 from concrete_study.datasets.folders import ImageFolder, LabelledImage, Roots, locate
-from concrete_study.datasets.groups import group_images
+from concrete_study.datasets.groups import group_images, links_by_name
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.reading import find_near_duplicates, read_folders
 from concrete_study.datasets.splits import EXTERNAL, SplitRow, read_split
@@ -23,13 +23,14 @@ from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.evaluation import evaluate, prediction_rows, read_predictions
 from concrete_study.results.evaluation_records import EvaluationRecord
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.model_folder import ModelFolder
 from concrete_study.results.positive_class import find_positive_class
 from concrete_study.results.stored import write_record
 from concrete_study.search.images import stored_roots
 
 
 def evaluate_external(
-    study: StudyFolder,
+    model: ModelFolder,
     root: Path,
     class_map: Mapping[str, str],
     progress: Progress,
@@ -37,12 +38,12 @@ def evaluate_external(
     labels: Path | None = None,
     positive_class: str | None = None,
 ) -> EvaluationRecord:
-    """Evaluates a study's retrained model on another folder.
+    """Evaluates a retrained or adapted model on another folder.
 
     Images of the study's own subsets, and near-duplicates of them, are excluded.
 
     Args:
-        study: A retrained study.
+        model: Of a retrained study.
         root: Folder with one sub-folder per class.
         class_map: The study's class by the folder's, where the names differ.
         labels: A CSV file of labels, see `find_layout`.
@@ -59,35 +60,65 @@ def evaluate_external(
         DataError: If the folder cannot be read, or no image of it is left.
     """
     prepare_devices()
+    study = model.study
     with study.lock(), memory_errors():
         classes = study.required_metrics().test.classes
         manifest = study.manifest()
         positive = find_positive_class(classes, positive_class or manifest.positive_class)
-        limit_pixels(manifest.options.max_megapixels)
-        _require_targets(class_map, manifest.classes)
-        lists = {"": labels} if labels else {}
-        folder = read_folders({"": root}, progress, class_map=class_map, labels=lists, partial=[""])
-        record = _evaluate(study, folder, class_map, labels, progress, positive)
-        write_record(study.evaluations_path / record.folder / "metrics.json", record)
-        if study.card_path.exists():
+        record = _evaluate(model, root, class_map, labels, progress, positive)
+        write_record(model.evaluations_path / record.folder / "metrics.json", record)
+        if model.site is None and study.card_path.exists():
             write_card(study)  # its limitations include external test sets
     return record
 
 
-def _evaluate(
+def read_unseen(
     study: StudyFolder,
-    folder: ImageFolder,
+    root: Path,
+    class_map: Mapping[str, str],
+    labels: Path | None,
+    progress: Progress,
+    *,
+    split_by: str | None = None,
+) -> tuple[ImageFolder, list[SplitRow]]:
+    """Reads a folder of the study's classes; returns it, and its images that are new to the study.
+
+    Args:
+        study: A study.
+        root: Folder with one sub-folder per class.
+        class_map: The study's class by the folder's, where the names differ.
+        labels: A CSV file of labels, see `find_layout`.
+        progress: Receives messages and progress.
+        split_by: Further groups, see `links_by_name`.
+
+    Raises:
+        UsageError: If `class_map`, `labels` or `split_by` cannot be used.
+        DataError: If the folder cannot be read, or no image of it is left.
+    """
+    manifest = study.manifest()
+    limit_pixels(manifest.options.max_megapixels)
+    _require_targets(class_map, manifest.classes)
+    lists = {"": labels} if labels else {}
+    folder = read_folders({"": root}, progress, class_map=class_map, labels=lists, partial=[""])
+    _require_classes(folder.classes, manifest.classes)
+    links = links_by_name(folder, split_by) if split_by else []
+    unseen = _unseen(study, stored_roots(manifest), folder, links, progress)
+    return folder, [SplitRow(i.file, i.label, EXTERNAL, group, i.sha256) for i, group in unseen]
+
+
+def _evaluate(
+    model: ModelFolder,
+    root: Path,
     class_map: Mapping[str, str],
     labels: Path | None,
     progress: Progress,
     positive: str | None,
 ) -> EvaluationRecord:
     """Predicts the new images of a folder, and writes `predictions.csv`."""
-    manifest, root = study.manifest(), folder.roots[""].resolve()
-    classifier = Classifier(study.best_path / KERAS_FILE)  # raises if it is damaged
-    _require_classes(folder.classes, manifest.classes)
-    unseen = _unseen(study, stored_roots(manifest), folder, progress)
-    rows = [SplitRow(i.file, i.label, EXTERNAL, group, i.sha256) for i, group in unseen]
+    manifest = model.study.manifest()
+    model.adaptation()  # raises if it is of an earlier model
+    classifier = Classifier(model.path / KERAS_FILE)  # raises if it is damaged
+    folder, rows = read_unseen(model.study, root, class_map, labels, progress)
     with progress.counting("evaluating", len(rows)) as done:
         probabilities = predict_images(
             classifier,
@@ -100,17 +131,17 @@ def _evaluate(
     table = prediction_rows(files, truth, manifest.classes, {"best": probabilities}, groups)
     usual = find_positive_class(manifest.classes, manifest.positive_class)
     variant = _variant(class_map, labels, "" if positive == usual else f"{positive}")
-    name = f"{_plain(root.name)}-{folder.fingerprint[:8]}{variant}"
-    path = study.evaluations_path / name
+    name = f"{plain_name(root)}-{folder.fingerprint[:8]}{variant}"
+    path = model.evaluations_path / name
     write_text(path / "predictions.csv", table.to_csv(index=False))
     return EvaluationRecord(
-        study=study.name,
+        study=model.study.name,
         folder=path.name,
-        data=str(root),
+        data=str(root.resolve()),
         fingerprint=folder.fingerprint,
         class_map=dict(class_map),
         labels=str(labels.resolve()) if labels else None,
-        excluded=len(folder.images) - len(unseen),
+        excluded=len(folder.images) - len(rows),
         faults=folder.faults,
         test=evaluate(read_predictions(path / "predictions.csv"), manifest.classes, positive),
         evaluated=now(),
@@ -143,6 +174,7 @@ def _unseen(
     study: StudyFolder,
     roots: Roots,
     folder: ImageFolder,
+    links: Sequence[Sequence[str]],
     progress: Progress,
 ) -> list[tuple[LabelledImage, str]]:
     """The images that are no near-duplicates of the study's own, with their groups."""
@@ -153,7 +185,7 @@ def _unseen(
     present = {digest: path for digest, path in known.items() if path.is_file()}
     pairs = find_near_duplicates(folder, progress, others=present)
     old = [LabelledImage("", "", digest) for digest in known]
-    groups = group_images([*old, *folder.images], [pair[:2] for pair in pairs])
+    groups = group_images([*old, *folder.images], [*(pair[:2] for pair in pairs), *links])
     own = {groups[digest] for digest in seen}
     grouped = [(image, groups[image.sha256]) for image in images]
     unseen = [(image, group) for image, group in grouped if group not in own]
@@ -183,5 +215,6 @@ def _variant(class_map: Mapping[str, str], labels: Path | None, positive_class: 
     return f"-{hashlib.sha256(given.encode()).hexdigest()[:8]}" if named else ""
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60]
+def plain_name(root: Path) -> str:
+    """The name of a folder, without special characters."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", root.resolve().name)[:60]

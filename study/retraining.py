@@ -23,6 +23,7 @@ from concrete_study.results.stored import write_record
 from concrete_study.results.trials import LOWER_RATES
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.training import Outcome
+from concrete_study.study.calibration import calibrate
 from concrete_study.study.evaluation import predict_subset, scores_by_dataset
 from concrete_study.study.room import require_room
 from concrete_study.study.saved_training import TrainingFile
@@ -37,6 +38,7 @@ def retrain(
     *,
     epochs: int | None = None,
     fresh_views: bool = False,
+    calibrated: bool = True,
     formats: Sequence[str] = (),
 ) -> RetrainingRecord:
     """Trains the best trial of the top rung with the recipe, and opens the test split.
@@ -48,6 +50,7 @@ def retrain(
         progress: Receives messages and progress.
         epochs: Of both phases together; None takes the search's.
         fresh_views: Whether to use new augmented views in every epoch instead of the search's.
+        calibrated: Whether a temperature is fitted to the validation images.
         formats: Export formats that need disk space afterwards.
 
     Returns:
@@ -69,7 +72,7 @@ def retrain(
         outcome = job.train(file)
         try:
             with replacing_folder(study.best_path) as folder:
-                _write(job, outcome, folder, start - file.seconds)
+                _write(job, outcome, folder, start - file.seconds, calibrated=calibrated)
         except BaseException:
             progress.log("The finished training is kept; the same command evaluates it.")
             raise
@@ -77,19 +80,24 @@ def retrain(
     return study.required_metrics()
 
 
-def _write(job: TrialTraining, outcome: Outcome, folder: Path, start: float) -> None:
+def _write(
+    job: TrialTraining, outcome: Outcome, folder: Path, start: float, *, calibrated: bool
+) -> None:
     """Writes the model, opens the test split, and writes predictions and metrics."""
-    parameters = _write_model(job, outcome, folder)
-    best = {"best": outcome.checkpoints["best"]}
+    best, calibration = {"best": outcome.checkpoints["best"]}, None
+    if calibrated:
+        best["calibrated"], calibration = calibrate(job, best["best"])
+    parameters = _write_model(job, list(best.values())[-1], folder)
     _predict(job, best, "validation", folder / "validation.csv")
     # Recorded before the first look, so that no later crash can hide it.
     opened = [*job.manifest.test_opened, now()]
     job.manifest = replace(job.manifest, test_opened=opened)
     job.study.write_manifest(job.manifest)
     predictions = folder / "predictions.csv"
-    _predict(job, outcome.checkpoints, "test", predictions)
+    checkpoints = outcome.checkpoints | best
+    _predict(job, checkpoints, "test", predictions)
     if EXTERNAL in job.manifest.images:
-        _predict(job, outcome.checkpoints, EXTERNAL, folder / "external.csv")
+        _predict(job, checkpoints, EXTERNAL, folder / "external.csv")
     record = RetrainingRecord(
         study=job.study.name,
         trial=job.trial.trial,
@@ -99,6 +107,7 @@ def _write(job: TrialTraining, outcome: Outcome, folder: Path, start: float) -> 
         precision=Precisions(training=job.network.precision.name, test="float32"),
         best_epoch=outcome.best_epoch,
         curve=outcome.curve,
+        calibration=calibration,
         parameters=parameters,
         backbone_parameters=job.network.backbone.count_params(),
         test=evaluate(read_predictions(predictions), job.classes, job.manifest.positive_class),
@@ -127,14 +136,9 @@ def _predict(
     write_text(path, table.to_csv(index=False))
 
 
-def _write_model(job: TrialTraining, outcome: Outcome, folder: Path) -> dict[str, Parameters]:
+def _write_model(job: TrialTraining, trained: Weights, folder: Path) -> dict[str, Parameters]:
     """Writes the float32 model and its summary; returns its parameter counts."""
-    model = trained_model(
-        job.configuration,
-        job.weights,
-        outcome.checkpoints["best"],
-        classes=len(job.classes),
-    )
+    model = trained_model(job.configuration, job.weights, trained, classes=len(job.classes))
     counts = parameter_counts(model, job.configuration.unfreeze_depth)
     model.save(folder / KERAS_FILE)
     write_text(folder / "summary.txt", summary_text(model))

@@ -14,7 +14,7 @@ from concrete_study.models.trainable import Network
 FLOAT32 = 4
 # Figures, the model card and the graph of a SavedModel: 4 MB measured, with overlays.
 SMALL_FILES = 10e6
-_CHECKPOINTS = 4  # in predictions.csv: before training, after each phase, best
+_CHECKPOINTS = 5  # in predictions.csv: before training, after each phase, best, calibrated
 _DIGITS = 24  # of a probability, with its separator
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cached_property
 
 from concrete_study.datasets.augmentation import AUGMENTATION
 from concrete_study.datasets.batches import Subset
@@ -110,6 +111,11 @@ class TrialTraining:
             raise
         return outcome
 
+    @cached_property
+    def validation_sources(self) -> list[FeatureSource]:
+        """The validation images, and the same under each shift."""
+        return self._stored(self.data.subset("validation"), 1, shifts=SHIFTS)
+
     def _train(self, file: TrainingFile, earlier: Outcome | None) -> Outcome:
         images = self.data.subset("train")
         source: BatchSource = (
@@ -117,7 +123,7 @@ class TrialTraining:
             if self.views == "stored"
             else ImageSource(self.network, images, size=self.configuration.image_size)
         )
-        validation, *shifted = self._stored(self.data.subset("validation"), 1, shifts=SHIFTS)
+        validation, *shifted = self.validation_sources
         left = self.epochs - (len(earlier.curve) if earlier else 0)
         with self.progress.counting("training", left * len(images)) as done:
             return train(

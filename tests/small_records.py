@@ -65,7 +65,7 @@ def made_up_report(**changes: Any) -> TestReport:
     given: dict[str, Any] = {
         "images": 150,
         "classes": list(CLASSES),
-        "checkpoints": {"best": Scores(loss=0.0721, accuracy=0.98)},
+        "checkpoints": {"best": Scores(loss=0.0721, accuracy=0.98, calibration_error=0.01)},
         "accuracy": 0.98,
         "accuracy_interval": (0.9428, 0.9932),
         "interval": "Wilson 95 %",

@@ -18,6 +18,7 @@ from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.batches import image_batches
 from concrete_study.datasets.errors import DataError, StudyStateError
 from concrete_study.datasets.splits import read_split
+from concrete_study.results.calibration import Scaling
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.objectives import OBJECTIVES
@@ -113,13 +114,13 @@ def reported(study: StudyFolder) -> None:
 
 
 def predicts_again(study: StudyFolder) -> None:
-    """The exported model gives the stored predictions of the best epoch."""
+    """The exported model gives the stored predictions, those of the calibrated best epoch."""
     manifest = study.manifest()
     test = reopen_data(study, manifest).subset("test")
     images, _ = next(image_batches(test, size=32, batch_size=len(test)))
     model = keras.models.load_model(study.best_path / "model.keras")
     table = read_predictions(study.predictions_path)
-    stored = table[table["checkpoint"] == "best"][["p_Negative", "p_Positive"]].to_numpy()
+    stored = table[table["checkpoint"] == "calibrated"][["p_Negative", "p_Positive"]].to_numpy()
     np.testing.assert_allclose(model(images, training=False).numpy(), stored, atol=1e-5)
 
 
@@ -204,6 +205,30 @@ def test_a_finished_training_is_not_repeated(study: StudyFolder) -> None:
     assert len(metrics.test_opened) == 2
     assert study.metrics() == metrics
     assert not (study.path / SAVED_TRAINING).exists()
+
+
+def test_calibration_is_reported_and_can_be_declined(
+    study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["best", "small"]) == ExitCode.OK
+    assert "Calibration: " in capsys.readouterr().out
+    metrics = study.required_metrics()
+    assert metrics.calibration is not None
+    assert metrics.calibration.temperature >= 1
+    for name, scores in metrics.calibration.before.items():
+        assert metrics.calibration.after[name].accuracy == scores.accuracy
+    table = read_predictions(study.predictions_path).set_index("checkpoint")
+    columns = ["p_Negative", "p_Positive"]
+    before, after = (table.loc[name, columns].to_numpy(float) for name in ("best", "calibrated"))
+    scaling = Scaling(1 / metrics.calibration.temperature, (0.0, 0.0))
+    np.testing.assert_allclose(scaling.apply(before), after, atol=1e-5)
+    assert run(["best", "small", "--no-calibrate"]) == ExitCode.USAGE
+    assert "and calibrated" in capsys.readouterr().err
+    assert run(["best", "small", "--no-calibrate", "--retrain"]) == ExitCode.OK
+    declined = study.required_metrics()
+    assert declined.calibration is None
+    assert list(declined.test.checkpoints)[-1] == "best"
+    assert declined.test.checkpoints["best"] == metrics.test.checkpoints["best"]
 
 
 def test_an_unfinished_search_is_an_error(study: StudyFolder) -> None:

@@ -13,7 +13,7 @@ from concrete_study.cli.app import build_app, run
 from concrete_study.cli.errors import ExitCode
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["search", "best", "baseline", "evaluate", "predict", "explain"]
+COMMANDS = ["search", "best", "baseline", "evaluate", "adapt", "predict", "explain"]
 COMMANDS += ["list", "show", "report", "compare", "rename", "rm", "doctor"]
 DATA_COMMANDS = ["check", "fetch", "sample"]
 ALL_COMMANDS = [[name] for name in COMMANDS] + [["data", name] for name in DATA_COMMANDS]

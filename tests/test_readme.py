@@ -6,9 +6,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = {"baseline", "best", "compare", "data", "data_check", "data_fetch", "data_sample"}
-COMMANDS |= {"doctor", "evaluate", "explain", "list", "predict", "rename", "report", "rm"}
-COMMANDS |= {"search", "show"}  # one file per command, as the README says
+COMMANDS = {
+    "adapt",
+    "baseline",
+    "best",
+    "compare",
+    "data",
+    "data_check",
+    "data_fetch",
+    "data_sample",
+}
+COMMANDS |= {"doctor", "evaluate", "explain", "list", "predict", "rename"}
+COMMANDS |= {"report", "rm", "search", "show"}  # one file per command, as the README says
 
 
 def layout() -> dict[str, list[str]]:

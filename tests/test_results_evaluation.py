@@ -75,7 +75,7 @@ def test_a_damaged_table_of_predictions_is_named(tmp_path: Path, content: str, r
 
 
 def test_metrics_agree_with_scikit_learn_for_three_classes() -> None:
-    predictions = predict(THREE, 60)
+    predictions = predict(THREE, 60, CHECKPOINTS[:4])
     metrics = evaluate(predictions, THREE)
     final = predictions[predictions["checkpoint"] == "best"]
     chosen = final[[f"p_{name}" for name in THREE]].to_numpy().argmax(axis=1)
@@ -159,9 +159,9 @@ def test_all_faults_are_reported_at_once() -> None:
         evaluate(faulty, ["a", "b"])
     assert str(caught.value) == (
         "predictions that cannot be evaluated: unknown checkpoint after_lunch (expected "
-        "before_training, after_phase_1, after_phase_2, best); unknown class c (expected a, b); 1 "
-        "files occur twice in a checkpoint; the checkpoints have different files; a "
-        "probability is NaN or outside [0, 1] in 1 rows"
+        "before_training, after_phase_1, after_phase_2, best, calibrated, adapted); unknown class "
+        "c (expected a, b); 1 files occur twice in a checkpoint; the checkpoints have different "
+        "files; a probability is NaN or outside [0, 1] in 1 rows"
     )
 
 
@@ -286,7 +286,7 @@ def test_a_hundred_classes_of_few_images_cause_no_warning() -> None:
         warnings.simplefilter("error")
         test = evaluate(predictions := predict(classes, 60), classes)
     assert test.positive_class is None
-    final = predictions[predictions["checkpoint"] == "best"]
+    final = predictions[predictions["checkpoint"] == CHECKPOINTS[-1]]
     areas = [
         roc_auc_score(final["class"] == name, final[f"p_{name}"])
         for name in final["class"].unique()

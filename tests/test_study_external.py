@@ -21,6 +21,7 @@ from concrete_study.datasets.splits import read_split
 from concrete_study.results.diagnosis import diagnosis_text
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.model_folder import ModelFolder
 from concrete_study.results.report.scores import evaluation_names
 from concrete_study.results.tables import comparison
 from concrete_study.study.external import evaluate_external
@@ -78,10 +79,11 @@ def test_maps_and_positive_classes_of_one_folder_are_kept_side_by_side(
     study: StudyFolder, other: Path
 ) -> None:
     swapped = {"Sound": "Positive", "Cracked": "Negative"}
-    first = evaluate_external(study, other, MAPPED, Recorder())
-    second = evaluate_external(study, other, swapped, Recorder())
-    third = evaluate_external(study, other, MAPPED, Recorder(), positive_class="Negative")
-    assert evaluate_external(study, other, MAPPED, Recorder()).folder == first.folder
+    model = ModelFolder(study)
+    first = evaluate_external(model, other, MAPPED, Recorder())
+    second = evaluate_external(model, other, swapped, Recorder())
+    third = evaluate_external(model, other, MAPPED, Recorder(), positive_class="Negative")
+    assert evaluate_external(model, other, MAPPED, Recorder()).folder == first.folder
     assert len({record.folder for record in (first, second, third)}) == 3
     assert first.test.accuracy == pytest.approx(1 - second.test.accuracy)
     assert (first.test.positive_class, third.test.positive_class) == ("Positive", "Negative")
@@ -98,7 +100,7 @@ def test_maps_and_positive_classes_of_one_folder_are_kept_side_by_side(
 def test_labels_of_an_external_test_set_may_come_from_a_list(
     study: StudyFolder, other: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    by_folder = evaluate_external(study, other, MAPPED, Recorder())
+    by_folder = evaluate_external(ModelFolder(study), other, MAPPED, Recorder())
     files = sorted(other.rglob("*.jpg"))
     Path("flat").mkdir()
     rows = ["file,class"]
@@ -125,11 +127,11 @@ def test_labels_of_an_external_test_set_may_come_from_a_list(
 def test_the_study_s_own_images_are_left_out(study: StudyFolder, other: Path) -> None:
     images = Path(study.manifest().data[""])
     with pytest.raises(DataError, match=r"No image in .* is new to study small"):
-        evaluate_external(study, images, {}, Recorder())
+        evaluate_external(ModelFolder(study), images, {}, Recorder())
     tested = next(row for row in read_split(study.split_path) if row.subset == "test")
     shutil.copy(images / tested.file, other / "Sound" / "tested.jpg")
     recorder = Recorder()
-    metrics = evaluate_external(study, other, MAPPED, recorder)
+    metrics = evaluate_external(ModelFolder(study), other, MAPPED, recorder)
     assert (metrics.excluded, metrics.test.images) == (1, 28)
     assert "1 of 29 images excluded: near-duplicates of the study's images." in recorder.messages
 
@@ -138,7 +140,7 @@ def test_a_rotated_training_image_is_left_out(study: StudyFolder, other: Path) -
     trained = next(row for row in read_split(study.split_path) if row.subset == "train")
     image = Image.open(Path(study.manifest().data[""]) / trained.file)
     image.transpose(Image.Transpose.ROTATE_90).save(other / "Sound" / "rotated.png")
-    metrics = evaluate_external(study, other, MAPPED, Recorder())
+    metrics = evaluate_external(ModelFolder(study), other, MAPPED, Recorder())
     assert metrics.excluded == 1
     assert metrics.test.images == 28
     (predictions,) = study.evaluations_path.glob("*/predictions.csv")
@@ -151,7 +153,7 @@ def test_a_folder_with_nothing_new_is_refused(study: StudyFolder, tmp_path: Path
             (tmp_path / "old" / row.label).mkdir(parents=True, exist_ok=True)
             shutil.copy(Path(study.manifest().data[""]) / row.file, tmp_path / "old" / row.file)
     with pytest.raises(DataError, match=r"No image in .* is new to study small"):
-        evaluate_external(study, tmp_path / "old", {}, Recorder())
+        evaluate_external(ModelFolder(study), tmp_path / "old", {}, Recorder())
     assert study.evaluations() == []
 
 
@@ -161,24 +163,24 @@ def test_classes_that_are_not_the_study_s_are_refused(
 ) -> None:
     wrong = "Sound=Rusty is not valid" if "Rusty" in names.values() else "is not mapped"
     with pytest.raises(UsageError, match=rf"{wrong}\.\nExpected the study's classes Negative"):
-        evaluate_external(study, other, names, Recorder())
+        evaluate_external(ModelFolder(study), other, names, Recorder())
 
 
 def test_a_map_of_an_unknown_folder_is_refused(study: StudyFolder, other: Path) -> None:
     with pytest.raises(UsageError, match=r"Rusty=Positive is not valid\.\n.*has Cracked, Sound"):
-        evaluate_external(study, other, MAPPED | {"Rusty": "Positive"}, Recorder())
+        evaluate_external(ModelFolder(study), other, MAPPED | {"Rusty": "Positive"}, Recorder())
 
 
 def test_a_study_without_a_retrained_model_is_refused(
     whole: Search, other: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(NotRetrainedError, match="study whole has no retrained model"):
-        evaluate_external(whole.study, other, MAPPED, Recorder())
+        evaluate_external(ModelFolder(whole.study), other, MAPPED, Recorder())
 
 
 def test_a_study_in_use_is_not_evaluated(study: StudyFolder, other: Path) -> None:
     with study.lock(), pytest.raises(StudyStateError, match="in use by another process"):
-        evaluate_external(study, other, MAPPED, Recorder())
+        evaluate_external(ModelFolder(study), other, MAPPED, Recorder())
     assert study.evaluations() == []
 
 

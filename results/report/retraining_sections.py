@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 
 from concrete_study.results.evaluation_records import RetrainingRecord
 from concrete_study.results.formats import counted
+from concrete_study.results.headlines import calibration_text
 from concrete_study.results.learning_curves import MEASURES, curves_table, draw_measure, fine_tuning
 from concrete_study.results.objectives import OBJECTIVES
 from concrete_study.results.report.data import ReportData
@@ -41,9 +42,11 @@ def retraining_sections(data: ReportData) -> list[Section]:
     test = data.retraining.test
     scored = f"Scores on the same {counted(test.images, 'test image')} before and after each phase."
     table = Table("checkpoints", "Loss in nats; 95 % Wilson intervals.", checkpoints_table(test))
+    calibration = data.retraining.calibration
+    fitted = [calibration_text(calibration)] if calibration else []
     return [
         Section("training", "Retraining", [text, plots, transfer]),
-        Section("checkpoints", "Checkpoints", [scored, table]),
+        Section("checkpoints", "Checkpoints", [scored, table, *fitted]),
     ]
 
 

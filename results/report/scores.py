@@ -94,17 +94,19 @@ def _report_of_many(test: TestReport) -> str:
 
 
 def checkpoints_table(test: TestReport) -> pd.DataFrame:
-    """Columns: checkpoint, loss (nats), accuracy with its 95 % Wilson interval."""
+    """Columns: checkpoint, loss (nats), accuracy (95 % Wilson interval), calibration error."""
     rows = [
         (
             CHECKPOINT_NAMES[checkpoint],
             scores.loss,
             scores.accuracy,
             *wilson_interval(round(scores.accuracy * test.images), test.images),
+            scores.calibration_error,
         )
         for checkpoint, scores in test.checkpoints.items()
     ]
-    columns = ["checkpoint", "loss", "accuracy", "accuracy_low", "accuracy_high"]
+    accuracy = ["accuracy", "accuracy_low", "accuracy_high"]
+    columns = ["checkpoint", "loss", *accuracy, "calibration_error"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -1,0 +1,106 @@
+"""`study adapt`: the retrained model for another site, by a few labelled images of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from concrete_study.cli.arguments import LabelsOption, MapOption, StudyArgument
+
+if TYPE_CHECKING:
+    from concrete_study.results.adaptation_record import AdaptationRecord
+
+# What each method changes, by its name in the record.
+_CHANGES = {
+    "none": "No method lowers the log loss by more than one standard error: the labels are too few "
+    "to\nhelp, or nothing is to be gained. The model is unchanged.",
+    "slope and offset": "Slope and offset of the logits were fitted to the site.",
+    "refitted output layer": "The output layer was fitted again, to the site's and the study's "
+    "images.",
+    "class proportions": "The output layer was corrected for the proportions of classes.",
+}
+
+
+def adapt_command(
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Labelled images of the site, 20 to 100: a folder with one sub-folder per class, "
+            "or a zip file."
+        ),
+    ],
+    name: StudyArgument = None,
+    site: Annotated[
+        str | None, typer.Option(help="Name of the result.", show_default="the folder's name")
+    ] = None,
+    mapping: MapOption = None,
+    labels: LabelsOption = None,
+    split_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Groups that cross-validation keeps together: prefix (of file names), or a CSV "
+            "file with the columns file and group."
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        bool,
+        typer.Option(
+            "--unlabelled", help="The images have no labels: adapt to the proportions of classes."
+        ),
+    ] = False,
+) -> None:
+    """Adapt the model to another site by labelled images.
+
+    The result is a model of its own, which other commands take as NAME:SITE. Label images in the
+    proportions of classes that occur at the site.
+
+    Example: study adapt first --data bridge-labels
+    """
+    from concrete_study.cli.display import Display
+    from concrete_study.cli.quiet import import_tensorflow
+    from concrete_study.datasets.labels import parse_class_map
+    from concrete_study.results.runs import RUNS, open_study
+
+    names = parse_class_map(mapping or ())
+    study = open_study(RUNS, name)
+    import_tensorflow()
+
+    from concrete_study.study.adaptation import adapt
+    from concrete_study.study.unlabelled_adaptation import adapt_unlabelled
+
+    with Display() as display:
+        if unlabelled:
+            record = adapt_unlabelled(study, data, display, site=site)
+        else:
+            record = adapt(study, data, names, display, site=site, labels=labels, split_by=split_by)
+    _print(record)
+
+
+def _print(record: "AdaptationRecord") -> None:
+    """Prints the methods, the site's scores by cross-validation, and those on the test split."""
+    from concrete_study.cli.scores import print_scores
+    from concrete_study.results.formats import counted, number
+
+    given = record.fitted_to
+    counts = ", ".join(f"{count} {label}" for label, count in given.by_class.items())
+    of = f" ({counts}; {counted(given.groups, 'group')})" if counts else ""
+    typer.echo(f"Study {record.study}, adapted to {record.site} by {given.images} images{of}")
+    typer.echo(f"{_CHANGES[record.method]}\n")
+    if record.site_test is not None:
+        typer.echo(f"{'cross-validation on the site':<32}{'log loss':>10}")
+        for method, loss in record.losses.items():
+            chosen = "  chosen" if method == record.method else ""
+            typer.echo(f"{method:<32}{number(loss):>10}{chosen}")
+        typer.echo("\nThe site's images, each predicted without having been fitted to:\n")
+        print_scores(record.site_test)
+    for name, share in record.class_shares.items():
+        typer.echo(f"Estimated share of {name}: {share:.3f}")
+    before, after = record.test.checkpoints["best"], record.test.checkpoints["adapted"]
+    typer.echo(
+        f"The study's own {record.test.images} test images, before and after adaptation: log loss "
+        f"{number(before.loss)} and {number(after.loss)}, accuracy {number(before.accuracy)} and "
+        f"{number(after.accuracy)}."
+    )
+    name = f"{record.study}:{record.site}"
+    typer.echo(f"Results: runs/{record.study}/adapted/{record.site}/")
+    typer.echo(f"Next: study predict IMAGES --study {name}, study evaluate {name} --data PATH")

@@ -1,0 +1,171 @@
+"""Adaptation of a retrained model to another site by a few labelled images.
+
+Only the output layer changes. The result is a model of its own in `adapted/<site>/`; the retrained
+model and its results stay as they are.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from concrete_study.datasets.batches import Subset, subset_of
+from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.folds import groups_by_label
+from concrete_study.datasets.progress import Progress
+from concrete_study.datasets.splits import EXTERNAL, SplitRow
+from concrete_study.models.classifier import Classifier, read_output_inputs
+from concrete_study.models.devices import memory_errors, prepare_devices
+from concrete_study.models.export import KERAS_FILE
+from concrete_study.results.adaptation_record import AdaptationRecord, SiteImages
+from concrete_study.results.evaluation import (
+    prediction_rows,
+)
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.runs import check_name
+from concrete_study.search.images import reopen_data
+from concrete_study.study.adaptation_methods import Choice, Images, OutputLayer, choose, methods
+from concrete_study.study.adapted_model import write_adapted_model
+from concrete_study.study.external import plain_name, read_unseen
+
+FEWEST = 10  # labelled images
+FEWEST_GROUPS = 2  # of each class, so that cross-validation has both sides
+# With fewer labelled images, refitting the output layer is no better than slope and offset
+# (docs/decisions/027-adaptation.md).
+FEWEST_TO_REFIT = 50
+# Training images that refitting takes, drawn at random.
+MOST_OLD_IMAGES = 1000
+
+
+def adapt(
+    study: StudyFolder,
+    root: Path,
+    class_map: Mapping[str, str],
+    progress: Progress,
+    *,
+    site: str | None = None,
+    labels: Path | None = None,
+    split_by: str | None = None,
+) -> AdaptationRecord:
+    """Adapts a study's retrained model to the labelled images of a folder.
+
+    Images of the study's own subsets, and near-duplicates of them, are excluded.
+
+    Args:
+        study: A retrained study.
+        root: Folder with one sub-folder per class; 20 to 100 images suffice.
+        class_map: The study's class by the folder's, where the names differ.
+        progress: Receives messages and progress.
+        site: Name of the result, which replaces an earlier one; None takes the folder's.
+        labels: A CSV file of labels, see `find_layout`.
+        split_by: Groups that cross-validation keeps together, see `links_by_name`.
+
+    Returns:
+        The content of `adapted/<site>/metrics.json`.
+
+    Raises:
+        StudyStateError: If the study is not retrained, or in use by another process.
+        UsageError: If an argument cannot be used.
+        DataError: If the folder cannot be read, or has too few images.
+    """
+    prepare_devices()
+    start, site = time.monotonic(), check_name(site or plain_name(root))
+    with study.lock(), memory_errors():
+        study.required_metrics()
+        manifest = study.manifest()
+        classifier = Classifier(study.best_path / KERAS_FILE)  # raises if it is damaged
+        folder, rows = read_unseen(study, root, class_map, labels, progress, split_by=split_by)
+        ensure_enough(rows, manifest.classes)
+        given = subset_of(folder.roots, rows, EXTERNAL, manifest.classes)
+        images = _read(classifier, given, [row.group for row in rows], progress)
+        own = _own_images(study, classifier, progress) if len(rows) >= FEWEST_TO_REFIT else {}
+        layer = OutputLayer(*classifier.output)
+        fits = methods(layer, own.get("train"))
+        choice = choose(fits, images, len(manifest.classes), seed=manifest.options.seed)
+        fitted_to = SiteImages(
+            data=str(root.resolve()),
+            fingerprint=folder.fingerprint,
+            class_map=dict(class_map),
+            labels=str(labels.resolve()) if labels else None,
+            images=len(rows),
+            groups=len(set(images.groups)),
+            by_class=dict(Counter(row.label for row in rows)),
+            excluded=len(folder.images) - len(rows),
+            faults=folder.faults,
+        )
+        before = layer.probabilities(images.features)
+        return write_adapted_model(
+            study,
+            classifier,
+            fits[choice.method](images),
+            site=site,
+            fitted_to=fitted_to,
+            method=choice.method,
+            losses=choice.losses,
+            predictions=_predictions(rows, manifest.classes, before, choice),
+            test=own.get("test"),
+            start=start,
+        )
+
+
+def ensure_enough(rows: Sequence[SplitRow], classes: Sequence[str]) -> None:
+    """Checks that there are enough labelled images of every class.
+
+    Raises:
+        DataError: If there are not.
+    """
+    groups = {label: len(found) for label, found in groups_by_label(rows).items()}
+    if len(rows) >= FEWEST and all(groups.get(label, 0) >= FEWEST_GROUPS for label in classes):
+        return
+    found = ", ".join(f"{groups.get(label, 0)} {label}" for label in classes)
+    raise DataError(
+        f"{len(rows)} labelled images that are new to the study are too few to adapt to.",
+        f"Expected at least {FEWEST}, and of each class {FEWEST_GROUPS} groups (near-duplicates "
+        f"are one group); found {found}.",
+        "label more images; 20 to 100 are a good number.",
+    )
+
+
+def _read(
+    classifier: Classifier, subset: Subset, groups: Sequence[str], progress: Progress
+) -> Images:
+    """What the output layer reads of a subset."""
+    with progress.counting("forward passes", len(subset)) as done:
+        features = read_output_inputs(classifier, subset, batch_size=32, on_images=done)
+    return Images(features, subset.labels.astype(np.int64), list(groups))
+
+
+def _own_images(
+    study: StudyFolder, classifier: Classifier, progress: Progress
+) -> dict[str, Images]:
+    """Training images and test images of the study; none if they are no longer there."""
+    manifest = study.manifest()
+    try:
+        data = reopen_data(study, manifest)
+    except DataError as error:
+        progress.log(f"The output layer is not refitted: {error.problem}")
+        return {}
+    train = data.subset("train")
+    random = np.random.default_rng(manifest.options.seed)
+    kept = np.sort(random.permutation(len(train))[:MOST_OLD_IMAGES])
+    subsets = {"train": train.select(kept), "test": data.subset("test")}
+    return {
+        name: _read(classifier, subset, subset.digests, progress)
+        for name, subset in subsets.items()
+    }
+
+
+def _predictions(
+    rows: Sequence[SplitRow],
+    classes: Sequence[str],
+    before: NDArray[np.float64],
+    choice: Choice,
+) -> pd.DataFrame:
+    """The site's images, predicted before and after adaptation by cross-validation."""
+    checkpoints = {"best": before, "adapted": choice.probabilities}
+    files, truth = [row.file for row in rows], [row.label for row in rows]
+    return prediction_rows(files, truth, classes, checkpoints, [row.group for row in rows])

@@ -1,0 +1,104 @@
+"""The files of a model that is adapted to a site."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from concrete_study.datasets.files import replacing_folder, write_text
+from concrete_study.models.classifier import Classifier
+from concrete_study.models.export import KERAS_FILE
+from concrete_study.results.adaptation_record import AdaptationRecord, SiteImages
+from concrete_study.results.environment import git_commit, now, versions
+from concrete_study.results.evaluation import (
+    evaluate,
+    final_rows,
+    prediction_rows,
+    read_predictions,
+)
+from concrete_study.results.folder import StudyFolder
+from concrete_study.results.model_folder import adapted_path
+from concrete_study.results.stored import write_record
+from concrete_study.study.adaptation_methods import Adapted, Images
+
+
+def write_adapted_model(
+    study: StudyFolder,
+    classifier: Classifier,
+    adapted: Adapted,
+    *,
+    site: str,
+    fitted_to: SiteImages,
+    method: str,
+    start: float,
+    losses: Mapping[str, float] | None = None,
+    class_shares: Mapping[str, float] | None = None,
+    predictions: pd.DataFrame | None = None,
+    test: Images | None = None,
+) -> AdaptationRecord:
+    """Writes the adapted model, its predictions and its record.
+
+    Args:
+        study: The study, locked.
+        classifier: Its retrained model.
+        adapted: The new output layer.
+        site: Name of the folder.
+        fitted_to: The site's images.
+        method: How the layer was fitted.
+        start: When the adaptation began, by `time.monotonic`.
+        losses: Of each method, by cross-validation.
+        class_shares: Estimated proportions of the classes.
+        predictions: Of the site's images, before and after, by cross-validation.
+        test: The study's test images; needed if `adapted` has no scaling.
+    """
+    metrics, manifest = study.required_metrics(), study.manifest()
+    classes, positive = manifest.classes, manifest.positive_class
+    tested = _predict_test(study, classes, adapted, test)
+    with replacing_folder(adapted_path(study, site)) as path:
+        classifier.save_with(adapted.layer, path / KERAS_FILE)
+        if predictions is not None:
+            write_text(path / "predictions.csv", predictions.to_csv(index=False))
+        write_text(path / "test.csv", tested.to_csv(index=False))
+        record = AdaptationRecord(
+            study=study.name,
+            site=site,
+            trial=metrics.trial,
+            test_opened=metrics.test_opened,
+            fitted_to=fitted_to,
+            method=method,
+            losses=dict(losses or {}),
+            class_shares=dict(class_shares or {}),
+            site_test=None if predictions is None else evaluate(predictions, classes, positive),
+            test=evaluate(tested, classes, positive),
+            adapted=now(),
+            commit=git_commit(),
+            versions=versions(),
+            seconds=round(time.monotonic() - start, 1),
+        )
+        write_record(path / "metrics.json", record)
+    return record
+
+
+def _predict_test(
+    study: StudyFolder, classes: Sequence[str], adapted: Adapted, test: Images | None
+) -> pd.DataFrame:
+    """The study's test images, predicted before and after adaptation.
+
+    Slope and offset apply to stored probabilities; only a refitted layer needs the images.
+    """
+    final = final_rows(read_predictions(study.predictions_path))
+    before = final[[f"p_{name}" for name in classes]].to_numpy(np.float64)
+    if adapted.scaling is not None:
+        after = adapted.scaling.apply(before)
+    elif test is not None:
+        after = adapted.layer.probabilities(test.features)
+    else:
+        raise ValueError("A refitted layer needs the test images; received none.")
+    return prediction_rows(
+        final["file"].tolist(),
+        final["class"].tolist(),
+        classes,
+        {"best": before, "adapted": after},
+        final["group"].tolist(),
+    )

@@ -1,0 +1,64 @@
+"""Calibration of a trained network by one temperature, which its output layer takes up."""
+
+import numpy as np
+
+from concrete_study.models.head import Weights
+from concrete_study.models.recipe import predict
+from concrete_study.results.calibration import Scaling, fit_temperature
+from concrete_study.results.evaluation import checkpoint_scores
+from concrete_study.results.evaluation_records import Calibration, Scores
+from concrete_study.results.positive_class import find_positive_class
+from concrete_study.study.trial_training import TrialTraining
+
+OUTPUT_LAYER = "probabilities"
+
+
+def calibrate(job: TrialTraining, trained: Weights) -> tuple[Weights, Calibration]:
+    """Fits a temperature to the validation images, and the same images under each shift.
+
+    Shifted images count like the others: on unshifted ones alone a network that separates them
+    seems never confident enough (`docs/decisions/026-calibration.md`).
+
+    Args:
+        job: The training.
+        trained: The weights of its best epoch.
+
+    Returns:
+        The weights with a calibrated output layer, and what calibration changes.
+    """
+    network, configuration = job.network, job.configuration
+    trainable = network.trainable(configuration.architecture(configuration.unfreeze_depth))
+    network.restore()
+    trainable.load(trained)
+    sources, batch_size = job.validation_sources, job.options.batch_size
+    predicted = [predict(trainable, source, batch_size) for source in sources]
+    labels = sources[0].subset.labels
+    temperature = fit_temperature(np.concatenate(predicted), np.tile(labels, len(predicted)))
+    cooled = Scaling(1 / temperature, (0.0,) * len(job.classes))
+    positive = find_positive_class(job.classes, job.manifest.positive_class)
+    number = None if positive is None else job.classes.index(positive)
+    subsets = {"validation": predicted[:1], "shifted validation": predicted[1:]}
+
+    def scores(scaling: Scaling) -> dict[str, Scores]:
+        return {
+            name: checkpoint_scores(
+                np.tile(labels, len(parts)), scaling.apply(np.concatenate(parts)), number
+            )
+            for name, parts in subsets.items()
+        }
+
+    record = Calibration(
+        temperature=temperature,
+        images=len(labels),
+        before=scores(Scaling(1.0, cooled.offsets)),
+        after=scores(cooled),
+    )
+    return scaled_output(trained, cooled), record
+
+
+def scaled_output(weights: Weights, scaling: Scaling) -> Weights:
+    """The weights of a network whose logits are scaled; other layers keep theirs."""
+    kernel, bias = weights[OUTPUT_LAYER]
+    offsets = np.array(scaling.offsets, np.float32)
+    scaled = [kernel * np.float32(scaling.slope), bias * np.float32(scaling.slope) + offsets]
+    return weights | {OUTPUT_LAYER: scaled}
