@@ -44,7 +44,7 @@ class OutputLayer(NamedTuple):
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Class probabilities (images, classes)."""
-        logits = features.astype(np.float64) @ self.kernel + self.bias
+        logits = features.astype(np.float64) @ self.kernel.astype(np.float64) + self.bias
         found: NDArray[np.float64] = softmax(logits, axis=1)
         return found
 
