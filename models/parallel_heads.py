@@ -38,7 +38,7 @@ Sums: TypeAlias = tuple[np.float32, np.int32]  # loss, and number of correct pre
 class ParallelHeads:
     """Trainable parts of one architecture at unfreeze depth 0, and their common steps.
 
-    TensorFlow takes 5 microseconds for each tensor of a call that it has to convert or check, so
+    TensorFlow converts and checks every tensor of a call, which took longer than the arithmetic:
     those of all heads are stacked along a new first axis.
     """
 

@@ -207,7 +207,7 @@ def validation_scores(
 
 
 def macro_f1(labels: Labels, predicted: Labels) -> float:
-    """scikit-learn's macro F1 to the last bit, in 0.05 ms instead of 5 for each epoch and fold.
+    """scikit-learn's macro F1 to the last bit, without its 4 to 9 ms for each epoch and fold.
 
     Args:
         labels: The index of each image's class, shape (images,), at least one.
