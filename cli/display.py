@@ -149,6 +149,13 @@ class Display(SearchProgress):
             self._epochs_bar = self._bars.add_task("epochs", total=epochs, completed=self._epochs)
             self._view.start()
 
+    def suggest(self, parameter: str, value: object, seconds: float, instead_of: float) -> None:
+        """Prints the option with the time that it saves."""
+        self.log(
+            f"With --{parameter.replace('_', '-')} {value}, search and retraining together would "
+            f"take about {duration(seconds)} instead of {duration(instead_of)}."
+        )
+
     def trial_started(self, trial: TrialRecord) -> None:
         """Shows the name of the trial in its bar."""
         raise_if_interrupted()

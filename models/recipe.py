@@ -42,6 +42,7 @@ class TrainedEpoch(NamedTuple):
         accuracy: Training accuracy in [0, 1], dropout included.
         probabilities: Of the validation images, shape (images, classes), float32.
         trainable: The trainable part, to read its weights.
+        shifted: Probabilities of the validation images under each shift.
     """
 
     number: int
@@ -50,6 +51,7 @@ class TrainedEpoch(NamedTuple):
     accuracy: float
     probabilities: NDArray[np.float32]
     trainable: TrainablePart
+    shifted: Sequence[NDArray[np.float32]] = ()
 
 
 class Position(NamedTuple):
@@ -115,6 +117,7 @@ def train_epochs(
     training: BatchSource,
     validation: BatchSource,
     seed: int,
+    shifted: Sequence[BatchSource] = (),
     batch_size: int = DEFAULT_BATCH_SIZE,
     images: int | None = None,
     balanced: bool = False,
@@ -129,6 +132,7 @@ def train_epochs(
         training: Training batches.
         validation: Validation batches, always of the unaugmented images.
         seed: Decides the head's initial weights, the order of images, and dropout.
+        shifted: Batches of the validation images under each shift.
         batch_size: At least 1.
         images: Number of images of an epoch; beyond the training images the first ones of the
             epoch come again. None takes each once.
@@ -157,8 +161,13 @@ def train_epochs(
                 trainable.step(features, labels, option)
                 for (features, labels), option in zip(batches, options, strict=True)
             ]
-            probabilities = predict(trainable, validation, batch_size)
-            yield TrainedEpoch(number, phase, *mean(sums, len(order)), probabilities, trainable)
+            loss, accuracy = mean(sums, len(order))
+            probabilities, *under_shifts = (
+                predict(trainable, source, batch_size) for source in (validation, *shifted)
+            )
+            yield TrainedEpoch(
+                number, phase, loss, accuracy, probabilities, trainable, under_shifts
+            )
 
 
 def epoch_order(count: int, seed: int, epoch: int, images: int | None = None) -> NDArray[np.int64]:

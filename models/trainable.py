@@ -128,9 +128,9 @@ class TrainablePart:
         labels, number = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.float32)
         class_weights = tf.TensorSpec((network.classes,), tf.float32)
         seed = tf.TensorSpec((2,), tf.int32)
-        self.signature = [features, labels, number, number, number, class_weights, seed]
-        self._step = compiled(self.train_step, self.signature)
-        self._forward = compiled(self._probabilities, [features])
+        signature = [features, labels, number, number, number, class_weights, seed]
+        self._step = compiled(self.train_step, signature)
+        self._forward = compiled(self.probabilities, [features])
 
     def start(self, learning_rate: float) -> None:
         """Resets the optimizer and sets its learning rate."""
@@ -155,22 +155,16 @@ class TrainablePart:
             The summed loss in nats, without weights and smoothing, and the number of correct
             predictions.
         """
-        sums: tuple[tf.Tensor, tf.Tensor] = self._step(*self.step_inputs(features, labels, options))
-        return sums
-
-    def step_inputs(
-        self, features: Features, labels: NDArray[np.int32], options: StepOptions
-    ) -> list[Any]:
-        """What `train_step` takes, in the form of `signature`."""
         weights = options.class_weights or [1.0] * self.network.classes
         numbers = (options.dropout, options.weight_decay, options.label_smoothing)
-        return [
+        sums: tuple[tf.Tensor, tf.Tensor] = self._step(
             self._cast(features),
             labels,
             *(tf.constant(number, tf.float32) for number in numbers),
             tf.constant(weights, tf.float32),
             tf.constant([options.seed, options.step]),
-        ]
+        )
+        return sums
 
     def predict(self, features: Features) -> NDArray[np.float32]:
         """Class probabilities of one batch, shape (batch, classes)."""
@@ -251,7 +245,8 @@ class TrainablePart:
         correct = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
         return tf.reduce_sum(losses), tf.math.count_nonzero(correct, dtype=tf.int32)
 
-    def _probabilities(self, features: tuple[tf.Tensor, ...]) -> tf.Tensor:
+    def probabilities(self, features: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        """Class probabilities as a graph; see `predict`."""
         return tf.nn.softmax(self.head.logits(self._pooled(features), lambda x: x))
 
 

@@ -84,6 +84,7 @@ class WeightedScores:
 
     def __init__(self, truth: Labels, probabilities: Floats, positive: int | None) -> None:
         numbers = np.arange(probabilities.shape[1])
+        self._rankings = _rankings(truth, probabilities, positive)
         is_true = truth[:, None] == numbers
         is_predicted = probabilities.argmax(axis=1)[:, None] == numbers
         true_class = probabilities[np.arange(len(truth)), truth]
@@ -95,10 +96,6 @@ class WeightedScores:
         columns = (is_true, is_predicted, is_true & is_predicted, distance, surprise[:, None])
         self._columns: Floats = np.hstack(columns, dtype=np.float64)
         self._ends = np.cumsum([column.shape[1] for column in columns])[:-1]
-        shown = numbers if positive is None else numbers[[positive]]
-        self._rankings = [
-            _Ranking(is_true[:, n], probabilities[:, n]) for n in shown if is_true[:, n].any()
-        ]
 
     def of(self, weights: Floats) -> dict[str, Floats]:
         """Every score of `SCORES` by name, shape (draws,); NaN where it is undefined.
@@ -109,15 +106,9 @@ class WeightedScores:
         sums = np.split(weights @ self._columns, self._ends, axis=1)
         support, predicted, correct, distance, surprise = sums
         total, present = weights.sum(axis=1), np.count_nonzero(support, axis=1)
-        areas, defined = np.zeros((2, len(weights))), np.zeros(len(weights))
+        area, average = _mean_areas(self._rankings, weights)
         with np.errstate(divide="ignore", invalid="ignore"):
             recall, f1 = correct / support, 2 * correct / (support + predicted)
-            for ranking in self._rankings:
-                area, average = ranking.areas(weights)
-                known = ~np.isnan(area)
-                areas += np.where(known, (area, average), 0)
-                defined += known
-            area, average = areas / defined
             balanced = np.nansum(recall, axis=1) / np.where(present > 1, present, np.nan)
         return {
             "balanced_accuracy": balanced,
@@ -151,6 +142,25 @@ class _Ranking:
         return area / (positives * negatives), average / positives
 
 
+def _rankings(truth: Labels, probabilities: Floats, positive: int | None) -> list[_Ranking]:
+    """Of the positive class, or of each class that has images."""
+    shown = range(probabilities.shape[1]) if positive is None else [positive]
+    return [_Ranking(truth == n, probabilities[:, n]) for n in shown if np.any(truth == n)]
+
+
+def _mean_areas(rankings: Sequence[_Ranking], weights: Floats) -> Floats:
+    """Mean ROC AUC and average precision, shape (2, draws), of the classes that have them."""
+    areas, defined = np.zeros((2, len(weights))), np.zeros(len(weights))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for ranking in rankings:
+            area, average = ranking.areas(weights)
+            known = ~np.isnan(area)
+            areas += np.where(known, (area, average), 0)
+            defined += known
+        means: Floats = areas / defined
+    return means
+
+
 def calibrated(truth: Labels, probabilities: Floats, positive: int | None) -> tuple[Floats, Flags]:
     """What calibration compares: a probability, and whether it came true, for each image.
 
@@ -174,6 +184,20 @@ def bin_numbers(probability: Floats) -> NDArray[np.int64]:
     return np.clip(np.nan_to_num(probability * BINS).astype(np.int64), 0, BINS - 1)
 
 
+def ranking_scores(
+    labels: Labels,
+    probabilities: NDArray[np.floating],
+    classes: Sequence[str],
+    positive_class: str | None,
+) -> dict[str, float | None]:
+    """The objectives that rank images; None where undefined."""
+    name = find_positive_class(classes, positive_class)
+    positive = None if name is None else list(classes).index(name)
+    rankings = _rankings(labels, probabilities.astype(np.float64), positive)
+    area, average = _mean_areas(rankings, np.ones((1, len(labels))))[:, 0]
+    return {"val_roc_auc": _defined(area), "val_average_precision": _defined(average)}
+
+
 def validation_scores(
     labels: Labels,
     probabilities: NDArray[np.floating],
@@ -181,13 +205,29 @@ def validation_scores(
     positive_class: str | None,
 ) -> dict[str, float | None]:
     """The objectives that rank images or weigh classes equally; None where undefined."""
-    name = find_positive_class(classes, positive_class)
-    positive = None if name is None else list(classes).index(name)
-    scores = WeightedScores(labels, probabilities.astype(np.float64), positive)
-    found = scores.of(np.ones((1, len(labels))))
-    names = ("roc_auc", "average_precision", "balanced_accuracy")
-    values = {f"val_{name}": float(found[name][0]) for name in names}
-    return {name: None if np.isnan(value) else value for name, value in values.items()}
+    support = np.bincount(labels, minlength=len(classes))
+    present, correct = np.count_nonzero(support), labels == probabilities.argmax(axis=1)
+    recall = np.bincount(labels[correct], minlength=len(classes)) / np.maximum(support, 1)
+    balanced = float(recall.sum() / present) if present > 1 else None
+    rankings = ranking_scores(labels, probabilities, classes, positive_class)
+    return rankings | {"val_balanced_accuracy": balanced}
+
+
+def macro_f1(labels: Labels, predicted: Labels) -> float:
+    """scikit-learn's macro F1 to the last bit, without its 4 to 9 ms for each epoch and fold.
+
+    Args:
+        labels: The index of each image's class, shape (images,), at least one.
+        predicted: The index of the predicted class, likewise.
+    """
+    count = int(max(labels.max(), predicted.max())) + 1
+    both = np.bincount(labels, minlength=count) + np.bincount(predicted, minlength=count)
+    correct, known = np.bincount(labels[labels == predicted], minlength=count), both > 0
+    return float((2 * correct[known] / both[known]).mean())
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def ensure_defined(

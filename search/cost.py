@@ -15,6 +15,17 @@ from concrete_study.search.space import architectures
 from concrete_study.search.throughput import StepTimes
 
 
+class Retraining(NamedTuple):
+    """What the retraining of the best trial works on: all images of the study."""
+
+    train: int  # images
+    validation: int
+    test: int  # with external test images
+    epochs: int
+    subsample: bool  # whether the search uses only a part of the images
+    forward_passes: dict[int, int]  # images whose features are not stored yet, by image size
+
+
 class SearchPlan(NamedTuple):
     """What a search still has to do, and how fast this machine is. Times are in seconds."""
 
@@ -32,7 +43,9 @@ class SearchPlan(NamedTuple):
     imbalance: float  # training images of the largest class over those of the smallest
     features: FeaturePlan
     forward_passes: dict[int, int]  # images whose features are not stored yet, by image size
+    all_forward_passes: int  # of one image size if nothing is stored
     times: StepTimes
+    retraining: Retraining
     elapsed: float  # for reading the images and finding near-duplicates
 
     @property
@@ -52,7 +65,7 @@ class SearchPlan(NamedTuple):
 
     def size_seconds(self, size: int) -> float:
         """Estimated time of the forward passes of one image size."""
-        return self.forward_passes[size] * self.times.forward_pass * self._area(size)
+        return self.forward_passes[size] * self.times.forward_pass * self.area(size)
 
     def trial_seconds(
         self, epochs: int, depth: int | None = None, size: int | None = None
@@ -63,7 +76,7 @@ class SearchPlan(NamedTuple):
         pairs = list(product(depths, sizes))
         return sum(self._seconds(epochs, *pair) for pair in pairs) / len(pairs)
 
-    def _area(self, size: int) -> float:
+    def area(self, size: int) -> float:
         """An image's pixels, relative to the largest images', which were timed."""
         return (size / max(self.sizes)) ** 2
 
@@ -73,7 +86,7 @@ class SearchPlan(NamedTuple):
         )
         return sum(
             phase.epochs
-            * (self._area(size) if phase.unfreeze_depth else 1.0)
+            * (self.area(size) if phase.unfreeze_depth else 1.0)
             * (
                 self.train * self.times.training[phase.unfreeze_depth]
                 + self.validation * self.times.validation[phase.unfreeze_depth]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from concrete_study.models.batch_sources import BatchSource
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.parallel_heads import train_heads
-from concrete_study.models.recipe import DEFAULT_BATCH_SIZE, TrainedEpoch, predict, train_epochs
+from concrete_study.models.recipe import DEFAULT_BATCH_SIZE, TrainedEpoch, train_epochs
 from concrete_study.models.trainable import Network
 from concrete_study.results.records import Epoch
 from concrete_study.search.training import best_epoch, mean_of, validate
@@ -86,11 +86,8 @@ def cross_validate(
         network, configuration, runs, epochs=epochs, batch_size=batch_size, balanced=balanced
     )
     for run, epoch in trained:
-        fold, _ = runs[run]
-        shifted = [predict(epoch.trainable, source, batch_size) for source in fold.shifted]
-        subset = fold.validation.subset
-        record = validate(epoch, subset, positive_class, means, shifted=shifted)
-        curves[run].append(record)
+        subset = runs[run][0].validation.subset
+        curves[run].append(validate(epoch, subset, positive_class, means))
         predicted[run].append(epoch.probabilities)
         if all(len(curve) > len(means) for curve in curves):
             means.append(mean_epoch([curve[len(means)] for curve in curves]))
@@ -127,7 +124,7 @@ def _train(
             configuration,
             epochs=epochs,
             training=[fold.training for fold, _ in runs],
-            validation=[fold.validation for fold, _ in runs],
+            validation=[(fold.validation, *fold.shifted) for fold, _ in runs],
             seeds=[seed for _, seed in runs],
             batch_size=batch_size,
             balanced=balanced,
@@ -142,6 +139,7 @@ def _train(
             training=fold.training,
             validation=fold.validation,
             seed=seed,
+            shifted=fold.shifted,
             batch_size=batch_size,
             images=images,
             balanced=balanced,

@@ -26,6 +26,13 @@ from concrete_study.search.cost import SearchPlan, count_architectures, describe
 from concrete_study.search.cross_validation import FoldSources
 from concrete_study.search.images import load_data, resume_data
 from concrete_study.search.options import choose_class_weight
+from concrete_study.search.progress import SearchProgress
+from concrete_study.search.retraining_cost import (
+    describe_retraining,
+    missing_images,
+    retraining_of,
+    suggest_subsample,
+)
 from concrete_study.search.simulation import simulate_schedule
 from concrete_study.search.space import architectures, image_sizes
 from concrete_study.search.throughput import measure_step_times
@@ -105,19 +112,13 @@ class Preparation:
         """Times a few batches and estimates the cost of the remaining trials."""
         elapsed = time.monotonic() - self.began
         forward_passes = {
-            size: sum(
-                len(store.subset)
-                for store, views in zip(stores, self.views, strict=True)
-                for view in views
-                if store.missing(view)
-            )
-            for size, stores in self.stores.items()
+            size: missing_images(stores, self.views) for size, stores in self.stores.items()
         }
+        images = zip(self.images, self.views, strict=True)
         times = measure_step_times(
             self.network,
             self.images[0],
             stored=self.features.feature_layers,
-            complete=not any(forward_passes.values()),
             size=max(self.sizes),
             depths=self.depths,
             units=max(int(units) for units in self.options.space["head_units"].choices),
@@ -139,7 +140,13 @@ class Preparation:
             imbalance=self.imbalance,
             features=self.features,
             forward_passes=forward_passes,
+            all_forward_passes=sum(len(subset) * len(views) for subset, views in images)
+            if self.features.feature_layers
+            else 0,
             times=times,
+            retraining=retraining_of(
+                self.data, self.options.max_epochs, self.stores, self.features
+            ),
             elapsed=elapsed,
         )
 
@@ -213,11 +220,15 @@ def prepare(
     )
 
 
-def report_plan(prepared: Preparation, progress: Progress, budget: float | None) -> SearchPlan:
+def report_plan(
+    prepared: Preparation, progress: SearchProgress, budget: float | None
+) -> SearchPlan:
     """Reports device, precision and estimated cost of a search."""
     precision = prepared.precision
     progress.log(f"Device: {prepared.devices}. Precision: {precision.name} ({precision.reason}).")
     plan = prepared.plan()
-    for line in describe_plan(plan, budget):
+    for line in [*describe_plan(plan, budget), describe_retraining(plan)]:
         progress.log(line)
+    if budget is None and (suggestion := suggest_subsample(plan)):
+        progress.suggest(*suggestion)
     return plan

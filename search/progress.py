@@ -12,6 +12,9 @@ class SearchProgress(Progress):
     def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
         """The search runs so many trials and epochs in all; an earlier run finished `kept`."""
 
+    def suggest(self, parameter: str, value: object, seconds: float, instead_of: float) -> None:
+        """The search and the retraining take less time with another value of an option."""
+
     def trial_started(self, trial: TrialRecord) -> None:
         """A trial begins; it has hyperparameters and no results yet."""
 

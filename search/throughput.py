@@ -28,7 +28,7 @@ TRAINING, VALIDATION = {"train": 1, "validation": 0}, {"train": 0, "validation":
 class StepTimes(NamedTuple):
     """Seconds per image; by unfreeze depth, 0 being phase 1, where they depend on it."""
 
-    forward_pass: float  # decoding and the frozen backbone; 0 if all features are stored
+    forward_pass: float  # decoding and the frozen backbone
     training: dict[int, float]  # of one epoch, with features that are not stored
     validation: dict[int, float]
     compilation: dict[int, float]  # seconds per architecture, once
@@ -74,7 +74,6 @@ def measure_step_times(
     images: Subset,
     *,
     stored: Sequence[str],
-    complete: bool,
     size: int,
     depths: Sequence[int],
     units: int,
@@ -89,7 +88,6 @@ def measure_step_times(
         network: Shared by all trials.
         images: At least one; a few of them are decoded.
         stored: The feature layers at which features are stored.
-        complete: Whether all of these features have been computed.
         size: Height and width of the images in pixels.
         depths: Unfreeze depths of the space.
         units: Head units of the space.
@@ -97,11 +95,7 @@ def measure_step_times(
     """
     deepest, phases = max(depths, default=0), sorted({0, *depths})
     layers = [nearest_feature_layer(_layer(depth), stored) for depth in phases]
-    forward_pass = 0.0
-    if "image" in layers or not complete:
-        forward_pass = _forward_pass_seconds(
-            network, images, tuple(stored) or POOLED_LAYERS[:1], size
-        )
+    forward_pass = _forward_pass_seconds(network, images, tuple(stored) or POOLED_LAYERS[:1], size)
     timed = {}
     for depth in {0, deepest}:
         # A step of the head alone takes the time of a call, whatever the batch size.

@@ -4,9 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from concrete_study.datasets.batches import Subset
 from concrete_study.models.batch_sources import BatchSource
@@ -17,11 +15,10 @@ from concrete_study.models.recipe import (
     Position,
     TrainedEpoch,
     initialize,
-    predict,
     train_epochs,
 )
 from concrete_study.models.trainable import Network, TrainablePart
-from concrete_study.results.metrics import validation_scores
+from concrete_study.results.metrics import macro_f1, ranking_scores, validation_scores
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import Epoch
 from concrete_study.results.statistics import log_loss
@@ -105,13 +102,12 @@ def train(
         training=training,
         validation=validation,
         seed=seed,
+        shifted=shifted,
         batch_size=batch_size,
         balanced=balanced,
         after=outcome.position() if outcome.curve else None,
     ):
-        under_shifts = [predict(trained.trainable, source, batch_size) for source in shifted]
-        subset = validation.subset
-        epoch = validate(trained, subset, positive_class, outcome.curve, shifted=under_shifts)
+        epoch = validate(trained, validation.subset, positive_class, outcome.curve)
         curve = [*outcome.curve, epoch]
         outcome = outcome._replace(curve=curve, best_epoch=best_epoch(curve, objective))
         if on_outcome is not None:
@@ -143,12 +139,7 @@ def mean_of(values: Sequence[float | None]) -> float | None:
 
 
 def validate(
-    trained: TrainedEpoch,
-    validation: Subset,
-    positive_class: str | None,
-    curve: list[Epoch],
-    *,
-    shifted: Sequence[NDArray[np.float32]] = (),
+    trained: TrainedEpoch, validation: Subset, positive_class: str | None, curve: list[Epoch]
 ) -> Epoch:
     """The record of an epoch, with its metrics on the validation images.
 
@@ -157,7 +148,6 @@ def validate(
         validation: The validation images.
         positive_class: As in `results.positive_class.find_positive_class`.
         curve: The epochs before.
-        shifted: Probabilities of the validation images under each shift.
 
     Raises:
         DivergedError: If a loss or a weight is not finite.
@@ -167,10 +157,9 @@ def validate(
     if not (math.isfinite(trained.loss + loss) and trained.trainable.is_finite()):
         raise DivergedError(f"training diverged in epoch {trained.number}", curve)
     predicted = probabilities.argmax(1)
-    classes = validation.classes
+    classes, shifted = validation.classes, trained.shifted
     scores = validation_scores(labels, probabilities, classes, positive_class)
-    under_shifts = [validation_scores(labels, each, classes, positive_class) for each in shifted]
-    rankings = [found["val_roc_auc"] for found in under_shifts]
+    under_shifts = [ranking_scores(labels, each, classes, positive_class) for each in shifted]
     return Epoch(
         epoch=trained.number,
         phase=trained.phase.number,
@@ -178,10 +167,10 @@ def validate(
         accuracy=trained.accuracy,
         val_loss=loss,
         val_accuracy=float((predicted == labels).mean()),
-        val_macro_f1=float(f1_score(labels, predicted, average="macro", zero_division=0)),
+        val_macro_f1=macro_f1(labels, predicted),
         val_roc_auc=scores["val_roc_auc"],
         val_average_precision=scores["val_average_precision"],
         val_balanced_accuracy=scores["val_balanced_accuracy"],
         val_shifted_loss=mean_of([log_loss(each, labels) for each in shifted]),
-        val_shifted_roc_auc=mean_of(rankings),
+        val_shifted_roc_auc=mean_of([found["val_roc_auc"] for found in under_shifts]),
     )

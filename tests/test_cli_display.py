@@ -33,6 +33,14 @@ def test_a_trial_of_several_folds_prints_its_standard_error(
     assert "±" not in second
 
 
+def test_a_shorter_search_is_suggested_by_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    Display().suggest("search_images", 1000, 2400, 9000)
+    assert capsys.readouterr().err == (
+        "With --search-images 1000, search and retraining together would take about 40 min 00 s "
+        "instead of 2 h 30 min.\n"
+    )
+
+
 def test_a_short_step_has_no_estimate(capsys: pytest.CaptureFixture[str]) -> None:
     with Display() as display, display.counting("reading images", 2) as done:
         done(1)

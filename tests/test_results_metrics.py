@@ -19,7 +19,7 @@ from concrete_study.datasets.errors import UsageError
 from concrete_study.results import metrics
 from concrete_study.results.evaluation import evaluate, prediction_rows, read_predictions
 from concrete_study.results.evaluation_records import Estimate, TestReport
-from concrete_study.results.metrics import SCORES, ensure_defined, validation_scores
+from concrete_study.results.metrics import SCORES, ensure_defined, macro_f1, validation_scores
 from concrete_study.results.objectives import OBJECTIVES
 
 TWO, THREE = ["Negative", "Positive"], ["crack", "none", "spalling"]
@@ -136,6 +136,16 @@ def test_objectives_of_an_epoch_are_those_of_the_test(tmp_path: Path, classes: l
     for name in ("roc_auc", "average_precision", "balanced_accuracy"):
         assert found[f"val_{name}"] == pytest.approx(expected[name], abs=1e-9)
     assert set(found) < set(OBJECTIVES)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 12])
+def test_macro_f1_of_an_epoch_equals_that_of_scikit_learn_to_the_last_bit(classes: int) -> None:
+    random = np.random.default_rng(classes)
+    for images in (1, 2, 7, 48, 500):
+        for _ in range(10):
+            truth, predicted = random.integers(random.integers(1, classes + 1), size=(2, images))
+            expected = f1_score(truth, predicted, average="macro", zero_division=0)
+            assert macro_f1(truth, predicted) == expected
 
 
 def test_average_precision_is_of_the_positive_class() -> None:

@@ -11,7 +11,13 @@ from concrete_study.cli.parsing import parse_budget
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.features import FeaturePlan
 from concrete_study.results.folder import StudyFolder
-from concrete_study.search.cost import SearchPlan, describe_plan
+from concrete_study.search.cost import Retraining, SearchPlan, describe_plan
+from concrete_study.search.retraining_cost import (
+    describe_retraining,
+    retraining_passes,
+    retraining_seconds,
+    suggest_subsample,
+)
 from concrete_study.search.runner import plan_search, run_search
 from concrete_study.search.simulation import SimulatedTrial, simulate_schedule
 from concrete_study.search.throughput import StepTimes
@@ -45,7 +51,16 @@ def made_plan(remaining: list[SimulatedTrial], *, elapsed: float = 0.0) -> Searc
         imbalance=1.0,
         features=features,
         forward_passes={224: 520},
+        all_forward_passes=520,
         times=TIMES,
+        retraining=Retraining(
+            train=100,
+            validation=20,
+            test=30,
+            epochs=10,
+            subsample=False,
+            forward_passes={224: 640},
+        ),
         elapsed=elapsed,
     )
 
@@ -82,6 +97,71 @@ def test_a_time_budget_holds_the_trials_that_fit_in_their_order() -> None:
     assert len(describe_plan(made_plan([], elapsed=3), budget=1)) == 3  # no trial remains
     just_short = describe_plan(plan, budget=plan.seconds - 1)[-1]
     assert "About 7 of 8 trials" in just_short
+
+
+def test_a_retraining_after_a_search_of_all_images_computes_no_features() -> None:
+    plan = made_plan(REMAINING)
+    assert retraining_passes(plan) == 20 + 30  # predictions of validation and test images
+    # Half of the space fine-tunes, for 5 of 10 epochs; validation is unaugmented and shifted.
+    training = 5 * (100 * 0.02 + 7 * 20 * 0.01) / 2
+    assert retraining_seconds(plan) == pytest.approx((1 + (1 + 3)) / 2 + 50 * 0.1 + training)
+    assert describe_retraining(plan) == (
+        "Retraining the best trial afterwards: about 16 s (50 forward passes, 10 epochs on 100 "
+        "images, test on 30)."
+    )
+
+
+def test_a_retraining_after_a_search_of_a_subsample_computes_features_of_all_images() -> None:
+    plan = made_plan(REMAINING)
+    part = plan._replace(retraining=plan.retraining._replace(subsample=True))
+    assert retraining_passes(part) == 640 + 20 + 30
+    assert retraining_seconds(part) == pytest.approx(retraining_seconds(plan) + 64)
+
+
+def test_a_subsample_is_suggested_for_a_search_that_takes_over_an_hour() -> None:
+    large = made_plan(REMAINING)._replace(
+        images=(10_000, 2_000),
+        train=10_000,
+        validation=14_000,
+        forward_passes={224: 64_000},
+        all_forward_passes=64_000,
+    )
+    work = large.retraining._replace(train=10_000, validation=2_000, forward_passes={224: 64_000})
+    large = large._replace(retraining=work)
+    suggestion = suggest_subsample(large)
+    assert suggestion is not None
+    assert (suggestion.parameter, suggestion.value) == ("search_images", 1000)
+    assert suggestion.instead_of == pytest.approx(large.seconds + retraining_seconds(large))
+    # The features of all images remain, and those of the subsample come before.
+    assert 6400 + 533 < suggestion.seconds < 0.75 * suggestion.instead_of
+    assert suggest_subsample(made_plan(REMAINING)) is None
+    assert suggest_subsample(large._replace(retraining=work._replace(subsample=True))) is None
+    few = [SimulatedTrial(1, 0, None)]  # most of the time is in the features, which remain
+    assert suggest_subsample(large._replace(remaining=few)) is None
+
+
+def test_the_plan_of_a_subsample_has_the_features_that_the_retraining_computes(
+    slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
+    study, recorder = StudyFolder(tmp_path / "runs" / "s"), Recorder()
+    options = small_options(slabs, search_images=12, max_epochs=2)
+    plan = plan_search(options, study, recorder)
+    assert recorder.messages[-1].startswith("Retraining the best trial afterwards: about ")
+    # 2 views of 20 images and 7 of 4; 4 images of validation and of test are predicted.
+    assert recorder.messages[-1].endswith("76 forward passes, 2 epochs on 20 images, test on 4).")
+    assert (plan.retraining.subsample, plan.retraining.forward_passes) == (True, {32: 68})
+    run_search(options, study, Recorder())
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("view-*")}
+    again = Recorder()
+    retrain(study, again)
+    after = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("view-*")}
+    assert before.items() < after.items()
+    computed = [n for name, n in again.counted.items() if name.startswith("features of ")]
+    predicted = [n for name, n in again.counted.items() if name.startswith("predicting ")]
+    assert sum(computed) + sum(predicted) == 76
+    other = plan_search(options, StudyFolder(tmp_path / "runs" / "other"), Recorder())
+    assert other.retraining.forward_passes[32] < 68  # what the retraining stored
 
 
 def test_a_simulated_schedule_has_the_trials_of_the_search(whole: Search) -> None:

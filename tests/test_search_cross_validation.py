@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from random_features import RandomFeatures, configuration
 from shared_networks import small_network
@@ -13,6 +14,8 @@ from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.folds import make_folds
 from concrete_study.datasets.splits import SplitRow
 from concrete_study.models.batch_sources import Batch, JoinedSource, PartSource
+from concrete_study.models.parallel_heads import train_heads
+from concrete_study.models.recipe import predict
 from concrete_study.models.trainable import Network
 from concrete_study.results.records import Epoch
 from concrete_study.search.cross_validation import (
@@ -103,6 +106,30 @@ def test_heads_that_are_trained_at_once_equal_heads_that_are_trained_alone(
             truth = predicted[np.arange(len(predicted)), fold.validation.subset.labels]
             loss = -np.log(np.maximum(truth, 1e-7)).mean()
             assert loss == pytest.approx(alone.curve[-1].val_loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_heads_at_once_predict_shifted_images_as_each_head_alone(
+    network: Network, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit, in batches of unequal size, with validation features in memory or not."""
+    if not kept:
+        monkeypatch.setattr("concrete_study.models.parallel_heads.MAX_KEPT_ROWS", 0)
+    folds, shifted = sources(3), sources(3, (19, 10))
+    trained = train_heads(
+        network,
+        configuration(0),
+        epochs=2,
+        training=[fold.training for fold in folds],
+        validation=[(a.validation, b.validation) for a, b in zip(folds, shifted, strict=True)],
+        seeds=[1, 1, 1],
+        batch_size=4,
+    )
+    for epochs in trained:
+        for epoch, fold, other in zip(epochs, folds, shifted, strict=True):
+            assert_array_equal(epoch.probabilities, predict(epoch.trainable, fold.validation, 4))
+            (under_shift,) = epoch.shifted
+            assert_array_equal(under_shift, predict(epoch.trainable, other.validation, 4))
 
 
 class FromBackbone(RandomFeatures):

@@ -35,7 +35,6 @@ def measure(
         network,
         images,
         stored=stored,
-        complete=bool(stored),
         size=32,
         depths=depths,
         units=0,
@@ -45,7 +44,7 @@ def measure(
 
 def test_times_between_depths_follow_from_their_flops(network: Network, images: Subset) -> None:
     times = measure(network, images, (0, 1, 2, 3), ALL)
-    assert times.forward_pass == 0
+    assert times.forward_pass > 0
     assert sorted(times.training) == sorted(times.validation) == [0, 1, 2, 3]
     # Forward, gradients of kernels, and of inputs but the lowest: 2, 5 and 8 convolutions.
     assert times.training[1] == pytest.approx(times.training[3] * 2 / 8)
