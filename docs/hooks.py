@@ -12,6 +12,9 @@ from typer.cli import get_docs_for_click
 
 from concrete_study.cli.app import build_app
 from concrete_study.results.hyperparameters import HYPERPARAMETERS
+from concrete_study.results.records import SearchOptions
+from concrete_study.results.schemas import SCHEMAS
+from concrete_study.search.schedule import hyperband_schedule
 
 ROOT = Path(__file__).parents[1]
 # Files of the project that are pages of the site, too, with the name of the page.
@@ -66,8 +69,29 @@ def hyperparameters() -> str:
     return "\n".join(rows)
 
 
+def schedule() -> str:
+    """The rounds of the default search."""
+    rows = ["| bracket | rung (epochs) | trials |", "|---|---|---|"]
+    rounds = hyperband_schedule(SearchOptions().max_epochs, factor=SearchOptions().factor)
+    first = rounds[0].bracket
+    for one in rounds:
+        origin = "promoted" if one.round else "new configurations"
+        rows.append(f"| {first - one.bracket + 1} | {one.epochs} | {one.trials} {origin} |")
+    return "\n".join(rows)
+
+
+def schemas() -> str:
+    """Every stored record with what it is."""
+    return "\n".join(
+        f"- [{name}.json](../schemas/{name}.json): {(record.__doc__ or '').partition(chr(10))[0]}"
+        for name, record in SCHEMAS.items()
+    )
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "commands": commands,
     "decisions": decisions,
     "hyperparameters": hyperparameters,
+    "schedule": schedule,
+    "schemas": schemas,
 }
