@@ -63,8 +63,11 @@ def hyperparameters() -> str:
     """Every hyperparameter with the values that a search tries and those that it may try."""
     rows = ["| hyperparameter | default | allowed |", "|---|---|---|"]
     for one in HYPERPARAMETERS:
-        allowed = ", ".join(one.names) or f"{one.lowest:,g} to {one.highest:,g}"
-        default = f"`{one.default}`" + (f", if `{one.requires}` is above 0" if one.requires else "")
+        values = one.default
+        default = ", ".join(map(str, values.choices)) or f"{values.low:g} to {values.high:g}"
+        default += ", log" if values.log else ""
+        default += f", if `{one.requires}` is above 0" if one.requires else ""
+        allowed = ", ".join(one.names) or f"{one.lowest:g} to {one.highest:,}"
         rows.append(f"| `{one.name}` | {default} | {allowed} |")
     return "\n".join(rows)
 

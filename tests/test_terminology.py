@@ -15,7 +15,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("cli", "study", "search", "models", "results", "datasets", "tests", "benchmarks", "docs")
-PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "benchmarks/README.md", "models/weights/README.md")
+PAGES = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs",
+    "benchmarks/README.md",
+    "models/weights/README.md",
+)
 
 # In sentences, headings and keys: strings, comments, templates and pages.
 TERMS = {
