@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concrete_study.cli.arguments import LabelsOption, MapOption, StudyArgument
+from concrete_study.cli.arguments import (
+    DEFAULT_FORMATS,
+    FormatsOption,
+    LabelsOption,
+    MapOption,
+    StudyArgument,
+    parse_formats,
+)
 
 if TYPE_CHECKING:
     from concrete_study.results.adaptation_record import AdaptationRecord
@@ -42,6 +49,8 @@ def adapt_command(
             "file with the columns file and group."
         ),
     ] = None,
+    export: Annotated[bool, typer.Option("--export", help="Write exported models too.")] = False,
+    format: FormatsOption = DEFAULT_FORMATS,
     unlabelled: Annotated[
         bool,
         typer.Option(
@@ -64,15 +73,25 @@ def adapt_command(
     names = parse_class_map(mapping or ())
     study = open_study(RUNS, name)
     import_tensorflow()
+    formats = parse_formats(format) if export else []
 
     from concrete_study.study.adaptation import adapt
     from concrete_study.study.unlabelled_adaptation import adapt_unlabelled
 
     with Display() as display:
         if unlabelled:
-            record = adapt_unlabelled(study, data, display, site=site)
+            record = adapt_unlabelled(study, data, display, site=site, formats=formats)
         else:
-            record = adapt(study, data, names, display, site=site, labels=labels, split_by=split_by)
+            record = adapt(
+                study,
+                data,
+                names,
+                display,
+                site=site,
+                labels=labels,
+                split_by=split_by,
+                formats=formats,
+            )
     _print(record)
 
 

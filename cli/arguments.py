@@ -54,6 +54,31 @@ LabelsOption = Annotated[
     typer.Option(help="CSV file with the columns file and class, instead of class folders."),
 ]
 
+FormatsOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="Export formats, separated by commas: keras, saved-model, litert, onnx.",
+    ),
+]
+DEFAULT_FORMATS = "keras,saved-model"
+
+
+def parse_formats(text: str) -> list[str]:
+    """Export formats; imports TensorFlow.
+
+    Raises:
+        UsageError: If one is unknown, or a package that it needs is not installed.
+    """
+    from concrete_study.cli.quiet import import_tensorflow
+
+    import_tensorflow()
+    from concrete_study.models.export import require_exporters
+
+    formats = [name.strip() for name in text.split(",")]
+    require_exporters(formats)
+    return formats
+
 
 def store_new_folders(study: "StudyFolder", folders: "list[Path] | None") -> None:
     """Stores the new folders of a study's images, if there are any; imports TensorFlow then."""

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concrete_study.cli.arguments import StudyArgument, store_new_folders, typed
+from concrete_study.cli.arguments import (
+    DEFAULT_FORMATS,
+    FormatsOption,
+    StudyArgument,
+    parse_formats,
+    store_new_folders,
+    typed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,10 +51,7 @@ def best_command(
     export: Annotated[
         bool, typer.Option("--export", help="Write exported models, figures and a model card.")
     ] = False,
-    format: Annotated[
-        str,
-        typer.Option(help="Export formats, separated by commas: keras, saved-model, litert, onnx."),
-    ] = "keras,saved-model",
+    format: FormatsOption = DEFAULT_FORMATS,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write runs/NAME/tensorboard/best/.")
     ] = False,
@@ -71,28 +75,20 @@ def best_command(
     Example: study best first --export
     """
     from concrete_study.cli.display import Display
-    from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.datasets.errors import UsageError
     from concrete_study.results.runs import RUNS, open_study
 
     study = open_study(RUNS, name)
     store_new_folders(study, data)
-    formats = [name.strip() for name in format.split(",")]
     if not export and typed(context, "format"):
         raise UsageError("--format needs --export.", hint="add --export.")
-    if export:
-        import_tensorflow()
-        from concrete_study.models.export import require_exporters
-
-        require_exporters(formats)
+    formats = parse_formats(format) if export else []
     with Display() as display:
         metrics = study.metrics()
         if metrics is None or retrain:
             if metrics is not None:
                 display.log("Replacing the stored model, exports and figures.")
-            metrics = _retrain(
-                study, display, epochs, fresh_views, calibrate, formats if export else ()
-            )
+            metrics = _retrain(study, display, epochs, fresh_views, calibrate, formats)
         elif (
             (fresh_views and metrics.views != "fresh")
             or epochs not in (None, metrics.epochs)

@@ -38,3 +38,6 @@ class AdaptationRecord(StoredRecord, frozen=True, kw_only=True):
     commit: str | None
     versions: dict[str, str]
     seconds: float
+    exports: dict[str, float] = msgspec.field(
+        default_factory=dict
+    )  # by file, largest difference of a predicted probability

@@ -70,6 +70,14 @@ def sites(study: StudyFolder) -> list[str]:
     return sorted(path.parent.name for path in study.path.glob("adapted/*/metrics.json"))
 
 
+def adaptations(study: StudyFolder) -> list[AdaptationRecord]:
+    """The adaptations of a study's present model, by site."""
+    opened = study.required_metrics().test_opened
+    paths = [adapted_path(study, site) / "metrics.json" for site in sites(study)]
+    records = [read_record(path, AdaptationRecord) for path in paths]
+    return [record for record in records if record.test_opened == opened]
+
+
 def read_adaptation(study: StudyFolder, site: str) -> AdaptationRecord:
     """Reads the record of an adaptation.
 

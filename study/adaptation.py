@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from concrete_study.datasets.batches import Subset, subset_of
+from concrete_study.datasets.batches import Subset, image_batches, subset_of
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.folds import groups_by_label
 from concrete_study.datasets.progress import Progress
@@ -37,6 +37,7 @@ FEWEST_GROUPS = 2  # of each class, so that cross-validation has both sides
 # With fewer labelled images, refitting the output layer is no better than slope and offset
 # (docs/decisions/027-adaptation.md).
 FEWEST_TO_REFIT = 50
+EXAMPLES = 16  # images that the check of an export takes
 # Training images that refitting takes, drawn at random.
 MOST_OLD_IMAGES = 1000
 
@@ -50,6 +51,7 @@ def adapt(
     site: str | None = None,
     labels: Path | None = None,
     split_by: str | None = None,
+    formats: Sequence[str] = (),
 ) -> AdaptationRecord:
     """Adapts a study's retrained model to the labelled images of a folder.
 
@@ -63,6 +65,7 @@ def adapt(
         site: Name of the result, which replaces an earlier one; None takes the folder's.
         labels: A CSV file of labels, see `find_layout`.
         split_by: Groups that cross-validation keeps together, see `links_by_name`.
+        formats: Export formats, names of `models.export.EXPORTS`.
 
     Returns:
         The content of `adapted/<site>/metrics.json`.
@@ -108,6 +111,8 @@ def adapt(
             losses=choice.losses,
             predictions=_predictions(rows, manifest.classes, before, choice),
             test=own.get("test"),
+            examples=_examples(given, classifier.size),
+            formats=formats,
             start=start,
         )
 
@@ -137,6 +142,13 @@ def _read(
     with progress.counting("forward passes", len(subset)) as done:
         features = read_output_inputs(classifier, subset, batch_size=32, on_images=done)
     return Images(features, subset.labels.astype(np.int64), list(groups))
+
+
+def _examples(subset: Subset, size: int) -> NDArray[np.float32]:
+    """A few images of a subset."""
+    batch, _ = next(image_batches(subset, size=size, batch_size=EXAMPLES))
+    images: NDArray[np.float32] = batch.numpy()
+    return images
 
 
 def _own_images(

@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from concrete_study.datasets.files import replacing_folder, write_text
 from concrete_study.models.classifier import Classifier
-from concrete_study.models.export import KERAS_FILE
+from concrete_study.models.export import EXPORTS, KERAS_FILE, check_exports, export_model
 from concrete_study.results.adaptation_record import AdaptationRecord, SiteImages
+from concrete_study.results.adapted_card import adapted_card
 from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.evaluation import (
     evaluate,
@@ -36,8 +39,10 @@ def write_adapted_model(
     class_shares: Mapping[str, float] | None = None,
     predictions: pd.DataFrame | None = None,
     test: Images | None = None,
+    examples: NDArray[np.float32] | None = None,
+    formats: Sequence[str] = (),
 ) -> AdaptationRecord:
-    """Writes the adapted model, its predictions and its record.
+    """Writes the adapted model, its exports, predictions, card and record.
 
     Args:
         study: The study, locked.
@@ -51,6 +56,11 @@ def write_adapted_model(
         class_shares: Estimated proportions of the classes.
         predictions: Of the site's images, before and after, by cross-validation.
         test: The study's test images; needed if `adapted` has no scaling.
+        examples: Some images of the site, (images, size, size, 3), to check exports with.
+        formats: Names of `models.export.EXPORTS`.
+
+    Raises:
+        ResourceError: If an export does not load, or its predictions differ.
     """
     metrics, manifest = study.required_metrics(), study.manifest()
     classes, positive = manifest.classes, manifest.positive_class
@@ -60,6 +70,7 @@ def write_adapted_model(
         if predictions is not None:
             write_text(path / "predictions.csv", predictions.to_csv(index=False))
         write_text(path / "test.csv", tested.to_csv(index=False))
+        exports = _export(classifier, adapted, path, formats, examples)
         record = AdaptationRecord(
             study=study.name,
             site=site,
@@ -75,9 +86,27 @@ def write_adapted_model(
             commit=git_commit(),
             versions=versions(),
             seconds=round(time.monotonic() - start, 1),
+            exports=exports,
         )
+        write_text(path / "model-card.md", adapted_card(record, predictions))
         write_record(path / "metrics.json", record)
     return record
+
+
+def _export(
+    classifier: Classifier,
+    adapted: Adapted,
+    path: Path,
+    formats: Sequence[str],
+    examples: NDArray[np.float32] | None,
+) -> dict[str, float]:
+    """Writes and checks exports; returns the largest difference of a probability of each."""
+    if not formats or examples is None:
+        return {}
+    export_model(path / KERAS_FILE, path, formats)
+    files = [path / EXPORTS[name] for name in formats]
+    expected = adapted.layer.probabilities(classifier.output_inputs(examples))
+    return check_exports(files, examples, expected)
 
 
 def _predict_test(

@@ -2,11 +2,12 @@
 
 import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from concrete_study.datasets.decoding import limit_pixels
+from concrete_study.datasets.decoding import decode_image, limit_pixels
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.progress import Progress
 from concrete_study.models.classifier import Classifier
@@ -22,6 +23,7 @@ from concrete_study.results.evaluation import (
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.label_shift import estimate_shares
 from concrete_study.results.runs import check_name
+from concrete_study.study.adaptation import EXAMPLES
 from concrete_study.study.adaptation_methods import Adapted, OutputLayer
 from concrete_study.study.adapted_model import write_adapted_model
 from concrete_study.study.external import plain_name
@@ -33,7 +35,12 @@ FEWEST = 50  # with fewer, the standard error of a proportion is over 0.07
 
 
 def adapt_unlabelled(
-    study: StudyFolder, root: Path, progress: Progress, *, site: str | None = None
+    study: StudyFolder,
+    root: Path,
+    progress: Progress,
+    *,
+    site: str | None = None,
+    formats: Sequence[str] = (),
 ) -> AdaptationRecord:
     """Adapts a study's retrained model to unlabelled images, if only their proportions differ.
 
@@ -42,6 +49,7 @@ def adapt_unlabelled(
         root: A folder of images.
         progress: Receives messages and progress.
         site: Name of the result, which replaces an earlier one; None takes the folder's.
+        formats: Export formats, names of `models.export.EXPORTS`.
 
     Returns:
         The content of `adapted/<site>/metrics.json`.
@@ -95,6 +103,10 @@ def adapt_unlabelled(
             fitted_to=fitted_to,
             method=METHOD,
             class_shares=estimated,
+            examples=np.stack(
+                [decode_image(Path(row.file), classifier.size) for row in found[:EXAMPLES]]
+            ).astype(np.float32),
+            formats=formats,
             start=start,
         )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from small_study import Recorder, Search, draw_images
@@ -66,11 +67,16 @@ def assert_predicts_as_stored(study: StudyFolder, site: str) -> None:
 def test_the_adapted_model_is_used_by_every_command_that_takes_one(
     study: StudyFolder, site: Path, capsys: Captured
 ) -> None:
-    assert run(["adapt", "small", "--data", str(site)]) == ExitCode.OK
+    adapt = ["adapt", "small", "--data", str(site), "--export", "--format", "saved-model"]
+    assert run(adapt) == ExitCode.OK
     printed = capsys.readouterr().out
     assert "adapted to bridge by 28 images (14 Negative, 14 Positive" in printed
     record = read_adaptation(study, "bridge")
     assert record.fitted_to.images == 28
+    assert record.exports.keys() == {"saved_model"}
+    card = (study.path / "adapted" / "bridge" / "model-card.md").read_text()
+    assert "28 (14 Negative, 14 Positive), 28 groups" in card
+    assert "| 0.990 |" in card
     assert len(record.fitted_to.faults) == 1
     assert set(record.losses) == {"none", "slope and offset"}
     assert record.site_test is not None
@@ -94,6 +100,11 @@ def test_the_adapted_model_is_used_by_every_command_that_takes_one(
     [evaluated] = (study.path / "adapted" / "bridge" / "evaluations").iterdir()
     assert (evaluated / "metrics.json").exists()
     assert study.evaluations() == []
+    assert run(["report", "small"]) == ExitCode.OK
+    table = pd.read_csv(study.path / "report" / "tables" / "adaptations.csv")
+    assert record.site_test is not None
+    assert table["loss_after"][0] == record.site_test.checkpoints["adapted"].loss
+    assert "Adapted models" in (study.path / "report" / "report.md").read_text()
 
 
 def test_a_refitted_output_layer_predicts_as_stored(

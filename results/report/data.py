@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from concrete_study.datasets.splits import SplitRow, read_split
+from concrete_study.results.adaptation_record import AdaptationRecord
 from concrete_study.results.evaluation import read_predictions
 from concrete_study.results.evaluation_records import (
     EvaluationRecord,
@@ -15,6 +16,7 @@ from concrete_study.results.evaluation_records import (
     ScratchRecord,
 )
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.model_folder import adaptations
 from concrete_study.results.objectives import Objective, find_objective
 from concrete_study.results.records import StudyRecord, TrialRecord
 from concrete_study.results.trials import find_best, rank
@@ -38,6 +40,7 @@ class ReportData:
     model_summary: str  # Keras' table of the layers
     illustrations: Path | None
     evaluations: Sequence[EvaluationRecord]
+    adaptations: Sequence[AdaptationRecord]  # of the present model
 
     @cached_property
     def rows(self) -> dict[str, SplitRow]:
@@ -77,4 +80,5 @@ def read_report_data(study: StudyFolder) -> ReportData:
         model_summary=summary.read_text(encoding="utf-8") if summary.exists() else "",
         illustrations=study.illustrations_path if study.illustrations_path.exists() else None,
         evaluations=study.evaluations(),
+        adaptations=adaptations(study) if retraining is not None else [],
     )

@@ -12,6 +12,7 @@ from concrete_study.datasets.files import replacing_folder
 from concrete_study.results.figures import write_figure
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import render
+from concrete_study.results.report.adaptation_sections import adaptation_sections
 from concrete_study.results.report.comparison import comparison_sections
 from concrete_study.results.report.data import ReportData, read_report_data
 from concrete_study.results.report.data_sections import sample_section, split_section
@@ -67,6 +68,7 @@ def report_sections(data: ReportData) -> list[Section]:
         *search_sections(data),
         *retraining_sections(data),
         *evaluation_sections(data),
+        *adaptation_sections(data),
         *sample_section(data),
         *model_section(data),
         *split_section(data),
