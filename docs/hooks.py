@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import griffe
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -89,6 +90,22 @@ def schemas() -> str:
         f"- [{name}.json](../schemas/{name}.json): {(record.__doc__ or '').partition(chr(10))[0]}"
         for name, record in SCHEMAS.items()
     )
+
+
+class Docstrings(griffe.Extension):
+    """Renders `Example:` as code, and the comment behind an attribute as its description."""
+
+    def on_package(self, *, pkg: griffe.Module, **_: object) -> None:
+        """Changes the docstring of the package, for which there is no other event."""
+        self.on_object(obj=pkg)
+
+    def on_object(self, *, obj: griffe.Object, **_: object) -> None:
+        """Changes the docstring of one object of the API."""
+        if obj.docstring:
+            text = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+            obj.docstring.value = text
+        elif obj.is_attribute and (comment := obj.source.partition("  # ")[2]):
+            obj.docstring = griffe.Docstring(comment, parent=obj)
 
 
 GENERATED: dict[str, Callable[[], str]] = {
