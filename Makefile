@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help search test check lint types schemas lock clean
+.PHONY: help search test check lint types docs figures schemas lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1#\2/p' Makefile | awk -F'#' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -18,7 +18,7 @@ test: $(STAMP)  ## run the tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Tests last: pytest's summary is then the last line.
-check: lint types test  ## style, types, layers and all tests, including the built wheel
+check: lint types docs test  ## style, types, layers, the documentation, all tests with the built wheel
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
@@ -27,6 +27,12 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	@$(BIN)/mypy
+
+docs: $(STAMP)  ## build the documentation site into site/; warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+figures: $(STAMP)  ## draw the figures of the documentation
+	@$(BIN)/python docs/figures.py
 
 schemas: $(STAMP)  ## write docs/schemas/ from the stored records
 	@$(BIN)/python -m concrete_study.results.schemas
@@ -49,5 +55,5 @@ lock: $(STAMP)  ## update requirements.lock to the newest versions
 		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
 clean:  ## remove the virtual environment, caches and builds; keep studies and images
-	@rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@rm -rf $(VENV) dist build site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@find concrete_study cli study search models datasets results tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

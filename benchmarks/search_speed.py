@@ -28,7 +28,7 @@ from table import COLUMNS, ratios, remark, table
 
 from concrete_study.cli.quiet import import_tensorflow
 
-PHOTOGRAPHS = Path(__file__).resolve().parents[2] / "shared/data/metu-4000"
+PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "datasets"  # `study data fetch metu`
 CONTENDERS = ("ours", "ours-again", "lower-bound", "baseline")  # in the order in which they run
 DEFAULTS = {"size": 224, "batch_size": 32, "max_epochs": 10, "factor": 3, "views": 5, "seed": 1}
 

@@ -1,4 +1,4 @@
-"""The help: fast, complete, with an example per command; the README names all commands."""
+"""The help: fast, complete, with an example per command; "Getting started" names all commands."""
 
 import os
 import re
@@ -54,7 +54,7 @@ def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("command", ALL_COMMANDS, ids=" ".join)
-def test_every_command_has_help_with_an_example_and_is_in_the_readme(
+def test_every_command_has_help_with_an_example_and_is_in_getting_started(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*command, "--help"]) == ExitCode.OK
@@ -64,7 +64,7 @@ def test_every_command_has_help_with_an_example_and_is_in_the_readme(
     assert re.search(rf"^ +(Example: +)?{typed}\b", rest, flags=re.MULTILINE), rest
     summary = " ".join(rest.strip().split("\n\n")[0].split())
     assert re.fullmatch(r"[A-Z].+[^.]\.", summary), summary
-    assert typed in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert typed in (ROOT / "docs/getting-started.md").read_text(encoding="utf-8")
 
 
 def test_every_command_is_registered() -> None:

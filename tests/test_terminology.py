@@ -14,8 +14,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("cli", "study", "search", "models", "results", "datasets", "tests", "benchmarks")
-PAGES = ("README.md", "CHANGELOG.md", "docs", "benchmarks/README.md", "models/weights/README.md")
+FOLDERS = ("cli", "study", "search", "models", "results", "datasets", "tests", "benchmarks", "docs")
+PAGES = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs",
+    "benchmarks/README.md",
+    "models/weights/README.md",
+)
 
 # In sentences, headings and keys: strings, comments, templates and pages.
 TERMS = {

@@ -1,4 +1,4 @@
-"""The README's project layout names every module, and only modules that exist."""
+"""The page of the project layout names every module, and only modules that exist."""
 
 import re
 from pathlib import Path
@@ -17,13 +17,12 @@ COMMANDS = {
     "data_sample",
 }
 COMMANDS |= {"doctor", "evaluate", "explain", "list", "predict", "rename"}
-COMMANDS |= {"report", "rm", "search", "show"}  # one file per command, as the README says
+COMMANDS |= {"report", "rm", "search", "show"}  # one file per command, as the page says
 
 
 def layout() -> dict[str, list[str]]:
-    """The modules that the README names, by folder."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    tree = text.partition("## Project layout")[2].partition("A study is a folder")[0]
+    """The modules that the page names, by folder."""
+    tree = (ROOT / "docs/project-layout.md").read_text(encoding="utf-8")
     named: dict[str, list[str]] = {}
     for line in tree.splitlines():
         if folder := re.match(r"    (\w+)/ ", line):
