@@ -16,6 +16,7 @@ from concrete_study.results.evaluation_records import (
     ScratchRecord,
 )
 from concrete_study.results.records import StoredRecord, StudyRecord, TrialRecord
+from concrete_study.results.study_audit import AuditRecord
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "schemas"
 SCHEMAS: dict[str, type[StoredRecord]] = {
@@ -25,6 +26,7 @@ SCHEMAS: dict[str, type[StoredRecord]] = {
     "scratch": ScratchRecord,
     "evaluation": EvaluationRecord,
     "data-check": DataCheckRecord,
+    "audit": AuditRecord,
 }
 
 

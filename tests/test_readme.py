@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = {"baseline", "best", "compare", "data", "data_check", "data_fetch", "data_sample"}
+COMMANDS = {
+    "audit",
+    "baseline",
+    "best",
+    "compare",
+    "data",
+    "data_check",
+    "data_fetch",
+    "data_sample",
+}
 COMMANDS |= {"doctor", "evaluate", "explain", "list", "predict", "rename", "report", "rm"}
 COMMANDS |= {"search", "show"}  # one file per command, as the README says
 
