@@ -70,7 +70,9 @@ def find_label_issues(
     nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(rows)), metric="cosine")
     distances, numbers = nearest.fit(features).kneighbors(features[found])
     issues = []
-    for rank, (number, *similar) in enumerate(zip(found, distances, numbers, strict=True), 1):
+    for rank, (number, *similar) in enumerate(
+        zip(found.tolist(), distances, numbers, strict=True), 1
+    ):
         row, suggested = rows[number], int(probabilities[number].argmax())
         issues.append(
             LabelIssue(

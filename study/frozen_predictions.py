@@ -71,23 +71,39 @@ def predict_out_of_fold(
 ) -> NDArray[np.float64]:
     """Probabilities of each image by a model that is fitted to the images of the other folds.
 
+    Models are fitted twice, the second time without the images whose label the first ones
+    contradict: of 2 % wrong labels 99 % are then found instead of 93 % (decision 025).
+
     Args:
         features: Shape (images, features).
         labels: The index of each image's class.
         folds: Their validation images are all images.
         classes: The number of classes; one that is missing in a fold has probability 0 there.
     """
+    first = _fit_folds(features, labels, folds, classes, np.full(len(labels), True))
+    return _fit_folds(features, labels, folds, classes, first.argmax(axis=1) == labels)
+
+
+def _fit_folds(
+    features: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    folds: Sequence[Fold],
+    classes: int,
+    trusted: NDArray[np.bool_],
+) -> NDArray[np.float64]:
     probabilities = np.zeros((len(labels), classes))
-    # One thread: on a busy machine several took 10 times as long for 3,400 images.
+    # One thread: on a busy machine several took 5 times as long for 3,400 images.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for fold in folds:
-            known = np.unique(labels[fold.train])
+            known, train = np.unique(labels[fold.train]), fold.train[trusted[fold.train]]
+            if len(np.unique(labels[train])) < len(known):
+                train = fold.train  # a class has no trusted image
             if len(known) == 1:
                 probabilities[fold.validation, known] = 1
                 continue
-            model = LogisticRegression(C=_INVERSE_REGULARIZATION, max_iter=1000)
-            model.fit(features[fold.train], labels[fold.train])
+            model = LogisticRegression(C=_INVERSE_REGULARIZATION, max_iter=300, tol=1e-3)
+            model.fit(features[train], labels[train])
             found = model.predict_proba(features[fold.validation])
             probabilities[np.ix_(fold.validation, model.classes_)] = found
     return probabilities

@@ -13,7 +13,7 @@ from small_study import Recorder, Search, draw_images, small_options
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
-from concrete_study.datasets.splits import read_split
+from concrete_study.datasets.splits import read_split, write_split
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.shortcuts import PREDICTORS
 from concrete_study.results.stored import read_record
@@ -152,6 +152,6 @@ def test_kept_conflicts_are_listed(study: StudyFolder) -> None:
     pair = [next(r for r in training if r.label == label) for label in ("Negative", "Positive")]
     options = replace(manifest.options, keep_conflicts=True)
     study.write_manifest(replace(manifest, options=options))
-    text = study.split_path.read_text().replace(pair[1].group, pair[0].group)
-    study.split_path.write_text(text)
+    joined = [r._replace(group=pair[0].group) if r == pair[1] else r for r in rows]
+    write_split(study.split_path, joined)
     assert audit_study(study, Recorder()).conflicts == [[row.file for row in pair]]
