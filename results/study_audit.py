@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from concrete_study.datasets.decoding import UnreadableImageError
+from concrete_study.results.audit import THUMBNAIL, Thumbnail
 from concrete_study.results.images import data_uri, thumbnail
 from concrete_study.results.label_issues import LabelIssue
 from concrete_study.results.records import Record, StoredRecord
 from concrete_study.results.shortcuts import Shortcut, describe_shortcuts
 from concrete_study.results.templating import templates
 
-THUMBNAIL = 112  # pixels
 PredictionSource: TypeAlias = Literal["search", "logistic regression"]
 MOST_ISSUES, MOST_CONFLICTS = 60, 60
 
@@ -38,19 +38,12 @@ class AuditRecord(StoredRecord, frozen=True, kw_only=True):
     shortcuts: list[Shortcut]
 
 
-class Picture(NamedTuple):
-    """One image of the page: a data URI, empty if it cannot be read any more, and its caption."""
-
-    source: str
-    caption: str
-
-
 class ShownIssue(NamedTuple):
     """One label issue of the page."""
 
     issue: LabelIssue
-    image: Picture
-    neighbours: list[Picture]
+    image: Thumbnail
+    neighbours: list[Thumbnail]
 
 
 def describe_issues(audit: AuditRecord) -> str:
@@ -67,11 +60,11 @@ def audit_page(audit: AuditRecord, locate: Callable[[str], Path]) -> str:
         locate: Returns the path of a file of the record.
     """
 
-    def picture(file: str, caption: str) -> Picture:
+    def image(file: str, caption: str) -> Thumbnail:
         try:
-            return Picture(data_uri(thumbnail(locate(file), THUMBNAIL)), caption)
+            return Thumbnail(data_uri(thumbnail(locate(file), THUMBNAIL)), caption)
         except UnreadableImageError as error:  # excluded images are not checked before
-            return Picture("", f"{caption}: {error}")
+            return Thumbnail("", f"{caption}: {error}")
 
     return (
         templates()
@@ -81,14 +74,13 @@ def audit_page(audit: AuditRecord, locate: Callable[[str], Path]) -> str:
             issues_sentence=describe_issues(audit),
             shortcuts_sentence=describe_shortcuts(audit.shortcuts),
             conflicts=[
-                [picture(file, file) for file in group]
-                for group in audit.conflicts[:MOST_CONFLICTS]
+                [image(file, file) for file in group] for group in audit.conflicts[:MOST_CONFLICTS]
             ],
             issues=[
                 ShownIssue(
                     issue,
-                    picture(issue.file, issue.file),
-                    [picture(n.file, f"{n.label} {n.similarity:.2f}") for n in issue.neighbours],
+                    image(issue.file, issue.file),
+                    [image(n.file, f"{n.label} {n.similarity:.2f}") for n in issue.neighbours],
                 )
                 for issue in audit.issues[:MOST_ISSUES]
             ],

@@ -39,8 +39,8 @@ def stored(study: StudyFolder) -> AuditRecord:
 def store_predictions(study: StudyFolder, wrong: list[str]) -> list[str]:
     """Out-of-fold predictions as of a search with folds, wrong for some files; all files."""
     rows = [row for row in read_split(study.split_path) if row.subset in ("train", "validation")]
-    said = np.array([(row.label == "Positive") != (row.file in wrong) for row in rows])
-    positive = np.where(said, 0.9, 0.1)
+    predicted = np.array([(row.label == "Positive") != (row.file in wrong) for row in rows])
+    positive = np.where(predicted, 0.9, 0.1)
     table = pd.DataFrame({"file": [r.file for r in rows], "label": [r.label for r in rows]})
     table = table.assign(group="", fold=np.arange(len(rows)) % 3 + 1)
     table = table.assign(p_Negative=1 - positive, p_Positive=positive)
