@@ -74,6 +74,7 @@ def run(arguments: Sequence[str]) -> int:
 def build_app() -> typer.Typer:
     """The commands in the order of the help; importing their modules is cheap."""
     from concrete_study.cli.adapt import adapt_command
+    from concrete_study.cli.audit import audit_command
     from concrete_study.cli.baseline import baseline_command
     from concrete_study.cli.best import best_command
     from concrete_study.cli.compare import compare_command
@@ -93,6 +94,7 @@ def build_app() -> typer.Typer:
     app = typer.Typer(name="study", rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True)(_study)
     app.command("search")(search_command)
+    app.command("audit")(audit_command)
     app.command("best")(best_command)
     app.command("baseline")(baseline_command)
     app.command("evaluate")(evaluate_command)

@@ -1,40 +1,22 @@
 """Audit of a folder of images: sizes, brightness, near-duplicates, label conflicts, outliers."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from scipy.ndimage import laplace
 
-from concrete_study.datasets.decoding import decode_image, luminance
 from concrete_study.datasets.duplicates import Pair
-from concrete_study.datasets.folders import Fault, ImageFolder, LabelledImage, locate
+from concrete_study.datasets.folders import Fault, ImageFolder, LabelledImage
 from concrete_study.datasets.groups import conflicting_groups, group_images, group_members
+from concrete_study.datasets.measures import Measured, measure_images
 from concrete_study.datasets.tree import Ignored
 
 Measure: TypeAlias = Literal["brightness", "sharpness"]
-_SIDE = 256  # sharpness is compared at one size
 OUTLIER_SCORE = 3.5
 NORMAL_MAD = 0.6745  # median absolute deviation of the standard normal distribution
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One image's size, mode, brightness and sharpness."""
-
-    file: str
-    label: str
-    width: int  # pixels, as stored
-    height: int
-    mode: str  # Pillow's: RGB, L, CMYK, I;16, ...
-    brightness: float  # mean luminance, 0..255
-    sharpness: float  # variance of the Laplacian of the luminance, at least 0
 
 
 @dataclass(frozen=True)
@@ -85,11 +67,7 @@ def audit_folder(
     Raises:
         DataError: If an image can no longer be read.
     """
-    measured = []
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for one in pool.map(lambda image: _measure(folder, image), folder.images):
-            measured.append(one)
-            on_image()
+    measured = measure_images(folder.roots, folder.images, on_image=on_image)
     groups = group_images(folder.images, [pair[:2] for pair in pairs])
     return Audit(
         measured,
@@ -124,18 +102,6 @@ def find_outliers(images: Sequence[Measured]) -> list[Outlier]:
                     value, median = getattr(image, measure), float(np.median(values))
                     found.append(Outlier(image.file, measure, value, median, float(score)))
     return sorted(found, key=lambda outlier: (-abs(outlier.score), outlier.file))
-
-
-def _measure(folder: ImageFolder, image: LabelledImage) -> Measured:
-    path = locate(folder.roots, image.file)
-    with Image.open(path) as stored:
-        (width, height), mode = stored.size, stored.mode
-    brightness = luminance(decode_image(path, _SIDE))
-    # Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
-    sharpness = float(laplace(brightness).var())
-    return Measured(
-        image.file, image.label, width, height, mode, float(brightness.mean()), sharpness
-    )
 
 
 def _several(images: Sequence[LabelledImage], groups: dict[str, str]) -> list[list[str]]:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from concrete_study.datasets.audit import Audit, Measured, Outlier
+from concrete_study.datasets.audit import Audit, Outlier
 from concrete_study.datasets.folders import Fault
+from concrete_study.datasets.measures import Measured
 from concrete_study.datasets.summary import imbalance
 from concrete_study.datasets.tree import Ignored
 from concrete_study.results.images import data_uri, spread, thumbnail

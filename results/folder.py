@@ -103,6 +103,16 @@ class StudyFolder:
         """Evaluations on external test sets, one folder each."""
         return self.path / "evaluations"
 
+    @property
+    def audit_path(self) -> Path:
+        """What `study audit` finds in the images: record, page and tables."""
+        return self.path / "audit"
+
+    @property
+    def out_of_fold_path(self) -> Path:
+        """With folds: the best trial's prediction of each image that it did not train on."""
+        return self.path / "out-of-fold.csv"
+
     def evaluations(self) -> list[EvaluationRecord]:
         """The evaluations on external test sets, by folder name."""
         paths = sorted(self.evaluations_path.glob("*/metrics.json"))

@@ -4,7 +4,7 @@ scikit-learn's definitions, for many weightings of the images at once: 1,000 dra
 take 1.2 s of CPU time. A test compares them with scikit-learn's functions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -50,22 +50,36 @@ def estimates(
 
     Source: Efron and Tibshirani (1993), "An introduction to the bootstrap".
     """
-    numbers = pd.factorize(np.asarray(groups, dtype=object))[0]
-    count, random = int(numbers.max()) + 1, np.random.default_rng(1)
-    scores, size, parts = WeightedScores(truth, probabilities, positive), _CELLS // len(truth), []
-    for start in range(0, DRAWS, max(size, 1)):
-        rows = min(max(size, 1), DRAWS - start)
-        drawn = random.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-        parts.append(scores.of(times[:, numbers].astype(np.float64)))
+    scores = WeightedScores(truth, probabilities, positive)
+    parts = [scores.of(weights) for weights in draw_groups(groups)]
     once = scores.of(np.ones((1, len(truth))))
     once["loss"] = np.array([log_loss(probabilities, truth)])  # to the last bit as for checkpoints
     draws = {name: np.concatenate([part[name] for part in parts]) for name in SCORES}
-    found = {name: _estimate(float(once[name][0]), draws[name]) for name in SCORES}
+    found = {name: estimate(float(once[name][0]), draws[name]) for name in SCORES}
     return msgspec.convert(found, Estimates)
 
 
-def _estimate(value: float, draws: Floats) -> Estimate | None:
+def draw_groups(groups: Sequence[str]) -> Iterator[Floats]:
+    """Yields 1,000 draws of as many groups with replacement, some at a time.
+
+    Args:
+        groups: The group of each image; a group is drawn as a whole.
+
+    Yields:
+        How often each image is drawn, shape (draws, images); the same in every call.
+    """
+    numbers = pd.factorize(np.asarray(groups, dtype=object))[0]
+    count, random = int(numbers.max()) + 1, np.random.default_rng(1)
+    size = max(_CELLS // len(numbers), 1)
+    for start in range(0, DRAWS, size):
+        rows = min(size, DRAWS - start)
+        drawn = random.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
+        yield times[:, numbers].astype(np.float64)
+
+
+def estimate(value: float, draws: Floats) -> Estimate | None:
+    """A score with the 2.5 and 97.5 percentiles of its draws; None if it is undefined (NaN)."""
     if np.isnan(value):
         return None
     found = draws[~np.isnan(draws)]
@@ -120,7 +134,7 @@ class WeightedScores:
         }
 
 
-class _Ranking:
+class Ranking:
     """Images by their score for one class, the highest first; equal scores share a threshold."""
 
     def __init__(self, positive: Flags, score: Floats) -> None:
@@ -142,13 +156,13 @@ class _Ranking:
         return area / (positives * negatives), average / positives
 
 
-def _rankings(truth: Labels, probabilities: Floats, positive: int | None) -> list[_Ranking]:
+def _rankings(truth: Labels, probabilities: Floats, positive: int | None) -> list[Ranking]:
     """Of the positive class, or of each class that has images."""
     shown = range(probabilities.shape[1]) if positive is None else [positive]
-    return [_Ranking(truth == n, probabilities[:, n]) for n in shown if np.any(truth == n)]
+    return [Ranking(truth == n, probabilities[:, n]) for n in shown if np.any(truth == n)]
 
 
-def _mean_areas(rankings: Sequence[_Ranking], weights: Floats) -> Floats:
+def _mean_areas(rankings: Sequence[Ranking], weights: Floats) -> Floats:
     """Mean ROC AUC and average precision, shape (2, draws), of the classes that have them."""
     areas, defined = np.zeros((2, len(weights))), np.zeros(len(weights))
     with np.errstate(divide="ignore", invalid="ignore"):

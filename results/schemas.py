@@ -17,6 +17,7 @@ from concrete_study.results.evaluation_records import (
     ScratchRecord,
 )
 from concrete_study.results.records import StoredRecord, StudyRecord, TrialRecord
+from concrete_study.results.study_audit import AuditRecord
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "schemas"
 SCHEMAS: dict[str, type[StoredRecord]] = {
@@ -27,6 +28,7 @@ SCHEMAS: dict[str, type[StoredRecord]] = {
     "evaluation": EvaluationRecord,
     "adaptation": AdaptationRecord,
     "data-check": DataCheckRecord,
+    "audit": AuditRecord,
 }
 
 

@@ -59,4 +59,4 @@ def store_out_of_fold(
     """
     write_text(study.trials_path / f"{trials[-1].trial}.csv", table.to_csv(index=False))
     best = study.trials_path / f"{best_trial(trials, options).trial}.csv"
-    write_text(study.path / "out-of-fold.csv", best.read_text(encoding="utf-8"))
+    write_text(study.out_of_fold_path, best.read_text(encoding="utf-8"))

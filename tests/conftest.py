@@ -46,7 +46,7 @@ def shared_networks() -> Iterator[None]:
         if "concrete_study.models.trainable" in sys.modules:  # else no test here needs TensorFlow
             from shared_networks import load_weights, shared_network
 
-            for module in ("search.preparation", "study.trial_training"):
+            for module in ("search.preparation", "study.trial_training", "study.audit"):
                 patch.setattr(f"concrete_study.{module}.load_weights", load_weights)
                 patch.setattr(f"concrete_study.{module}.Network", shared_network)
         yield

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from concrete_study.datasets.measures import Measured
 from concrete_study.results.evaluation_records import (
     ClassScores,
     Estimate,
@@ -17,6 +18,22 @@ from concrete_study.results.records import Features, SearchOptions, Seeds, Study
 
 CLASSES = ("Negative", "Positive")
 CREATED = "2026-11-23T10:00:00+00:00"
+
+
+def measured(file: str, label: str = "A", **changes: Any) -> Measured:
+    """The measures of a JPEG file of 9 x 9 pixels."""
+    given: dict[str, Any] = {
+        "width": 9,
+        "height": 9,
+        "mode": "L",
+        "brightness": 100.0,
+        "sharpness": 50.0,
+        "contrast": 20.0,
+        "saturation": 0.1,
+        "bytes": 700,
+        "jpeg_quality": 90,
+    }
+    return Measured(file=file, label=label, **given | changes)
 
 
 def study_record(name: str, **changes: Any) -> StudyRecord:

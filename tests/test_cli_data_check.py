@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
+from small_records import measured
 from small_study import draw_images
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
-from concrete_study.datasets.audit import Measured, find_outliers
+from concrete_study.datasets.audit import find_outliers
 
 
 @pytest.fixture
@@ -130,13 +131,9 @@ def test_a_folder_without_two_classes_is_an_error_and_writes_no_page(
 
 def test_outliers_are_relative_to_their_class_and_none_where_all_images_are_equal() -> None:
     random = np.random.default_rng(1)
-    light = [
-        Measured(f"a{n}", "A", 9, 9, "L", v, 50) for n, v in enumerate(random.normal(200, 5, 40))
-    ]
-    dark = [
-        Measured(f"b{n}", "B", 9, 9, "L", v, 50) for n, v in enumerate(random.normal(60, 5, 40))
-    ]
-    odd = Measured("odd", "A", 9, 9, "L", 60.0, 50)
+    light = [measured(f"a{n}", "A", brightness=v) for n, v in enumerate(random.normal(200, 5, 40))]
+    dark = [measured(f"b{n}", "B", brightness=v) for n, v in enumerate(random.normal(60, 5, 40))]
+    odd = measured("odd", "A", brightness=60.0)
     found = find_outliers([*light, *dark, odd])
     assert found[0].file == "odd"
     assert {outlier.measure for outlier in found} == {"brightness"}

@@ -13,11 +13,21 @@ from concrete_study.cli.app import build_app, run
 from concrete_study.cli.errors import ExitCode
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["search", "best", "baseline", "evaluate", "adapt", "predict", "explain"]
+COMMANDS = ["search", "audit", "best", "baseline", "evaluate", "adapt", "predict", "explain"]
 COMMANDS += ["list", "show", "report", "compare", "rename", "rm", "doctor"]
 DATA_COMMANDS = ["check", "fetch", "sample"]
 ALL_COMMANDS = [[name] for name in COMMANDS] + [["data", name] for name in DATA_COMMANDS]
-HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "numpy", "matplotlib", "sklearn", "rich")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "keras_tuner",
+    "pandas",
+    "numpy",
+    "matplotlib",
+    "sklearn",
+    "cleanlab",
+    "rich",
+)
 
 
 def test_help_takes_less_than_half_a_second_of_cpu_time() -> None:

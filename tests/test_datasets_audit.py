@@ -1,10 +1,12 @@
 import pytest
+from small_records import measured as measured_image
 
-from concrete_study.datasets.audit import Measured, find_outliers
+from concrete_study.datasets.audit import find_outliers
+from concrete_study.datasets.measures import Measured
 
 
 def measured(*brightness: float) -> list[Measured]:
-    return [Measured(f"{b}", "A", 9, 9, "L", b, 50) for b in brightness]
+    return [measured_image(f"{b}", brightness=b) for b in brightness]
 
 
 def test_the_score_is_iglewicz_and_hoaglins_modified_z_score() -> None:

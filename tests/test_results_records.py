@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_records import evaluation_record, retraining_record, study_record
+from small_records import evaluation_record, measured, retraining_record, study_record
 
-from concrete_study.datasets.audit import Measured, Outlier
+from concrete_study.datasets.audit import Outlier
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.datasets.folders import Fault
 from concrete_study.datasets.tree import Ignored
@@ -60,11 +60,7 @@ CHECK = DataCheckRecord(
     pairs=[NearDuplicates(first="a/1.jpg", second="b/2.jpg", correlation=0.99)],
     conflicts=[["a/1.jpg", "b/2.jpg"]],
     outliers=[Outlier(file="a/1.jpg", measure="brightness", value=9, median=90, score=-4)],
-    images=[
-        Measured(
-            file="a/1.jpg", label="a", width=8, height=8, mode="RGB", brightness=9, sharpness=0
-        )
-    ],
+    images=[measured("a/1.jpg", "a", jpeg_quality=None)],
 )
 
 
