@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # What each method changes, by its name in the record.
 _CHANGES = {
-    "none": "No method lowers the log loss by more than one standard error: the labels are too few "
-    "to\nhelp, or nothing is to be gained. The model is unchanged.",
+    "none": "No method lowers the log loss: the labels are too few to help, or nothing is to be "
+    "gained.\nThe model is unchanged.",
     "slope and offset": "Slope and offset of the logits were fitted to the site.",
     "refitted output layer": "The output layer was fitted again, to the site's and the study's "
     "images.",

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from concrete_study.results.statistics import log_loss
-
 HOTTEST = 100.0  # the highest temperature; at 100 a logit difference of 16 is a probability of 0.54
 # Standard deviations of the prior of `fit_scaling`, in nats: of the slope's logarithm, and of an
 # offset. A slope of 0.05 to 20 or an offset of 9 costs as much as one misclassified image does.
@@ -43,20 +41,30 @@ def log_probabilities(probabilities: Floats) -> NDArray[np.float64]:
 def fit_temperature(probabilities: Floats, labels: Labels) -> float:
     """The temperature by which logits are divided to get the lowest log loss.
 
+    Targets are Platt's: of n images of a class, the class has the probability (n + 1) / (n + 2)
+    instead of 1. Images that are all classified correctly then limit the confidence to what their
+    number bears out, where 0 and 1 would bear out any.
+
     Args:
-        probabilities: Shape (images, classes).
+        probabilities: Of the same images in several versions, shape (versions, images, classes).
         labels: The index of each image's class, shape (images,).
 
     Returns:
         From 1 to `HOTTEST`. Below 1 confidence would grow, which images of one place never
         justify for another.
 
-    Source: Guo et al., "On calibration of modern neural networks", ICML 2017.
+    Source: Guo et al., "On calibration of modern neural networks", ICML 2017; Platt (1999),
+    "Probabilistic outputs for support vector machines".
     """
     logits = log_probabilities(probabilities)
+    images, classes = logits.shape[1:]
+    count = np.bincount(labels, minlength=classes)[labels]
+    targets = np.repeat(1 / (count + 2) / (classes - 1), classes).reshape(images, classes)
+    targets[np.arange(images), labels] = (count + 1) / (count + 2)
 
     def loss(log_temperature: float) -> float:
-        return log_loss(softmax(logits / np.exp(log_temperature), axis=1), labels)
+        log_p = log_softmax(logits / np.exp(log_temperature), axis=2)
+        return -float((targets * log_p).sum(axis=2).mean())
 
     found = minimize_scalar(loss, bounds=(0.0, np.log(HOTTEST)), method="bounded")
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0

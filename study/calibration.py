@@ -16,8 +16,7 @@ OUTPUT_LAYER = "probabilities"
 def calibrate(job: TrialTraining, trained: Weights) -> tuple[Weights, Calibration]:
     """Fits a temperature to the validation images, and the same images under each shift.
 
-    Shifted images count like the others: on unshifted ones alone a network that separates them
-    seems never confident enough (`docs/decisions/026-calibration.md`).
+    Why both, and why confidence is limited: `docs/decisions/026-calibration.md`.
 
     Args:
         job: The training.
@@ -31,9 +30,9 @@ def calibrate(job: TrialTraining, trained: Weights) -> tuple[Weights, Calibratio
     network.restore()
     trainable.load(trained)
     sources, batch_size = job.validation_sources, job.options.batch_size
-    predicted = [predict(trainable, source, batch_size) for source in sources]
+    predicted = np.stack([predict(trainable, source, batch_size) for source in sources])
     labels = sources[0].subset.labels
-    temperature = fit_temperature(np.concatenate(predicted), np.tile(labels, len(predicted)))
+    temperature = fit_temperature(predicted, labels)
     cooled = Scaling(1 / temperature, (0.0,) * len(job.classes))
     positive = find_positive_class(job.classes, job.manifest.positive_class)
     number = None if positive is None else job.classes.index(positive)

@@ -24,7 +24,7 @@ def drawn(
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_temperature_of_an_overconfident_model_is_recovered(classes: int) -> None:
     probabilities, labels = drawn(20_000, classes, Scaling(1 / 2.5, (0.0,) * classes))
-    temperature = fit_temperature(probabilities, labels)
+    temperature = fit_temperature(probabilities[None], labels)
     assert temperature == pytest.approx(2.5, rel=0.05)
     losses = [
         log_loss(Scaling(1 / other, (0.0,) * classes).apply(probabilities), labels)
@@ -35,14 +35,25 @@ def test_the_temperature_of_an_overconfident_model_is_recovered(classes: int) ->
 
 def test_confidence_is_never_raised() -> None:
     probabilities, labels = drawn(5_000, 2, Scaling(3.0, (0.0, 0.0)))
-    assert fit_temperature(probabilities, labels) == 1.0
-    assert fit_temperature(np.array([[0.1, 0.9]]), np.array([1])) == 1.0
+    assert fit_temperature(probabilities[None], labels) == 1.0
+
+
+def test_few_correct_images_bear_out_less_confidence_than_many() -> None:
+    certain = np.array([[1e-6, 1 - 1e-6], [1 - 1e-6, 1e-6]])
+    found = []
+    for count in (5, 50, 500):
+        labels = np.array([1, 0] * count)
+        temperature = fit_temperature(np.tile(certain, (3, count, 1)), labels)
+        found.append(temperature)
+        share = Scaling(1 / temperature, (0.0, 0.0)).apply(certain)[0, 1]
+        assert share == pytest.approx((count + 1) / (count + 2), abs=1e-4)
+    assert found == sorted(found, reverse=True)
 
 
 def test_predictions_no_better_than_chance_get_the_highest_temperature() -> None:
     labels = np.array([0, 1] * 20)
     wrong = np.eye(2)[1 - labels]
-    assert fit_temperature(wrong, labels) == pytest.approx(HOTTEST, rel=1e-3)
+    assert fit_temperature(wrong[None], labels) == pytest.approx(HOTTEST, rel=1e-3)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
