@@ -155,6 +155,33 @@ def search_command(
         str | None,
         typer.Option(help="Stop after this time and keep the best trial so far, e.g. 2h or 1h30m."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of processes that run trials at the same time (extra cluster).",
+            show_default="1; with --cluster as many as there is room for",
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run trials on the Ray cluster at this address, e.g. auto or 10.0.0.1:6379.",
+        ),
+    ] = None,
+    cpus_per_trial: Annotated[
+        float | None,
+        typer.Option(
+            help="CPUs, and so threads, of each worker.",
+            show_default="those of this machine shared out; 1 with --cluster",
+        ),
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(
+            help="GPUs of each worker, also fractions.", show_default="all GPUs shared out"
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print trials, disk space and estimated time, then exit."),
@@ -185,6 +212,11 @@ def search_command(
     study = claimed or StudyFolder(RUNS / check_name(name or ""))
     require_free(study, resume=resume, overwrite=overwrite)
     import_tensorflow()
+
+    from concrete_study.search.workers import WorkerOptions
+
+    distributed = WorkerOptions(workers, cluster, cpus_per_trial, gpus_per_trial)
+    distributed.check()
 
     from concrete_study.datasets.labels import parse_class_map
     from concrete_study.datasets.loading import find_data
@@ -230,6 +262,7 @@ def search_command(
         overwrite=overwrite,
         time_budget=budget,
         tensorboard=tensorboard,
+        workers=distributed,
     )
 
 

@@ -7,6 +7,7 @@ import typer
 if TYPE_CHECKING:
     from concrete_study.results.folder import StudyFolder
     from concrete_study.results.records import SearchOptions, TrialRecord
+    from concrete_study.search.workers import WorkerOptions
 
 
 def run_study(
@@ -18,6 +19,7 @@ def run_study(
     time_budget: float | None = None,
     tensorboard: bool = False,
     like: "StudyFolder | None" = None,
+    workers: "WorkerOptions | None" = None,
 ) -> None:
     """Runs a search with progress display and prints its result.
 
@@ -30,6 +32,7 @@ def run_study(
     from concrete_study.results.runs import has_diverged
     from concrete_study.search.options import check
     from concrete_study.search.runner import run_search
+    from concrete_study.search.workers import IN_PROCESS
 
     check(options)
     with Display() as display:
@@ -47,6 +50,7 @@ def run_study(
                 time_budget=time_budget,
                 tensorboard=tensorboard,
                 like=like,
+                workers=workers or IN_PROCESS,
             )
         except StudyStateError:
             raise  # nothing was started

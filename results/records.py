@@ -138,6 +138,8 @@ class Session(Record, frozen=True, kw_only=True):
     started: str
     commit: str | None
     versions: dict[str, str]
+    workers: int = 0  # worker processes that were started; 0: the trials ran in this process
+    nodes: tuple[str, ...] = ()  # host names of the machines they ran on
 
 
 class Seeds(Record, frozen=True, kw_only=True):

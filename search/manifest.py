@@ -42,6 +42,13 @@ class Manifest:
         self.content = replace(self.content, seconds=seconds, **changes)
         self._study.write_manifest(self.content)
 
+    def add_worker(self, node: str) -> None:
+        """Counts one more worker of this session; the next `save` writes it."""
+        *earlier, session = self.content.sessions
+        nodes = tuple(sorted({*session.nodes, node}))
+        session = replace(session, workers=session.workers + 1, nodes=nodes)
+        self.content = replace(self.content, sessions=[*earlier, session])
+
 
 @contextmanager
 def kept_manifest(

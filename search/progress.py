@@ -18,6 +18,9 @@ class SearchProgress(Progress):
     def trial_started(self, trial: TrialRecord) -> None:
         """A trial begins; it has hyperparameters and no results yet."""
 
+    def worker_started(self, worker: str, trial: TrialRecord) -> None:
+        """A worker, named with its node, begins a trial, possibly ahead of the search."""
+
     def epoch_done(self, epoch: Epoch) -> None:
         """An epoch of the running trial or of the retraining ended."""
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras_tuner
-from msgspec.structs import replace
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from concrete_study.datasets.errors import SearchError
@@ -20,18 +21,17 @@ from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.results.runs import remove_unless_started, require_free
 from concrete_study.results.trials import LOWER_RATES, best_trial, find_best
 from concrete_study.search.cost import SearchPlan
-from concrete_study.search.cross_validation import CrossValidated, cross_validate
 from concrete_study.search.images import require_split, store_split
 from concrete_study.search.manifest import Manifest, kept_manifest
-from concrete_study.search.options import check, schedule_of, seeds_of
+from concrete_study.search.options import check, schedule_of
 from concrete_study.search.out_of_fold import out_of_fold_table, store_out_of_fold
-from concrete_study.search.preparation import FeatureSources, Preparation, prepare, report_plan
+from concrete_study.search.preparation import Preparation, prepare, report_plan
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.schedule import total_epochs, total_trials
 from concrete_study.search.space import configuration_of
 from concrete_study.search.tensorboard import TrialBoard
-from concrete_study.search.training import DivergedError
 from concrete_study.search.tuner import StudyTuner
+from concrete_study.search.workers import IN_PROCESS, TrialPool, WorkerOptions, open_pool
 
 
 class TimeIsUpError(Exception):
@@ -48,6 +48,7 @@ def run_search(
     time_budget: float | None = None,
     tensorboard: bool = False,
     like: StudyFolder | None = None,
+    workers: WorkerOptions = IN_PROCESS,
 ) -> TrialRecord:
     """Runs a search, or resumes one that was interrupted.
 
@@ -60,6 +61,7 @@ def run_search(
         time_budget: Seconds after which the search stops, once a trial is completed.
         tensorboard: Whether to write event files for TensorBoard.
         like: A study that must have the same split.
+        workers: Where the trials run; the results do not depend on it.
 
     Returns:
         The best trial of the highest rung.
@@ -67,6 +69,7 @@ def run_search(
     Raises:
         StudyError: If options or images are not valid, the study is not free, or all trials fail.
     """
+    workers.check()
     start, budget = time.monotonic(), math.inf if time_budget is None else time_budget
     with _reserved(options, study, resume=resume, overwrite=overwrite):
         prepared = prepare(options, study, progress, resume=resume)
@@ -82,7 +85,15 @@ def run_search(
             run = _Run(options, study, prepared, progress, manifest, plan, start + budget)
             if tensorboard:
                 run.board = TrialBoard(study.tensorboard_path, options.space, options.objective)
-            return run.search(features)
+            with open_pool(
+                workers,
+                prepared,
+                features,
+                manifest=manifest,
+                progress=progress,
+                on_step=run.require_time,
+            ) as pool:
+                return run.search(pool)
 
 
 def plan_search(
@@ -138,7 +149,7 @@ class _Run:
         self.records: dict[str, TrialRecord] = {}
         self.board: TrialBoard | None = None
 
-    def search(self, features: FeatureSources) -> TrialRecord:
+    def search(self, pool: TrialPool) -> TrialRecord:
         """Runs the trials that Keras Tuner's oracle chooses, until it stops or time is up."""
         stored = self.prepared.records
         self.records = {record.trial: record for record in stored}
@@ -151,7 +162,7 @@ class _Run:
             self.options,
             directory=self.study.tuner_path,
             stored=dict(self.records),
-            run=lambda requested: self._run_trial(requested, features),
+            run=lambda requested: self._run_trial(requested, pool),
         )
         try:
             with warnings.catch_warnings():
@@ -184,7 +195,7 @@ class _Run:
             why = f"the {stopped} is used up" if stopped else "no other configuration is left"
             self.progress.log(f"{done} of {planned} trials: {why}.")
 
-    def _require_time(self, needed: float = 0.0) -> None:
+    def require_time(self, needed: float = 0.0) -> None:
         """Raises TimeIsUpError if the time left is too short and a trial is completed."""
         if time.monotonic() + needed > self.deadline and self._best() is not None:
             raise TimeIsUpError
@@ -192,32 +203,16 @@ class _Run:
     def _best(self) -> TrialRecord | None:
         return find_best(list(self.records.values()), self.options)
 
-    def _run_trial(self, requested: TrialRecord, features: FeatureSources) -> TrialRecord:
-        """Trains one configuration for its epoch budget; a pure function of both and the seed."""
+    def _run_trial(self, requested: TrialRecord, pool: TrialPool) -> TrialRecord:
+        """Takes the trial's result from the pool and stores it."""
         configuration = configuration_of(requested.hyperparameters)
         depth, size = configuration.unfreeze_depth, configuration.image_size
-        self._require_time(self.estimate.trial_seconds(requested.epochs, depth, size))
+        if not pool.has(requested):
+            self.require_time(self.estimate.trial_seconds(requested.epochs, depth, size))
         self.progress.trial_started(requested)
-        start = time.monotonic()
-        try:
-            validated = cross_validate(
-                self.prepared.network,
-                configuration,
-                features[size],
-                epochs=requested.epochs,
-                seeds=seeds_of(self.options),
-                objective=self.options.objective,
-                positive_class=self.options.positive_class,
-                batch_size=self.options.batch_size,
-                balanced=self.prepared.class_weight == "balanced",
-                on_epoch=self.progress.epoch_done,
-                on_step=lambda: self._require_time(),
-            )
-            record = _completed(requested, validated, self.options.objective)
-            self._store_predictions(record, validated)
-        except DivergedError as error:
-            record = replace(requested, message=str(error), curve=error.curve)
-        record = replace(record, seconds=round(time.monotonic() - start, 3))
+        record, probabilities = pool.result(requested)
+        if probabilities:
+            self._store_predictions(record, probabilities)
         self.records[record.trial] = record
         self.study.write_trial(record)
         self.study.write_table(list(self.records.values()))
@@ -227,22 +222,10 @@ class _Run:
         self.progress.trial_done(record, self._best())
         return record
 
-    def _store_predictions(self, record: TrialRecord, outcome: CrossValidated) -> None:
+    def _store_predictions(
+        self, record: TrialRecord, probabilities: list[NDArray[np.float32]]
+    ) -> None:
         if split := self.prepared.split:
             classes = self.manifest.content.classes
-            table = out_of_fold_table(self.prepared.rows, split, outcome.probabilities, classes)
+            table = out_of_fold_table(self.prepared.rows, split, probabilities, classes)
             store_out_of_fold(self.study, [*self.records.values(), record], self.options, table)
-
-
-def _completed(requested: TrialRecord, outcome: CrossValidated, objective: str) -> TrialRecord:
-    """The record of a completed trial, with the metrics of its best epoch."""
-    metrics = outcome.curve[outcome.best_epoch - 1].metrics()
-    return replace(
-        requested,
-        status="completed",
-        score=metrics[objective],
-        standard_error=outcome.standard_error,
-        best_epoch=outcome.best_epoch,
-        metrics=metrics,
-        curve=outcome.curve,
-    )

@@ -1,0 +1,100 @@
+"""The connection to Ray, and the share of CPUs and GPUs that each worker has."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import ray
+
+from concrete_study.datasets.errors import UsageError
+from concrete_study.search.workers import WorkerOptions
+
+# Ray's store holds one copy of the search's images by name, and results until they are read.
+OBJECT_STORE_BYTES = 200_000_000
+
+
+class Share(NamedTuple):
+    """What each worker has."""
+
+    workers: int | None  # None: as many as the cluster has room for
+    cpus: float
+    gpus: float
+
+    @property
+    def threads(self) -> int:
+        """Threads of TensorFlow."""
+        return max(1, int(self.cpus))
+
+
+@contextmanager
+def connected(options: WorkerOptions) -> Iterator[Share]:
+    """Connects to a cluster, or starts Ray on the loopback address of this machine.
+
+    Raises:
+        UsageError: If there is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports each start
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    with _kept_signals():
+        if options.cluster is None:
+            ray.init(
+                num_cpus=_local_cpus(options),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+        else:
+            try:
+                ray.init(address=options.cluster, **quiet)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise UsageError(
+                    f"no Ray cluster answers at {options.cluster}.",
+                    f"Expected host:port of its head node, or auto; received: {error}",
+                    parameter="cluster",
+                ) from error
+    try:
+        yield _share_of(options, ray.cluster_resources().get("GPU", 0.0))
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _kept_signals() -> Iterator[None]:
+    """Restores the handler of SIGTERM, which Ray replaces by one that exits at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _local_cpus(options: WorkerOptions) -> int:
+    """CPUs that Ray hands out: those there are, or as many as the workers need."""
+    needed = (options.cpus_per_trial or 0.0) * (options.workers or 1)
+    return max(_available_cpus(), int(needed + 0.999))
+
+
+def _available_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _share_of(options: WorkerOptions, gpus: float) -> Share:
+    workers, cpus = options.workers, options.cpus_per_trial
+    if cpus is None:
+        cpus = 1.0
+        if options.cluster is None and workers:
+            each = _available_cpus() / workers
+            cpus = float(int(each)) if each >= 1 else int(100 * each) / 100
+    if options.gpus_per_trial is not None:
+        each = options.gpus_per_trial
+    else:
+        each = gpus / workers if workers else min(gpus, 1.0)
+    # Ray takes fractions below 1, or whole GPUs.
+    return Share(workers, cpus, float(int(each)) if each >= 1 else int(1000 * each) / 1000)

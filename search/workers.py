@@ -1,0 +1,170 @@
+"""Where trials run: in this process, or in workers on this machine or a cluster (Ray)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import NamedTuple, Protocol
+
+from concrete_study.datasets.errors import ResourceError, UsageError
+from concrete_study.results.records import TrialRecord
+from concrete_study.search.manifest import Manifest
+from concrete_study.search.preparation import FeatureSources, Preparation
+from concrete_study.search.progress import SearchProgress
+from concrete_study.search.trial_run import TrialResult, run_trial
+
+
+class WorkerOptions(NamedTuple):
+    """How trials are distributed; the results do not depend on it.
+
+    Attributes:
+        workers: Processes that run trials at the same time; None is as many as the cluster has
+            room for, or one.
+        cluster: Address of a Ray cluster, e.g. `auto` or `10.0.0.1:6379`; None is this machine.
+        cpus_per_trial: CPUs, and so threads, of each worker; None shares out those of this
+            machine, and is 1 on a cluster.
+        gpus_per_trial: GPUs of each worker, also fractions; None shares out all that there are.
+    """
+
+    workers: int | None = None
+    cluster: str | None = None
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+
+    def check(self) -> None:
+        """Raises UsageError if a value cannot be used."""
+        lowest = {"workers": 1, "cpus_per_trial": 0.01, "gpus_per_trial": 0}
+        for name, least in lowest.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value < float("inf"):
+                raise UsageError(
+                    f"{value} cannot be used.",
+                    f"Expected a number of at least {least}.",
+                    parameter=name,
+                )
+        for name in ("cpus_per_trial", "gpus_per_trial"):
+            if getattr(self, name) is not None and not self.is_distributed:
+                raise UsageError(
+                    "it has no meaning in one process.",
+                    "Expected several workers or a cluster with it.",
+                    parameter=name,
+                )
+        if self.is_distributed:
+            _require_ray()
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether trials run in other processes."""
+        return self.cluster is not None or (self.workers or 1) > 1
+
+
+IN_PROCESS = WorkerOptions()
+
+
+def _require_ray() -> None:
+    try:
+        import_module("ray")
+    except ImportError as error:
+        raise ResourceError(
+            "Ray is not installed, which runs trials in several processes.",
+            f"Expected the extra `cluster` of this package; received: {error}.",
+            'pip install "concrete-study[cluster]"',
+        ) from error
+
+
+class TrialPool(Protocol):
+    """Runs trials, in the order that it chooses."""
+
+    def has(self, requested: TrialRecord) -> bool:
+        """Whether a trial's result is there already."""
+        ...
+
+    def result(self, requested: TrialRecord) -> TrialResult:
+        """Returns a trial's result, and waits for it if necessary.
+
+        Raises:
+            StudyError: If the trial, or any that runs ahead of it, cannot be run.
+        """
+        ...
+
+
+class ThisProcess:
+    """Runs each trial when it is requested.
+
+    Args:
+        prepared: Of the search.
+        features: Of all images.
+        progress: Receives each epoch.
+        on_step: Called between epochs; an exception ends the search.
+    """
+
+    def __init__(
+        self,
+        prepared: Preparation,
+        features: FeatureSources,
+        progress: SearchProgress,
+        on_step: Callable[[], None],
+    ) -> None:
+        self._prepared, self._features = prepared, features
+        self._progress, self._on_step = progress, on_step
+
+    def has(self, requested: TrialRecord) -> bool:
+        """See `TrialPool`."""
+        return False
+
+    def result(self, requested: TrialRecord) -> TrialResult:
+        """See `TrialPool`."""
+        return run_trial(
+            self._prepared,
+            self._features,
+            requested,
+            on_epoch=self._progress.epoch_done,
+            on_step=self._on_step,
+        )
+
+
+@contextmanager
+def open_pool(
+    options: WorkerOptions,
+    prepared: Preparation,
+    features: FeatureSources,
+    *,
+    manifest: Manifest,
+    progress: SearchProgress,
+    on_step: Callable[[], None],
+) -> Iterator[TrialPool]:
+    """Starts the workers, and stops them when the block ends.
+
+    Args:
+        options: Where trials run.
+        prepared: Of the search.
+        features: Of all images, for trials in this process.
+        manifest: Records workers and nodes.
+        progress: Receives epochs, or the events of workers.
+        on_step: Called between epochs or while waiting; an exception ends the search.
+
+    Raises:
+        UsageError: If there is no cluster at the address.
+    """
+    if not options.is_distributed:
+        yield ThisProcess(prepared, features, progress, on_step)
+        return
+    # Only here: they need the extra `cluster`.
+    from concrete_study.search.ray_connection import connected
+    from concrete_study.search.ray_pool import RayPool
+    from concrete_study.search.ray_worker import SearchTask
+
+    with connected(options) as share:
+        task = SearchTask(prepared.options, prepared.data, manifest.content, share.threads)
+        stored = {record.trial: record for record in prepared.records}
+        pool = RayPool(
+            task,
+            share,
+            stored=stored,
+            progress=progress,
+            on_worker=manifest.add_worker,
+            on_step=on_step,
+        )
+        try:
+            yield pool
+        finally:
+            pool.close()
