@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 # What each method changes, by its name in the record.
 _CHANGES = {
-    "none": "No method lowers the log loss: the labels are too few to help, or nothing is to be "
-    "gained.\nThe model is unchanged.",
     "slope and offset": "Slope and offset of the logits were fitted to the site.",
     "refitted output layer": "The output layer was fitted again, to the site's and the study's "
     "images.",
@@ -112,6 +110,8 @@ def _print(record: "AdaptationRecord") -> None:
             typer.echo(f"{method:<32}{number(loss):>10}{chosen}")
         typer.echo("\nThe site's images, each predicted without having been fitted to:\n")
         print_scores(record.site_test)
+        if record.losses[record.method] >= record.losses["none"]:
+            typer.echo("Cross-validation shows no gain: the labels may be too few to help.\n")
     for name, share in record.class_shares.items():
         typer.echo(f"Estimated share of {name}: {share:.3f}")
     before, after = record.test.checkpoints["best"], record.test.checkpoints["adapted"]
