@@ -11,7 +11,7 @@ from concrete_study.cli.arguments import (
     LabelsOption,
     MapOption,
     StudyArgument,
-    parse_formats,
+    split_formats,
 )
 
 if TYPE_CHECKING:
@@ -63,34 +63,24 @@ def adapt_command(
 
     Example: study adapt first --data bridge-labels
     """
-    from concrete_study.cli.display import Display
-    from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.datasets.labels import parse_class_map
     from concrete_study.results.runs import RUNS, open_study
+    from concrete_study.study.study import Study
 
     names = parse_class_map(mapping or ())
-    study = open_study(RUNS, name)
-    import_tensorflow()
-    formats = parse_formats(format) if export else []
-
-    from concrete_study.study.adaptation import adapt
-    from concrete_study.study.unlabelled_adaptation import adapt_unlabelled
-
-    with Display() as display:
-        if unlabelled:
-            record = adapt_unlabelled(study, data, display, site=site, formats=formats)
-        else:
-            record = adapt(
-                study,
-                data,
-                names,
-                display,
-                site=site,
-                labels=labels,
-                split_by=split_by,
-                formats=formats,
-            )
-    _print(record)
+    adapted = Study(open_study(RUNS, name)).adapt(
+        data,
+        export,
+        site=site,
+        class_map=names,
+        labels=labels,
+        split_by=split_by,
+        formats=split_formats(format),
+        unlabelled=unlabelled,
+        progress=True,
+    )
+    if (record := adapted.folder.adaptation()) is not None:
+        _print(record)
 
 
 def _print(record: "AdaptationRecord") -> None:
