@@ -26,7 +26,7 @@ from pathlib import Path
 
 from table import COLUMNS, ratios, remark, table
 
-from concrete_study.cli.quiet import import_tensorflow
+from concrete_study.models.quiet import import_tensorflow
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "datasets"  # `study data fetch metu`
 CONTENDERS = ("ours", "ours-again", "lower-bound", "baseline")  # in the order in which they run

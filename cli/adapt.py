@@ -11,7 +11,7 @@ from concrete_study.cli.arguments import (
     LabelsOption,
     MapOption,
     StudyArgument,
-    parse_formats,
+    split_formats,
 )
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 # What each method changes, by its name in the record.
 _CHANGES = {
-    "none": "No method lowers the log loss: the labels are too few to help, or nothing is to be "
-    "gained.\nThe model is unchanged.",
     "slope and offset": "Slope and offset of the logits were fitted to the site.",
     "refitted output layer": "The output layer was fitted again, to the site's and the study's "
     "images.",
@@ -65,34 +63,24 @@ def adapt_command(
 
     Example: study adapt first --data bridge-labels
     """
-    from concrete_study.cli.display import Display
-    from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.datasets.labels import parse_class_map
     from concrete_study.results.runs import RUNS, open_study
+    from concrete_study.study.study import Study
 
     names = parse_class_map(mapping or ())
-    study = open_study(RUNS, name)
-    import_tensorflow()
-    formats = parse_formats(format) if export else []
-
-    from concrete_study.study.adaptation import adapt
-    from concrete_study.study.unlabelled_adaptation import adapt_unlabelled
-
-    with Display() as display:
-        if unlabelled:
-            record = adapt_unlabelled(study, data, display, site=site, formats=formats)
-        else:
-            record = adapt(
-                study,
-                data,
-                names,
-                display,
-                site=site,
-                labels=labels,
-                split_by=split_by,
-                formats=formats,
-            )
-    _print(record)
+    adapted = Study(open_study(RUNS, name)).adapt(
+        data,
+        export,
+        site=site,
+        class_map=names,
+        labels=labels,
+        split_by=split_by,
+        formats=split_formats(format),
+        unlabelled=unlabelled,
+        progress=True,
+    )
+    if (record := adapted.folder.adaptation()) is not None:
+        _print(record)
 
 
 def _print(record: "AdaptationRecord") -> None:
@@ -112,6 +100,8 @@ def _print(record: "AdaptationRecord") -> None:
             typer.echo(f"{method:<32}{number(loss):>10}{chosen}")
         typer.echo("\nThe site's images, each predicted without having been fitted to:\n")
         print_scores(record.site_test)
+        if record.losses[record.method] >= record.losses["none"]:
+            typer.echo("Cross-validation shows no gain: the labels may be too few to help.\n")
     for name, share in record.class_shares.items():
         typer.echo(f"Estimated share of {name}: {share:.3f}")
     before, after = record.test.checkpoints["best"], record.test.checkpoints["adapted"]

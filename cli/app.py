@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concrete_study.cli.interruption import catch_signals
 from concrete_study.cli.streams import prepare_streams
+from concrete_study.study.interruption import catch_signals
 
 if TYPE_CHECKING:
     from concrete_study.datasets.errors import ResourceError, StudyError
@@ -28,8 +28,6 @@ NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
 def main() -> None:
     """Entry point of `study`; ends the process with an `ExitCode`."""
     prepare_streams()
-    # Errors of the C++ side (no GPU, no half precision) mislead; Python's exceptions suffice.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # A cluster's SIGTERM stops a search as Ctrl-C does: finished trials are kept.
     catch_signals()
     sys.exit(run(sys.argv[1:]))
@@ -78,6 +76,7 @@ def build_app() -> typer.Typer:
     from concrete_study.cli.baseline import baseline_command
     from concrete_study.cli.best import best_command
     from concrete_study.cli.compare import compare_command
+    from concrete_study.cli.config import config_command
     from concrete_study.cli.data import build_data_app
     from concrete_study.cli.doctor import doctor_command
     from concrete_study.cli.evaluate import evaluate_command
@@ -103,6 +102,7 @@ def build_app() -> typer.Typer:
     app.command("explain")(explain_command)
     app.command("list")(list_command)
     app.command("show")(show_command)
+    app.command("config")(config_command)
     app.command("report")(report_command)
     app.command("compare")(compare_command)
     app.command("rename")(rename_command)

@@ -1,14 +1,9 @@
 """Arguments and options that name a study, with shell completion."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from concrete_study.results.folder import StudyFolder
 
 
 def complete_studies(incomplete: str) -> list[str]:
@@ -64,32 +59,9 @@ FormatsOption = Annotated[
 DEFAULT_FORMATS = "keras,saved-model"
 
 
-def parse_formats(text: str) -> list[str]:
-    """Export formats; imports TensorFlow.
-
-    Raises:
-        UsageError: If one is unknown, or a package that it needs is not installed.
-    """
-    from concrete_study.cli.quiet import import_tensorflow
-
-    import_tensorflow()
-    from concrete_study.models.export import require_exporters
-
-    formats = [name.strip() for name in text.split(",")]
-    require_exporters(formats)
-    return formats
-
-
-def store_new_folders(study: "StudyFolder", folders: "list[Path] | None") -> None:
-    """Stores the new folders of a study's images, if there are any; imports TensorFlow then."""
-    if not folders:
-        return
-    from concrete_study.cli.quiet import import_tensorflow
-
-    import_tensorflow()
-    from concrete_study.search import moved_data
-
-    moved_data.store_new_folders(study, folders)
+def split_formats(text: str) -> list[str]:
+    """The names of export formats with commas between them."""
+    return [name.strip() for name in text.split(",")]
 
 
 PositiveOption = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from concrete_study.cli.arguments import StudyArgument, store_new_folders
+from concrete_study.cli.arguments import StudyArgument
 from concrete_study.cli.tables import Format, FormatOption, print_frame
 
 _MOST = 10
@@ -31,16 +31,17 @@ def audit_command(
 
     Example: study audit first
     """
-    from concrete_study.cli.display import Display
-    from concrete_study.cli.quiet import import_tensorflow
+    from concrete_study.models.quiet import import_tensorflow
     from concrete_study.results.formats import counted
     from concrete_study.results.label_issues import issues_table
     from concrete_study.results.runs import RUNS, open_study
     from concrete_study.results.shortcuts import describe_shortcuts
     from concrete_study.results.study_audit import describe_issues
+    from concrete_study.study.display import Display
+    from concrete_study.study.model import store_new_folders
 
     study = open_study(RUNS, name)
-    store_new_folders(study, data)
+    store_new_folders(study, data or ())
     import_tensorflow()
 
     from concrete_study.study.audit import audit_study

@@ -48,10 +48,11 @@ def baseline_command(
 
     Example: study baseline first, then: study best first-baseline
     """
-    from concrete_study.cli.quiet import import_tensorflow
-    from concrete_study.cli.session import run_study
+    from concrete_study.cli.session import run_job
+    from concrete_study.models.quiet import import_tensorflow
     from concrete_study.results.folder import StudyFolder
     from concrete_study.results.runs import RUNS, check_name, open_study, require_free
+    from concrete_study.study.searching import SearchJob
 
     other = open_study(RUNS, study)
     scratch = "-scratch" if weights == "none" else ""
@@ -59,7 +60,7 @@ def baseline_command(
     require_free(target, resume=resume, overwrite=overwrite)
     import_tensorflow()
     options = _baseline(other.manifest().options, weights, image_size)
-    run_study(options, target, resume=resume, overwrite=overwrite, like=other)
+    run_job(SearchJob(options, target, resume=resume, overwrite=overwrite, like=other))
 
 
 def _baseline(options: "SearchOptions", weights: str | None, image_size: int) -> "SearchOptions":

@@ -1,6 +1,5 @@
 """`study compare`: tables that compare studies."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,27 +7,18 @@ import typer
 
 from concrete_study.cli.arguments import complete_studies
 from concrete_study.cli.tables import Format, FormatOption, print_frame
+from concrete_study.results.comparison import Comparison
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class Part(StrEnum):
-    """The tables, in the order in which they are printed."""
-
-    COMPARISON = "comparison"
-    PAIRED = "paired"
-    RANKS = "ranks"
-    COST = "cost"
-    OPTIONS = "options"
-
-
 _TITLES = {
-    Part.COMPARISON: "Comparison",
-    Part.PAIRED: "Paired tests",
-    Part.RANKS: "Ranks (1 is best)",
-    Part.COST: "Trials and time to reach the lowest of the best scores",
-    Part.OPTIONS: "Differing options",
+    Comparison.COMPARISON: "Comparison",
+    Comparison.PAIRED: "Paired tests",
+    Comparison.RANKS: "Ranks (1 is best)",
+    Comparison.COST: "Trials and time to reach the lowest of the best scores",
+    Comparison.OPTIONS: "Differing options",
 }
 
 
@@ -43,7 +33,7 @@ def compare_command(
     ] = None,
     format: FormatOption = Format.TABLE,
     table: Annotated[
-        Part | None,
+        Comparison | None,
         typer.Option(
             help="Print only this table.",
             show_default="all; comparison for formats other than table",
@@ -66,26 +56,14 @@ def compare_command(
 
     Example: study compare first second --table paired --format latex
     """
-    from concrete_study.results.paired import paired_table
-    from concrete_study.results.ranking import changed_options, cost_to_reach, ranks
-    from concrete_study.results.runs import RUNS, is_damaged, latest_study, list_studies, open_study
-    from concrete_study.results.tables import comparison, differences
+    from concrete_study.results.comparison import comparison_table
+    from concrete_study.results.runs import RUNS, open_studies
+    from concrete_study.results.tables import differences
 
-    if not names:
-        latest_study(RUNS)  # raises if there is none
-        names = [study.name for study in list_studies(RUNS) if not is_damaged(study)]
-    studies = [open_study(RUNS, name) for name in dict.fromkeys(names)]
-    frame = comparison(studies)
-    frames: dict[Part, DataFrame] = {
-        Part.COMPARISON: frame,
-        Part.PAIRED: paired_table(studies),
-        Part.RANKS: ranks(studies),
-        Part.COST: cost_to_reach(studies),
-        Part.OPTIONS: changed_options(studies),
+    studies = open_studies(RUNS, names or ())
+    frames = {
+        part: comparison_table(studies, part, only_changed=only_changed) for part in Comparison
     }
-    if only_changed and len(frame) > 1:
-        # The names of studies always differ.
-        frames[Part.COMPARISON] = frame.loc[:, frame.nunique(dropna=False) > 1]
     _print(frames, format, table, several=len(studies) > 1)
     if report is not None:
         from concrete_study.results.report.writing import write_comparison
@@ -96,7 +74,11 @@ def compare_command(
 
 
 def _print(
-    frames: "dict[Part, DataFrame]", format: Format, table: Part | None, *, several: bool
+    frames: "dict[Comparison, DataFrame]",
+    format: Format,
+    table: Comparison | None,
+    *,
+    several: bool,
 ) -> None:
     """Prints one table, or every table that has rows if the output is for people."""
     if table is not None:
@@ -104,7 +86,7 @@ def _print(
     elif format is Format.TABLE and several:
         shown = [part for part, frame in frames.items() if len(frame)]
     else:
-        shown = [Part.COMPARISON]
+        shown = [Comparison.COMPARISON]
     for part in shown:
         if part is not shown[0]:
             print()
@@ -112,6 +94,10 @@ def _print(
             typer.echo(
                 f"{_TITLES[part]}: empty; it needs studies with comparable scores.", err=True
             )
-        few_rows_of_many_values = part in (Part.COMPARISON, Part.PAIRED, Part.OPTIONS)
+        few_rows_of_many_values = part in (
+            Comparison.COMPARISON,
+            Comparison.PAIRED,
+            Comparison.OPTIONS,
+        )
         transposed = few_rows_of_many_values and len(frames[part]) > 0
         print_frame(frames[part], format, _TITLES[part], transposed=transposed)

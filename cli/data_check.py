@@ -29,7 +29,6 @@ def check_command(
     """
     import msgspec
 
-    from concrete_study.cli.display import Display
     from concrete_study.cli.errors import ExitCode
     from concrete_study.datasets.audit import audit_folder
     from concrete_study.datasets.files import write_text
@@ -38,6 +37,7 @@ def check_command(
     from concrete_study.datasets.reading import find_near_duplicates, read_folders
     from concrete_study.results.audit import data_check, data_check_page, data_check_table
     from concrete_study.results.stored import ensure_writable, write_record
+    from concrete_study.study.display import Display
 
     if page is not None:
         ensure_writable(page, ("check.json", "index.html"))

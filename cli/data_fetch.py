@@ -33,8 +33,8 @@ def fetch_command(
 
     Example: study data fetch metu --output photographs
     """
-    from concrete_study.cli.display import Display
     from concrete_study.datasets import download
+    from concrete_study.study.display import Display
 
     collection = {Dataset.METU: download.METU}[dataset]
     if url is not None:

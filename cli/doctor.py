@@ -15,9 +15,9 @@ def doctor_command(
 
     Example: study doctor
     """
-    from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.datasets.cache import cache_sizes, clear
     from concrete_study.datasets.files import cache_folder
+    from concrete_study.models.quiet import import_tensorflow
 
     import_tensorflow()
 

@@ -4,10 +4,12 @@ import shlex
 from enum import IntEnum
 
 from concrete_study.datasets.errors import (
+    ChangedOptionsError,
     DamagedModelError,
     DataError,
     NotRetrainedError,
     ResourceError,
+    RetrainedError,
     SearchError,
     SitesError,
     StudyError,
@@ -42,12 +44,16 @@ EXIT_CODES: dict[type[StudyError], ExitCode] = {
 }
 # Hints for errors without one of their own: the library does not know the commands.
 COMMANDS: dict[type[StudyError], str] = {
+    ChangedOptionsError: "study search --name {study} --resume without them, or another --name.",
+    RetrainedError: "study best {study} --retrain with these options, or leave them out.",
     UnknownStudyError: "study list",
     StudyExistsError: "--resume to continue it, --overwrite to replace it, or another --name.",
     DamagedModelError: "restore the file from a backup, or study best {study} --retrain",
     UnfinishedStudyError: "study search --name {study} --resume",
     NotRetrainedError: "study best {study}",
 }
+# Options that have other names than the arguments.
+OPTIONS = {"class_map": "map", "to": "output", "formats": "format"}
 
 
 def exit_code(error: StudyError) -> ExitCode:
@@ -61,14 +67,22 @@ def message(error: StudyError) -> str:
     Returns:
         One line each for the problem, what was expected, and the hint; empty ones are left out.
     """
-    option = f"--{error.parameter.replace('_', '-')}: " if error.parameter else ""
+    option = f"{option_name(error.parameter)}: " if error.parameter else ""
     hint = (
         _arguments(error)
         or error.hint
         or COMMANDS.get(type(error), "").format(study=getattr(error, "study", ""))
     )
-    lines = (f"{option}{error.problem}", error.expected, f"Try: {hint}" if hint else "")
+    expected = error.expected
+    if isinstance(error, ChangedOptionsError):
+        expected = "\n".join(f"{option_name(name)}{change}" for name, change in error.changes)
+    lines = (f"{option}{error.problem}", expected, f"Try: {hint}" if hint else "")
     return "\n".join(line for line in lines if line)
+
+
+def option_name(argument: str) -> str:
+    """The option that has the value of an argument, e.g. `--image-size` for `image_size`."""
+    return f"--{OPTIONS.get(argument, argument).replace('_', '-')}"
 
 
 def _arguments(error: StudyError) -> str:

@@ -10,7 +10,6 @@ from concrete_study.cli.arguments import (
     MapOption,
     ModelArgument,
     PositiveOption,
-    store_new_folders,
 )
 
 
@@ -39,24 +38,22 @@ def evaluate_command(
 
     Example: study evaluate first --data bridges --map Cracked=Positive,Uncracked=Negative
     """
-    from concrete_study.cli.display import Display
-    from concrete_study.cli.quiet import import_tensorflow
     from concrete_study.cli.scores import print_diagnosis, print_scores
     from concrete_study.datasets.labels import parse_class_map
     from concrete_study.results.model_folder import open_model_folder
     from concrete_study.results.runs import RUNS
+    from concrete_study.study.model import Model
 
     names = parse_class_map(mapping or ())
     model = open_model_folder(RUNS, name)
-    store_new_folders(model.study, study_data)
-    import_tensorflow()
-
-    from concrete_study.study.external import evaluate_external
-
-    with Display() as display:
-        metrics = evaluate_external(
-            model, data, names, display, labels=labels, positive_class=positive_class
-        )
+    metrics = Model(model).evaluate(
+        data,
+        class_map=names,
+        labels=labels,
+        positive_class=positive_class,
+        study_data=study_data or (),
+        progress=True,
+    )
     typer.echo(f"Study {model.name} on {data}\n")
     print_scores(metrics.test)
     print_diagnosis(metrics.test)

@@ -21,26 +21,8 @@ def explain_command(
     Example: study explain wall.jpg --layer block4_conv3
     """
     from concrete_study.cli.model import open_model
-    from concrete_study.datasets.errors import DataError, UsageError
+    from concrete_study.study.output_paths import ensure_new_png
 
-    if output is not None and (output.suffix.lower() != ".png" or output.exists()):
-        raise UsageError(
-            f"{output} {'exists' if output.exists() else 'is not a PNG file'}.",
-            "Expected a new file that ends in .png.",
-            "another name, or leave out --output to write IMAGE-LAYER.png.",
-            parameter="output",
-        )
-    found, classes = open_model(study)
-
-    from concrete_study.models.classifier import Classifier
-    from concrete_study.models.export import KERAS_FILE
-    from concrete_study.study.explanation import explain_image
-    from concrete_study.study.prediction import predict_files
-
-    classifier = Classifier(found.path / KERAS_FILE)
-    [row] = predict_files(classifier, [str(image)], classes)
-    if row.error:
-        raise DataError(f"Cannot read {image}: {row.error}.")
-    target = output or Path(f"{image.stem}-{layer}.png")
-    explain_image(classifier, image, target, target=classes.index(row.predicted), layer=layer)
-    typer.echo(f"{row.predicted} ({max(row.probabilities):.4f}); overlay: {target}")
+    ensure_new_png(output)
+    made = open_model(study).explain(image, output, layer=layer)
+    typer.echo(f"{made.predicted} ({made.probability:.4f}); overlay: {made.path}")

@@ -14,8 +14,6 @@ import typer
 from concrete_study.cli.arguments import ModelOption, PositiveOption
 
 if TYPE_CHECKING:
-    from concrete_study.models.classifier import Classifier
-    from concrete_study.results.model_folder import ModelFolder
     from concrete_study.study.prediction import Prediction
 
 _MOST_CLASSES = 10  # in a line of the table
@@ -62,118 +60,23 @@ def predict_command(
     Example: study predict photographs --recall 0.99 --format csv > predictions.csv
     """
     from concrete_study.cli.model import open_model
-    from concrete_study.datasets.decoding import limit_pixels
-    from concrete_study.results.positive_class import find_positive_class
+    from concrete_study.study.output_paths import ensure_empty
 
     if explain is not None:
-        _ensure_empty(explain)
-    found, classes = open_model(study)
-    manifest = found.study.manifest()
-    limit_pixels(manifest.options.max_megapixels if max_megapixels is None else max_megapixels)
-    positive = find_positive_class(classes, positive_class or manifest.positive_class)
-    threshold = _threshold(found, positive, threshold, recall)
-
-    from concrete_study.models.classifier import Classifier
-    from concrete_study.models.devices import memory_errors
-    from concrete_study.models.export import KERAS_FILE
-    from concrete_study.study.image_paths import expand
-    from concrete_study.study.prediction import predict_files
-
-    classifier = Classifier(found.path / KERAS_FILE)
-    rows = predict_files(
-        classifier, expand(paths), classes, threshold=threshold, positive_class=positive
+        ensure_empty(explain)
+    model = open_model(study)
+    rows = model.predict_rows(
+        paths,
+        threshold=threshold,
+        recall=recall,
+        positive_class=positive_class,
+        max_megapixels=max_megapixels,
+        explain=explain,
+        progress=True,
     )
-    if explain is not None:
-        rows = _with_overlays(rows, classifier, classes, explain)
     counts: Counter[str] = Counter()
-    with memory_errors():
-        _print(_counting(rows, counts), classes, format)
+    _print(_counting(rows, counts), model.classes, format)
     _log_counts(counts)
-
-
-def _threshold(
-    model: "ModelFolder", positive: str | None, threshold: float | None, recall: float | None
-) -> float | None:
-    from concrete_study.datasets.errors import UsageError
-
-    if threshold is not None and recall is not None:
-        raise UsageError("--threshold and --recall cannot be combined.")
-    if (threshold is None and recall is None) or positive is None:
-        if threshold is not None or recall is not None:
-            raise UsageError(
-                f"a threshold needs a positive class; study {model.study.name} has none.",
-                hint="--positive-class NAME, or leave out --threshold and --recall to predict the "
-                "most probable class.",
-            )
-        return None
-    return threshold if recall is None else _threshold_of_recall(model, positive, recall)
-
-
-def _threshold_of_recall(model: "ModelFolder", positive: str, recall: float) -> float:
-    from concrete_study.datasets.errors import StudyStateError, UsageError
-    from concrete_study.results.evaluation import final_rows, read_predictions
-    from concrete_study.results.thresholds import threshold_for_recall
-
-    if recall == 0:
-        raise UsageError("0 is too small.", "Expected a recall in (0, 1].", parameter="recall")
-    path, images = (
-        model.thresholds_path,
-        "validation images" if model.site is None else "site's images",
-    )
-    if not path.exists():
-        raise StudyStateError(
-            f"study {model.name} has no predictions to choose a threshold by.",
-            f"Expected {path}.",
-            f"study best {model.study.name} --retrain",
-        )
-    validation = read_predictions(path)
-    if not (final_rows(validation)["class"] == positive).any():
-        raise UsageError(
-            f"none of the {images} is of class {positive}.",
-            "Expected at least one to choose a threshold by.",
-            "--threshold",
-            parameter="recall",
-        )
-    chosen = threshold_for_recall(validation, positive, recall)
-    typer.echo(
-        f"Threshold {chosen.value:.6f}: on the {images}, recall {chosen.recall:.2%} "
-        f"({chosen.images} {positive}), false positive rate {chosen.false_positive_rate:.2%}.",
-        err=True,
-    )
-    if chosen.images * (1 - recall) < 1:
-        typer.echo(
-            f"Warning: {chosen.images} {positive} images are too few to estimate a "
-            f"recall of {recall:.4g}; it may be lower on other images.",
-            err=True,
-        )
-    return chosen.value
-
-
-def _ensure_empty(folder: Path) -> None:
-    from concrete_study.datasets.errors import UsageError
-
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(
-            f"{folder} is not empty.",
-            "Expected a new or empty folder.",
-            "another folder.",
-            parameter="explain",
-        )
-
-
-def _with_overlays(
-    rows: Iterable["Prediction"], classifier: "Classifier", classes: list[str], folder: Path
-) -> Iterator["Prediction"]:
-    """Passes rows on and writes an overlay of the predicted class for each image."""
-    from concrete_study.study.explanation import explain_image
-
-    for number, row in enumerate(rows):
-        if not row.error:
-            # Row numbers: files in different folders may have the same name.
-            # Cut: a name may have 255 bytes.
-            to = folder / f"{number:06}-{Path(row.file).stem[:48]}.png"
-            explain_image(classifier, Path(row.file), to, target=classes.index(row.predicted))
-        yield row
 
 
 def _counting(rows: Iterable["Prediction"], counts: Counter[str]) -> Iterator["Prediction"]:

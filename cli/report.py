@@ -20,14 +20,12 @@ def report_command(
     """
     import webbrowser
 
-    from concrete_study.cli.display import Display
-    from concrete_study.results.report.writing import write_report
     from concrete_study.results.runs import RUNS, open_study
+    from concrete_study.study.study import Study
 
-    study = open_study(RUNS, name)
-    with Display() as display:
-        display.log(f"Study {study.name}: writing the report ...")
-        page = write_report(study)
+    study = Study(open_study(RUNS, name))
+    typer.echo(f"Study {study.name}: writing the report ...", err=True)
+    page = study.report()
     typer.echo(f"Report: {page}")
     if show:
         webbrowser.open(page.resolve().as_uri())

@@ -1,4 +1,4 @@
-"""Running a search with progress display, for `study search` and `study baseline`."""
+"""Running a search, for `study search` and `study baseline`."""
 
 from typing import TYPE_CHECKING
 
@@ -6,52 +6,25 @@ import typer
 
 if TYPE_CHECKING:
     from concrete_study.results.folder import StudyFolder
-    from concrete_study.results.records import SearchOptions, TrialRecord
-    from concrete_study.search.workers import WorkerOptions
+    from concrete_study.results.records import TrialRecord
+    from concrete_study.study.searching import SearchJob
 
 
-def run_study(
-    options: "SearchOptions",
-    study: "StudyFolder",
-    *,
-    resume: bool,
-    overwrite: bool,
-    time_budget: float | None = None,
-    tensorboard: bool = False,
-    like: "StudyFolder | None" = None,
-    workers: "WorkerOptions | None" = None,
-) -> None:
-    """Runs a search with progress display and prints its result.
+def run_job(job: "SearchJob") -> None:
+    """Runs a search with progress display and prints its result, or how to continue it.
 
     Raises:
         StudyError: If the search cannot start or ends without a best trial.
     """
-    from concrete_study.cli.display import Display
+    from concrete_study.cli.errors import option_name
     from concrete_study.datasets.errors import StudyStateError
-    from concrete_study.results.formats import counted
     from concrete_study.results.runs import has_diverged
-    from concrete_study.search.options import check
-    from concrete_study.search.runner import run_search
-    from concrete_study.search.workers import IN_PROCESS
+    from concrete_study.study.display import Display
 
-    check(options)
-    with Display() as display:
-        display.log(
-            f"Study {study.name}: {options.algorithm}, up to "
-            f"{counted(options.max_epochs, 'epoch')}; score: {options.objective}."
-        )
+    study = job.study
+    with Display(option_name) as display:
         try:
-            best = run_search(
-                options,
-                study,
-                display,
-                resume=resume,
-                overwrite=overwrite,
-                time_budget=time_budget,
-                tensorboard=tensorboard,
-                like=like,
-                workers=workers or IN_PROCESS,
-            )
+            best = job.run(display)
         except StudyStateError:
             raise  # nothing was started
         except BaseException:
@@ -59,7 +32,7 @@ def run_study(
             if unfinished and not has_diverged(study):
                 display.log(f"To continue: study search --name {study.name} --resume")
             raise
-    _print_result(study, best, options.objective)
+    _print_result(study, best, job.options.objective)
 
 
 def _print_result(study: "StudyFolder", best: "TrialRecord", objective: str) -> None:

@@ -15,8 +15,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from concrete_study.datasets.errors import UsageError
 from concrete_study.datasets.file_kinds import FORMATS
+from concrete_study.datasets.limits import MAX_MEGAPIXELS as MAX_MEGAPIXELS
 
-MAX_MEGAPIXELS = 300.0  # by default; a phone's 200 are read
 LARGE_MEGAPIXELS = 50.0  # above, a JPEG is reduced while it is decoded
 _MEGAPIXEL = 1_000_000
 _AT_ONCE = 100.0  # megapixels in memory of all threads; larger images are reduced and alone

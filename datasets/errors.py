@@ -37,6 +37,20 @@ class UsageError(StudyError):
     """An argument has a value that cannot be used."""
 
 
+class RetrainedError(UsageError):
+    """The best trial of this study is retrained already, in another way.
+
+    Args:
+        problem: What happened.
+        expected: What was expected and what was received.
+        study: The study's name.
+    """
+
+    def __init__(self, problem: str, expected: str, *, study: str) -> None:
+        super().__init__(problem, expected)
+        self.study = study
+
+
 class DataError(StudyError):
     """The images cannot be studied as they are."""
 
@@ -84,6 +98,23 @@ class UnknownStudyError(StudyStateError):
 
 class StudyExistsError(StudyStateError):
     """A study of this name exists already."""
+
+
+class ChangedOptionsError(StudyStateError):
+    """A study is resumed with other options than it was started with.
+
+    Args:
+        study: The study's name.
+        changes: The name of each option, and how it differs, e.g. `: was 1, now 7`.
+    """
+
+    def __init__(self, study: str, changes: Sequence[tuple[str, str]]) -> None:
+        self.changes = changes
+        super().__init__(
+            f"study {study} was started with other options.",
+            "\n".join(f"{name}{change}" for name, change in changes),
+            study=study,
+        )
 
 
 class DamagedModelError(StudyStateError):

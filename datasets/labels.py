@@ -23,7 +23,7 @@ def parse_class_map(pairs: Sequence[str]) -> dict[str, str]:
             f"{' '.join(pairs)} is not a mapping.",
             "Expected FOLDER=CLASS, each folder once.",
             "Cracked=Positive or CW=Cracked,UW=Uncracked.",
-            parameter="map",
+            parameter="class_map",
         )
     return mapping
 
@@ -50,7 +50,7 @@ def require_known_names(
             f"{unknown[0]}={class_map[unknown[0]]} is not valid.",
             "Expected the name of a folder with images, or a class in the list of labels; the data "
             f"has {', '.join(sorted(found)[:20]) or 'none'}.",
-            parameter="map",
+            parameter="class_map",
         )
 
 

@@ -88,7 +88,7 @@ def _require_same_classes(
             f"rename the class folders, or map them to these classes: {pairs}"
             if unknown
             else f"add the missing classes to {name}, or use it as an external test set.",
-            parameter="map" if unknown else "",
+            parameter="class_map" if unknown else "",
         )
 
 

@@ -30,8 +30,6 @@ CONVOLUTIONS = tuple(
 MEAN_RGB = (123.68, 116.779, 103.939)
 SMALLEST_SIZE = 32  # five pooling layers halve it to one pixel
 
-NAMED_WEIGHTS = ("bundled", "keras", "none")
-
 LayerWeights = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+NAMED_WEIGHTS = ("bundled", "keras", "none")  # of the backbone; others are files
 SQUARE_ROOT, STANDARDISED = "square-root", "standardised"  # feature scalings; others are "none"
 
 

@@ -126,7 +126,7 @@ def require_exporters(formats: Sequence[str]) -> None:
             raise UsageError(
                 f"{name!r} is not an export format.",
                 f"Expected some of {', '.join(EXPORTS)}.",
-                parameter="format",
+                parameter="formats",
             )
         missing = [p for p in _PACKAGES.get(name, ()) if find_spec(p) is None]
         if missing:
@@ -134,7 +134,7 @@ def require_exporters(formats: Sequence[str]) -> None:
                 f"format {name} requires {' and '.join(missing)}.",
                 "Expected the packages of the extra `exports`; they are not installed.",
                 'pip install "concrete-study[exports]"',
-                parameter="format",
+                parameter="formats",
             )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.results.adaptation_record import AdaptationRecord
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.runs import check_name, latest_study, open_study
+from concrete_study.results.runs import check_name, latest_study, list_studies, open_study
 from concrete_study.results.stored import read_record
 
 SEPARATOR = ":"  # between a study and a site; no name of a study has one
@@ -58,6 +58,18 @@ def open_model_folder(runs: Path, name: str | None) -> ModelFolder:
     model = ModelFolder(open_study(runs, study), site if found else None)
     model.adaptation()
     return model
+
+
+def latest_model(runs: Path) -> ModelFolder:
+    """The model that was retrained last; without any, that of the latest study.
+
+    Raises:
+        UnknownStudyError: If there is no study.
+    """
+    # Only retraining writes the predictions; an export rewrites metrics.json.
+    retrained = [study for study in list_studies(runs) if study.predictions_path.exists()]
+    study = max(retrained, key=lambda s: s.predictions_path.stat().st_mtime, default=None)
+    return ModelFolder(study or latest_study(runs))
 
 
 def adapted_path(study: StudyFolder, site: str) -> Path:

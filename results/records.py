@@ -8,15 +8,14 @@ from typing import Literal
 
 import msgspec
 
-from concrete_study.datasets.decoding import MAX_MEGAPIXELS
 from concrete_study.datasets.folders import Fault
-from concrete_study.results.hyperparameters import Space, Value, default_space
-from concrete_study.results.objectives import DEFAULT_OBJECTIVE
+from concrete_study.results.hyperparameters import Value
+from concrete_study.results.options import ClassWeight as ClassWeight
+from concrete_study.results.options import SearchOptions as SearchOptions
 
 SCHEMA_VERSION = 1  # raise it when a stored record changes its meaning or its fields
 
 State = Literal["running", "finished", "interrupted", "failed"]
-ClassWeight = Literal["balanced", "none"]
 Views = Literal["fresh", "stored"]  # new augmented views in every epoch, or those of the search
 
 
@@ -76,41 +75,6 @@ class TrialRecord(StoredRecord, frozen=True, kw_only=True):
     round: int | None = None  # Hyperband only
     parent: str | None = None  # the trial this one was promoted from
     message: str = ""
-
-
-class SearchOptions(Record, frozen=True, kw_only=True):
-    """The options of a search; `search.options.check` checks their values."""
-
-    data: tuple[str, ...] = ()  # absolute paths, studied as one; none is the built-in sample
-    test: str | None = None  # a folder that is the test split
-    external_test: tuple[str, ...] = ()  # folders on which only the retrained model is evaluated
-    validate_on: str | None = None  # a folder that replaces the validation split
-    algorithm: str = "hyperband"
-    max_epochs: int = 10
-    factor: int = 3
-    iterations: int = 1
-    trials: int | None = None  # of random, bayesian and grid; None is 20, or the whole grid
-    objective: str = DEFAULT_OBJECTIVE
-    select: str = "min"  # how the best trial is chosen; see `results.trials.find_best`
-    batch_size: int = 32
-    views: int = 5  # augmented views of each training image
-    cache_gb: float = 20.0
-    precision: str = "auto"
-    weights: str = "bundled"
-    split: str = "70/15/15"
-    groups: bool = True  # whether near-duplicates stay on one side of the split
-    split_by: str | None = None  # `prefix`, or the absolute path of a CSV file
-    class_map: dict[str, str] = {}  # class by folder, where the names differ
-    labels: str | None = None  # the absolute path of a CSV file of labels
-    max_megapixels: float = MAX_MEGAPIXELS  # larger images are not read
-    keep_conflicts: bool = False  # whether near-duplicates may have different labels
-    folds: int = 0  # of the cross-validation; 0: a single split (decision 022)
-    repeats: int = 1  # seeds of each trial
-    class_weight: ClassWeight | None = None  # in the training loss; None: by the images
-    search_images: int | None = None  # size of the subsample of train and validation; None: all
-    seed: int = 1
-    positive_class: str | None = None  # None: see `results.positive_class`
-    space: Space = msgspec.field(default_factory=default_space)
 
 
 class Round(Record, frozen=True, kw_only=True):

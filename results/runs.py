@@ -4,7 +4,7 @@ import difflib
 import itertools
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -56,6 +56,19 @@ def open_study(runs: Path, name: str | None) -> StudyFolder:
     study = find_study(runs, name)
     study.manifest()
     return study
+
+
+def open_studies(runs: Path, names: Sequence[str]) -> list[StudyFolder]:
+    """Finds studies by name, each once; without names, all that can be read.
+
+    Raises:
+        UsageError: If a name is not valid.
+        StudyStateError: If there is no such study, or its study.json is damaged.
+    """
+    if not names:
+        latest_study(runs)  # raises if there is none
+        return [study for study in list_studies(runs) if not is_damaged(study)]
+    return [open_study(runs, name) for name in dict.fromkeys(names)]
 
 
 def find_study(runs: Path, name: str) -> StudyFolder:

@@ -32,7 +32,7 @@ def read_record(path: Path, kind: type[R]) -> R:
             raise damaged(path, f"schema_version {version}", f"schema_version {SCHEMA_VERSION}")
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
-        raise damaged(path, *_received_and_expected(str(error))) from error
+        raise damaged(path, *received_and_expected(str(error))) from error
     except FileNotFoundError as error:
         raise damaged(path, "no file", "a JSON object") from error
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -90,7 +90,7 @@ def ensure_writable(folder: Path, names: Collection[str]) -> None:
         )
 
 
-def _received_and_expected(message: str) -> tuple[str, str]:
+def received_and_expected(message: str) -> tuple[str, str]:
     """Splits msgspec's "Expected `int`, got `str` - at `$.seed`" into what the user reads."""
     detail, _, key = message.partition(" - at ")
     where = f" at {key.strip('`').removeprefix('$.')}" if key else ""

@@ -49,6 +49,10 @@ class _Worker:
     def name(self) -> str:
         return f"worker {self.number} on {self.node}" if self.node else f"worker {self.number}"
 
+    def stop(self) -> None:
+        with contextlib.suppress(RayError):
+            ray.kill(self.actor)
+
 
 class RayPool:
     """A `TrialPool` of Ray actors.
@@ -101,12 +105,14 @@ class RayPool:
             self._on_step()
         found = self._results[key]
         self._results[key] = TrialResult(found.record, [])  # the predictions are not needed again
+        for epoch in found.record.curve:
+            self._progress.epoch_done(epoch)
         return TrialResult(_renamed(found.record, requested), found.probabilities)
 
     def close(self) -> None:
         """Stops all workers."""
         for worker in self._workers:
-            self._kill(worker)
+            worker.stop()
         self._workers.clear()
 
     def _start_workers(self) -> None:
@@ -186,7 +192,7 @@ class RayPool:
 
     def _replace(self, worker: _Worker, reason: str) -> None:
         """Starts another worker for one that is lost, and queues its trial again."""
-        self._kill(worker)
+        worker.stop()
         self._workers.remove(worker)
         self._is_stale = True
         trial = worker.trial
@@ -216,10 +222,6 @@ class RayPool:
                 f"Waiting for workers; each needs {self._share.cpus:g} CPUs and "
                 f"{self._share.gpus:g} GPUs. Free: {ray.available_resources()}."
             )
-
-    def _kill(self, worker: _Worker) -> None:
-        with contextlib.suppress(RayError):
-            ray.kill(worker.actor)
 
 
 def _renamed(record: TrialRecord, requested: TrialRecord) -> TrialRecord:

@@ -12,7 +12,7 @@ choice, a table a range, a number is fixed:
 
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import product
 from pathlib import Path
@@ -33,36 +33,53 @@ from concrete_study.results.hyperparameters import (
 
 
 def read_space(path: Path | None) -> Space:
-    """Reads a space file over the defaults.
+    """Reads a space file over the defaults; without a file, the defaults.
 
     Raises:
         UsageError: If the file cannot be read, or any key or value is not valid; the message
             lists all faults.
     """
-    space, known = default_space(), by_name()
     if path is None:
-        return space
+        return default_space()
+    return parse_space(read_toml(path, parameter="space"), str(path))
+
+
+def read_toml(path: Path, *, parameter: str) -> dict[str, Any]:
+    """Reads a TOML file.
+
+    Raises:
+        UsageError: If it cannot be read; `parameter` is the argument that named it.
+    """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
             f"{path} cannot be read.",
             f"Expected a TOML file; received: {error}.",
-            parameter="space",
+            parameter=parameter,
         ) from error
+
+
+def parse_space(content: Mapping[str, Any], source: str = "the space") -> Space:
+    """A space over the defaults, from values in the form of a space file.
+
+    Raises:
+        UsageError: If any key or value is not valid; the message lists all faults.
+    """
+    space, known = default_space(), by_name()
     faults = []
     for key, value in content.items():
         if key not in known:
             faults.append(f"{key}: unknown; expected one of {', '.join(known)}")
             continue
         try:
-            space[key] = _dimension(known[key], value)
+            space[key] = value if isinstance(value, Dimension) else _dimension(known[key], value)
         except ValueError as error:
             received = "" if "received" in str(error) else f"; received {value}"
             faults.append(f"{key}: {error}{received}")
     if faults:
         hint = "head_units = [0, 256], dropout = { min = 0.1, max = 0.5 } or unfreeze_depth = 3"
-        raise UsageError(f"{path} is not valid.", "\n".join(faults), hint, parameter="space")
+        raise UsageError(f"{source} is not valid.", "\n".join(faults), hint, parameter="space")
     return {name: space[name] for name in known if name in space}
 
 

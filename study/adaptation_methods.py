@@ -119,9 +119,9 @@ def _refitted(old: Images, site: Images) -> Adapted:
 def choose(found: Mapping[str, Fit], site: Images, classes: int, *, seed: int) -> Choice:
     """Chooses a method by grouped, stratified and repeated cross-validation on the site's images.
 
-    The method of the lowest log loss is chosen, a simpler one if equal. Demanding a gain of one
-    standard error kept the model as it was in a third of the draws of 20 labels, where slope and
-    offset more than halved the loss (docs/decisions/027-adaptation.md).
+    The method of the lowest log loss is chosen, a simpler one if equal. The model as it is only
+    serves for comparison: in the draws of 20 labels where cross-validation preferred it, slope and
+    offset halved the loss, and their prior limits the harm (docs/decisions/027-adaptation.md).
 
     Args:
         found: From `methods`.
@@ -143,7 +143,7 @@ def choose(found: Mapping[str, Fit], site: Images, classes: int, *, seed: int) -
         for name, p in predicted.items()
     }
     losses = {name: float(values.mean()) for name, values in surprise.items()}
-    best = min(losses, key=losses.__getitem__)
+    best = min((name for name in found if name != NONE), key=losses.__getitem__)
     return Choice(best, losses, predicted[best].mean(axis=0))
 
 

@@ -156,7 +156,7 @@ def _require_targets(class_map: Mapping[str, str], classes: Sequence[str]) -> No
             raise UsageError(
                 f"{name}={label} is not valid.",
                 f"Expected the study's classes {', '.join(classes)}; received {label}.",
-                parameter="map",
+                parameter="class_map",
             )
 
 
@@ -166,7 +166,7 @@ def _require_classes(found: Iterable[str], classes: Sequence[str]) -> None:
             f"class {unknown[0]} is not mapped.",
             f"Expected the study's classes {', '.join(classes)}; received {unknown[0]}.",
             f"{unknown[0]}=CLASS, with one of {', '.join(classes)}.",
-            parameter="map",
+            parameter="class_map",
         )
 
 

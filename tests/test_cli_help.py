@@ -14,7 +14,7 @@ from concrete_study.cli.errors import ExitCode
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ["search", "audit", "best", "baseline", "evaluate", "adapt", "predict", "explain"]
-COMMANDS += ["list", "show", "report", "compare", "rename", "rm", "doctor"]
+COMMANDS += ["list", "show", "config", "report", "compare", "rename", "rm", "doctor"]
 DATA_COMMANDS = ["check", "fetch", "sample"]
 ALL_COMMANDS = [[name] for name in COMMANDS] + [["data", name] for name in DATA_COMMANDS]
 HEAVY = (

@@ -124,7 +124,7 @@ def test_overwriting_with_images_that_cannot_be_read_keeps_the_old_study(slabs: 
         (["--space", "wrong.toml"], ExitCode.USAGE, "depth: unknown"),
         (["--weights", "nowhere.h5"], ExitCode.USAGE, "no weights file"),
         (["--name", "a/b"], ExitCode.USAGE, "not a valid study name"),
-        (["--resume"], ExitCode.USAGE, "--resume needs --name"),
+        (["--resume"], ExitCode.USAGE, "--resume: needs a name"),
         (["--resume", "--overwrite", "--name", "x"], ExitCode.USAGE, "cannot be combined"),
         (["--time-budget", "0h"], ExitCode.USAGE, "--time-budget: 0h is not a duration"),
         (["--resume", "--name", "x"], ExitCode.STUDY, "No study x to resume"),

@@ -248,7 +248,7 @@ def test_folders_of_a_test_folder_are_mapped_to_classes(
     assert tested == ["Positive"] * 14
     with pytest.raises(DataError, match="the folders have different classes") as caught:
         loaded(folders[0], test=tmp_path / "bridges")
-    assert caught.value.parameter == "map"
+    assert caught.value.parameter == "class_map"
     assert caught.value.hint.endswith("map them to these classes: Cracked=CLASS")
 
 

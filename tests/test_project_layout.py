@@ -12,6 +12,7 @@ COMMANDS = {
     "baseline",
     "best",
     "compare",
+    "config",
     "data",
     "data_check",
     "data_fetch",

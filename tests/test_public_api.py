@@ -1,14 +1,17 @@
 """`import concrete_study`: cheap, and complete on first use."""
 
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import concrete_study
 from concrete_study.datasets.errors import StudyStateError
+from concrete_study.study.public import search
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "numpy", "matplotlib", "sklearn")
@@ -43,4 +46,24 @@ def test_every_public_name_exists() -> None:
 def test_studies_are_listed_and_opened_by_name(tmp_path: Path) -> None:
     assert concrete_study.list_studies(runs=tmp_path) == []
     with pytest.raises(StudyStateError, match="frist"):
-        concrete_study.open_study("frist", runs=tmp_path)
+        concrete_study.open("frist", runs=tmp_path)
+
+
+def test_the_package_and_the_function_search_have_one_name() -> None:
+    from concrete_study.search.schedule import total_trials
+
+    package: Any = concrete_study.search
+    assert package.schedule.total_trials is total_trials
+    assert callable(concrete_study.search)
+    assert concrete_study.search.__doc__ == search.__doc__
+    assert inspect.signature(concrete_study.search) == inspect.signature(search)
+
+
+def test_opening_a_study_imports_no_tensorflow() -> None:
+    code = (
+        "import sys, concrete_study\n"
+        "concrete_study.list_studies(runs='nowhere'), concrete_study.Study, concrete_study.Model\n"
+        "print(sorted({'tensorflow', 'keras', 'keras_tuner', 'matplotlib'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("[]\n", "")

@@ -31,6 +31,7 @@ from concrete_study.results.report.data import read_report_data
 from concrete_study.results.report.elements import Plot
 from concrete_study.results.report.writing import SVG_STYLE, report_sections, write_report
 from concrete_study.results.stored import write_record
+from concrete_study.search.config import read_config
 
 THREE = ("crack", "none", "spalling")
 TEXT = dict.fromkeys(("trial", "configuration", "class", "true", "status", "weights"), str)
@@ -255,25 +256,21 @@ def test_a_report_that_fails_leaves_the_old_one(
 
 def test_the_commands_repeat_the_study(whole: StudyFolder) -> None:
     text = (whole.path / "report" / "report.md").read_text(encoding="utf-8")
-    command = "study search --name whole --algorithm hyperband --max-epochs 10 --factor 3"
-    assert command in text
-    assert "study best whole --epochs 10\n" in text
-    stored = (whole.path / "report" / "space.toml").read_text(encoding="utf-8")
-    from concrete_study.search.space import read_space
-
-    space = read_space(whole.path / "report" / "space.toml")
-    assert space["head_units"].choices == (0, 64, 256), stored
-    assert space["head_learning_rate"].log
+    assert "study search --config study.toml --name whole\nstudy best whole --epochs 10\n" in text
+    options = read_config(whole.path / "report" / "study.toml").options()
+    stored = whole.manifest().options
+    assert options == replace(stored, space=default_space() | stored.space)
+    assert options.space["head_units"].choices == (0, 64, 256)
+    assert options.space["head_learning_rate"].log
 
 
 def test_the_space_is_written_as_it_was_searched(tmp_path: Path) -> None:
-    from concrete_study.search.space import read_space
-
     rate = Dimension(low=1e-5, high=1e-2)  # not logarithmic, unlike the default
     space = SPACE | {"head_learning_rate": rate}
     study = make_study(tmp_path / "linear", [trial(0, 10, 0.1)], options=SearchOptions(space=space))
     markdown(study)
-    assert read_space(study.path / "report" / "space.toml") == default_space() | space
+    options = read_config(study.path / "report" / "study.toml").options()
+    assert options.space == default_space() | space
 
 
 def test_echarts_is_the_published_file() -> None:

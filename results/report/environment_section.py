@@ -1,19 +1,13 @@
 """The section on how a study was run, and the commands that repeat it."""
 
-import shlex
-from typing import Any
-
 import pandas as pd
-from msgspec.structs import asdict
 
 from concrete_study.results.evaluation_records import RetrainingRecord
 from concrete_study.results.formats import counted
 from concrete_study.results.records import StudyRecord
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Code, Section, Table
-
-_SWITCHES = {"groups": (False, "--no-groups"), "keep_conflicts": (True, "--keep-conflicts")}
-_WIDTH = 84  # characters of a line
+from concrete_study.results.study_toml import study_toml
 
 
 def environment_section(data: ReportData) -> Section:
@@ -29,49 +23,19 @@ def environment_section(data: ReportData) -> Section:
             Table("environment", "Versions of the first session.", table),
             "These commands repeat the study with the same versions:",
             Code(commands(data.study, data.retraining)),
-            "The search space of the study, `space.toml` in the folder of this report:",
-            Code(space_toml(data.study)),
+            "The options of the search, `study.toml` in the folder of this report:",
+            Code(study_toml(data.study.options)),
         ],
     )
 
 
 def commands(study: StudyRecord, retraining: RetrainingRecord | None) -> str:
-    """The commands that repeat the study with `space.toml`; every option is given."""
-    words = ["study", "search", "--name", study.name]
-    for name, value in asdict(study.options).items():
-        words += _option(name, value)
-    lines = [_folded(words)]
+    """The commands that repeat the study with `study.toml`."""
+    lines = [f"study search --config study.toml --name {study.name}"]
     if retraining is not None:
-        best = ["study", "best", study.name, "--epochs", str(retraining.epochs)]
-        lines.append(_folded([*best, "--fresh-views"] if retraining.views == "fresh" else best))
+        fresh = " --fresh-views" if retraining.views == "fresh" else ""
+        lines.append(f"study best {study.name} --epochs {retraining.epochs}{fresh}")
     return "\n".join(lines)
-
-
-def space_toml(study: StudyRecord) -> str:
-    """The search space as `study search --space` reads it."""
-    return "".join(f"{name} = {values}\n" for name, values in study.options.space.items())
-
-
-def _option(name: str, value: Any) -> list[str]:
-    flag = f"--{name.replace('_', '-')}"
-    if name == "space":
-        return [flag, "space.toml"]
-    if name in _SWITCHES:
-        given, switch = _SWITCHES[name]
-        return [switch] if value is given else []
-    if isinstance(value, tuple):
-        return [word for folder in value for word in (flag, folder)]
-    return [] if value is None else [flag, str(value)]
-
-
-def _folded(words: list[str]) -> str:
-    """A command over several lines, broken between options, never within a quoted word."""
-    lines = [""]
-    for word in map(shlex.quote, words):
-        if len(lines[-1]) + len(word) > _WIDTH and word.startswith("--"):
-            lines.append("   ")
-        lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
-    return " \\\n".join(lines)
 
 
 def _sessions(study: StudyRecord) -> str:

@@ -17,13 +17,14 @@ from concrete_study.results.report.comparison import comparison_sections
 from concrete_study.results.report.data import ReportData, read_report_data
 from concrete_study.results.report.data_sections import sample_section, split_section
 from concrete_study.results.report.elements import Gallery, Plot, Section, Table
-from concrete_study.results.report.environment_section import environment_section, space_toml
+from concrete_study.results.report.environment_section import environment_section
 from concrete_study.results.report.evaluation_sections import evaluation_sections
 from concrete_study.results.report.pages import MARKDOWN, PAGE, inline_svg, render_page
 from concrete_study.results.report.retraining_sections import model_section, retraining_sections
 from concrete_study.results.report.search_sections import search_sections
 from concrete_study.results.report.summary import summary_section
 from concrete_study.results.stored import ensure_writable
+from concrete_study.results.study_toml import study_toml
 
 _WRITTEN = (PAGE, MARKDOWN, "figures", "tables", "images")
 SVG_STYLE: dict[Any, Any] = {
@@ -42,8 +43,8 @@ def write_report(study: StudyFolder) -> Path:
         StudyStateError: If a file of the study is damaged; the message names it.
     """
     data, folder = read_report_data(study), study.path / "report"
-    space, title = {"space.toml": space_toml(data.study)}, f"Study {data.name}"
-    return _write_pages(folder, report_sections(data), title, "study report", space)
+    files, title = {"study.toml": study_toml(data.study.options)}, f"Study {data.name}"
+    return _write_pages(folder, report_sections(data), title, "study report", files)
 
 
 def write_comparison(studies: Sequence[StudyFolder], folder: Path) -> Path:

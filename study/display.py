@@ -20,11 +20,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from concrete_study.cli.interruption import raise_if_interrupted
 from concrete_study.results.formats import counted, duration, plus_minus
 from concrete_study.results.hyperparameters import describe
 from concrete_study.results.records import Epoch, TrialRecord
 from concrete_study.search.progress import SearchProgress
+from concrete_study.study.interruption import raise_if_interrupted
 
 # Seconds without the first batch, which compiles, before the remaining time is estimated.
 ESTIMATE_AFTER = 20.0
@@ -50,9 +50,14 @@ class SpeedColumn(ProgressColumn):
 
 
 class Display(SearchProgress):
-    """Displays the progress of a search: bars on a terminal, otherwise one line per trial."""
+    """Displays the progress of a search: bars on a terminal, otherwise one line per trial.
 
-    def __init__(self) -> None:
+    Args:
+        named: How an argument is written: as it is, or as the option of the command line.
+    """
+
+    def __init__(self, named: Callable[[str], str] = str) -> None:
+        self._named = named
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = self.console.is_terminal
         self._best = Text()
@@ -71,6 +76,7 @@ class Display(SearchProgress):
         self._trials_bar: TaskID | None = None
         self._epochs_bar: TaskID | None = None
         self._curve: list[Epoch] = []
+        self._workers: dict[str, str] = {}  # the trial of each worker
 
     def __enter__(self) -> "Display":
         return self
@@ -152,15 +158,22 @@ class Display(SearchProgress):
     def suggest(self, parameter: str, value: object, seconds: float, instead_of: float) -> None:
         """Prints the option with the time that it saves."""
         self.log(
-            f"With --{parameter.replace('_', '-')} {value}, search and retraining together would "
+            f"With {self._named(parameter)} {value}, search and retraining together would "
             f"take about {duration(seconds)} instead of {duration(instead_of)}."
         )
 
     def trial_started(self, trial: TrialRecord) -> None:
         """Shows the name of the trial in its bar."""
         raise_if_interrupted()
-        if self._trials_bar is not None:
+        if self._trials_bar is not None and not self._workers:
             self._bars.update(self._trials_bar, description=f"trial {trial.trial}")
+
+    def worker_started(self, worker: str, trial: TrialRecord) -> None:
+        """Shows what each worker runs in the bar of the trials."""
+        self._workers[worker] = trial.trial
+        if self._trials_bar is not None:
+            running = ", ".join(f"{trial} ({worker})" for worker, trial in self._workers.items())
+            self._bars.update(self._trials_bar, description=f"trials {running}")
 
     def epoch_done(self, epoch: Epoch) -> None:
         """Advances the epochs bar of a search; in a retraining, prints the curve so far."""

@@ -5,8 +5,8 @@ import sys
 
 SWALLOWED = """
 import os, signal
-from concrete_study.cli.display import Display
-from concrete_study.cli.interruption import catch_signals
+from concrete_study.study.display import Display
+from concrete_study.study.interruption import catch_signals
 
 class Graph:
     def __del__(self):

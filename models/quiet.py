@@ -15,6 +15,8 @@ def import_tensorflow() -> None:
     """
     from concrete_study.models.keras_settings import BACKEND, SETTINGS, set_backend, set_formats
 
+    # Errors of the C++ side (no GPU, no half precision) mislead; Python's exceptions suffice.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     overridden = set_backend()
     sys.stderr.flush()
     terminal = os.dup(2)

@@ -3,7 +3,8 @@
 import pytest
 from small_report import trial
 
-from concrete_study.cli.display import ESTIMATE_AFTER, Display
+from concrete_study.cli.errors import option_name
+from concrete_study.study.display import ESTIMATE_AFTER, Display
 
 
 def test_the_remaining_time_is_estimated_once_without_the_first_batch(
@@ -34,7 +35,7 @@ def test_a_trial_of_several_folds_prints_its_standard_error(
 
 
 def test_a_shorter_search_is_suggested_by_its_option(capsys: pytest.CaptureFixture[str]) -> None:
-    Display().suggest("search_images", 1000, 2400, 9000)
+    Display(option_name).suggest("search_images", 1000, 2400, 9000)
     assert capsys.readouterr().err == (
         "With --search-images 1000, search and retraining together would take about 40 min 00 s "
         "instead of 2 h 30 min.\n"
