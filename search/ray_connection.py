@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import ray
+from ray._private import ray_constants
 
 from concrete_study.datasets.errors import UsageError
 from concrete_study.search.workers import WorkerOptions
@@ -40,13 +41,13 @@ def connected(options: WorkerOptions) -> Iterator[Share]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     with _kept_signals():
         if options.cluster is None:
-            ray.init(
-                num_cpus=_local_cpus(options),
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                **quiet,
-            )
+            with _loopback():
+                ray.init(
+                    num_cpus=_local_cpus(options),
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    **quiet,
+                )
         else:
             try:
                 ray.init(address=options.cluster, **quiet)
@@ -60,6 +61,21 @@ def connected(options: WorkerOptions) -> Iterator[Share]:
         yield _share_of(options, ray.cluster_resources().get("GPU", 0.0))
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Makes Ray listen on the loopback address alone.
+
+    Ray 2.60 replaces 127.0.0.1 by the address of the network, and then listens on all, except
+    where this constant is false, as on macOS and Windows.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @contextmanager
