@@ -115,12 +115,13 @@ def adaptations(best: Probabilities, subsets: dict[str, Subset]) -> Iterator[Row
             labelled, rest = split(site, count, random, balanced=balanced)
             if labelled is None:
                 continue
-            after = scores(
-                fit_scaling(labelled.features, labelled.labels).apply(rest.features), rest.labels
-            )
+            scaling = fit_scaling(labelled.features, labelled.labels)
+            after = scores(scaling.apply(rest.features), rest.labels)
             before = scores(rest.features, rest.labels)
             found.append({**after, "loss_difference": after["loss"] - before["loss"]})
-        yield f"slope and offset, {count} labels", name, pd.DataFrame(found).mean().to_dict()
+        means = pd.DataFrame(found).mean()
+        result = {str(score): float(value) for score, value in means.items()}
+        yield f"slope and offset, {count} labels", name, result
 
 
 def scores(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:
