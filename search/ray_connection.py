@@ -34,9 +34,14 @@ class Share(NamedTuple):
 def connected(options: WorkerOptions) -> Iterator[Share]:
     """Connects to a cluster, or starts Ray on the loopback address of this machine.
 
+    A connection that this process has already is used, and stays open.
+
     Raises:
         UsageError: If there is no cluster at the address.
     """
+    if ray.is_initialized():  # by the program that calls the Python API
+        yield _share_of(options, ray.cluster_resources().get("GPU", 0.0))
+        return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports each start
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     with _kept_signals():
