@@ -6,8 +6,7 @@ For each seed, random configurations of the default space are trained with the r
 of the training images, and ranked by the validation loss under shifts, as a search does. The mean
 probabilities of the best 2, 4 and 8 are compared with those of the best one on images that no
 choice has seen: the folder's own test split, asphalt tiles, and one photograph of a bridge deck;
-and with the best one after temperature scaling (Guo et al., "On calibration of modern neural
-networks", ICML 2017) on the validation images under shifts, which costs nothing. Prints one line of
+and with the best one as `study best` calibrates it, which costs nothing. Prints one line of
 JSON per seed and way, then the differences from the best one, paired over seeds.
 """
 
@@ -21,7 +20,6 @@ import pandas as pd
 from configurations import read_subsets, scores
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.optimize import minimize_scalar
 
 from concrete_study.datasets.batches import Subset
 from concrete_study.datasets.progress import SILENT
@@ -34,7 +32,7 @@ from concrete_study.models.features import FeatureStore
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.recipe import predict
 from concrete_study.models.trainable import Network
-from concrete_study.results.statistics import log_loss
+from concrete_study.results.calibration import Scaling, fit_temperature
 from concrete_study.search.training import DivergedError, train
 
 SIZE, VIEWS, EPOCHS = 112, 5, 10
@@ -136,7 +134,9 @@ def run_trials(
         depth = configuration.unfreeze_depth if best.phase == 2 else 0
         part = network.trainable(configuration.architecture(depth))
         part.load(outcome.checkpoints["best"])
-        found = {name: predict(part, sources[name], 64) for name in (*UNSEEN, *SHIFTS)}
+        found = {
+            name: predict(part, sources[name], 64) for name in (*UNSEEN, "validation", *SHIFTS)
+        }
         trials.append(Trial(best.val_shifted_loss or 0.0, found))
     return sorted(trials, key=lambda trial: trial.score)
 
@@ -144,8 +144,13 @@ def run_trials(
 def compare(trials: list[Trial], subsets: dict[str, Subset]) -> list[dict[str, float | str]]:
     """One row of scores per way: the best trial, the same calibrated, and each ensemble."""
     best = trials[0].probabilities
-    power = fit_temperature(best, subsets["validation"].labels)
-    ways = {"best": best, "best, calibrated": {n: scaled(best[n], power) for n in UNSEEN}}
+    versions = np.stack([best[name] for name in ("validation", *SHIFTS)])
+    temperature = fit_temperature(versions, subsets["validation"].labels)
+    cooled = Scaling(1 / temperature, (0.0, 0.0))
+    ways: dict[str, dict[str, NDArray[np.floating]]] = {
+        "best": dict(best),
+        "best, calibrated": {name: cooled.apply(best[name]) for name in UNSEEN},
+    }
     for size in SIZES:
         ways[f"mean of {size}"] = {
             name: np.mean([trial.probabilities[name] for trial in trials[:size]], axis=0)
@@ -158,24 +163,6 @@ def compare(trials: list[Trial], subsets: dict[str, Subset]) -> list[dict[str, f
             row |= scores(name, probabilities[name], subsets[name].labels)
         rows.append(row)
     return rows
-
-
-def fit_temperature(probabilities: Probabilities, labels: NDArray[np.int32]) -> float:
-    """The inverse temperature of the lowest loss on the validation images under all shifts."""
-    pooled = np.concatenate([probabilities[shift] for shift in SHIFTS])
-    truth = np.tile(labels, len(SHIFTS))
-    found = minimize_scalar(
-        lambda x: log_loss(scaled(pooled, np.exp(x)), truth), bounds=(-4, 2), method="bounded"
-    )
-    return float(np.exp(found.x))
-
-
-def scaled(probabilities: NDArray[np.float32], power: float) -> NDArray[np.float32]:
-    """Probabilities after logits are multiplied by a number."""
-    logits = power * np.log(np.clip(probabilities, 1e-30, 1))
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    result: NDArray[np.float32] = odds / odds.sum(axis=1, keepdims=True)
-    return result
 
 
 def differences(rows: pd.DataFrame) -> pd.DataFrame:

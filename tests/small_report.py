@@ -1,5 +1,6 @@
 """Made-up studies for reports: records, split, images and predictions, without training."""
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,10 @@ from concrete_study.datasets.splits import SplitRow, write_split
 from concrete_study.results.evaluation import evaluate, prediction_rows
 from concrete_study.results.evaluation_records import Parameters
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.formats import render
 from concrete_study.results.hyperparameters import Dimension, Space
 from concrete_study.results.records import Epoch, SearchOptions, TrialRecord
+from concrete_study.results.report.elements import Section, Table
 from concrete_study.results.trials import rank
 
 TWO = ("Negative", "Positive")
@@ -185,3 +188,17 @@ def two_studies(runs: Path) -> list[StudyFolder]:
     options = replace(manifest.options, algorithm="random", trials=1)
     second.write_manifest(replace(manifest, options=options, seconds=5.0))
     return [first, second]
+
+
+def read_csv(file: Path | io.StringIO) -> pd.DataFrame:
+    """A table to the last bit, its ids of trials as text."""
+    text = dict.fromkeys(("trial", "parent", "configuration"), str)
+    return pd.read_csv(file, dtype=text, float_precision="round_trip")
+
+
+def csv_files(sections: Sequence[Section]) -> dict[str, pd.DataFrame]:
+    """The CSV files of a page by path as they are written, without drawing the figures."""
+    tables = [e for section in sections for e in section.elements if isinstance(e, Table)]
+    frames = {f"tables/{table.name}": table.frame for table in tables}
+    frames |= {f"figures/{p.name}": p.frame for section in sections for p in section.plots()}
+    return {name: read_csv(io.StringIO(render(f, "csv"))) for name, f in frames.items()}

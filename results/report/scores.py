@@ -15,6 +15,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from concrete_study.datasets.splits import EXTERNAL
 from concrete_study.results.evaluation import (
     CHECKPOINT_NAMES,
     final_rows,
@@ -116,11 +117,15 @@ def by_dataset_table(
     """Scores on parts of the test images and on external test sets.
 
     Columns: dataset (the folder's name), subset (test or external), images, accuracy,
-    accuracy_low, accuracy_high (Wilson 95 %), and the scores of `score_columns`.
+    accuracy_low, accuracy_high (Wilson 95 %), the scores of `score_columns`, the positive_class
+    that they are of, and predictions (the file in the study's folder that has them).
     """
-    tests = [(part.dataset, part.subset, part.test) for part in retraining.by_dataset]
-    names = evaluation_names(evaluations)
-    tests += [(n, "external", found.test) for n, found in zip(names, evaluations, strict=True)]
+    files = {"test": "best/predictions.csv", EXTERNAL: "best/external.csv"}
+    tests = [(p.dataset, p.subset, p.test, files[p.subset]) for p in retraining.by_dataset]
+    tests += [
+        (name, EXTERNAL, found.test, f"evaluations/{found.folder}/predictions.csv")
+        for name, found in zip(evaluation_names(evaluations), evaluations, strict=True)
+    ]
     rows = [
         {
             "dataset": name,
@@ -130,8 +135,10 @@ def by_dataset_table(
             "accuracy_low": test.accuracy_interval[0],
             "accuracy_high": test.accuracy_interval[1],
             **score_columns(test),
+            "positive_class": test.positive_class,
+            "predictions": file,
         }
-        for name, subset, test in tests
+        for name, subset, test, file in tests
     ]
     return pd.DataFrame(rows)
 
