@@ -34,7 +34,12 @@ def code_cells(notebook: Any) -> list[Any]:
 def kinds(notebook: Any) -> list[list[tuple[str, str]]]:
     """What each code cell puts out: text or values, and of which types."""
     return [
-        sorted({(one.output_type, one.get("name") or " ".join(one.data)) for one in cell.outputs})
+        sorted(
+            {
+                (one.output_type, one.get("name") or " ".join(sorted(one.data)))
+                for one in cell.outputs
+            }
+        )
         for cell in code_cells(notebook)
     ]
 
