@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help search test check lint types docs figures schemas lock clean
+.PHONY: help search test check lint types docs tutorial figures schemas lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1#\2/p' Makefile | awk -F'#' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -30,6 +30,9 @@ types: $(STAMP)
 
 docs: $(STAMP)  ## build the documentation site into site/; warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+tutorial: $(STAMP)  ## run the tutorial notebook and store its outputs
+	@$(BIN)/python -m nbconvert --to notebook --execute --inplace --log-level WARN docs/tutorial.ipynb
 
 figures: $(STAMP)  ## draw the figures of the documentation
 	@$(BIN)/python docs/figures.py

@@ -9,6 +9,7 @@ import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from nbconvert import MarkdownExporter
 from typer.cli import get_docs_for_click
 
 from concrete_study.cli.app import build_app
@@ -32,12 +33,23 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         text = (ROOT / source).read_text(encoding="utf-8")
         content = re.sub(r"\]\((\.\./)*docs/", "](", text)
         files.append(File.generated(config, page, content=content))
+    files.append(File.generated(config, "tutorial.md", content=tutorial()))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Replaces each `<!-- generated: NAME -->` by its Markdown."""
+    """Replaces each `<!-- generated: NAME -->` by its Markdown, and links the tutorial's page."""
+    markdown = markdown.replace("tutorial.ipynb)", "tutorial.md)")
     return re.sub(r"<!-- generated: (\w+) -->", lambda mark: GENERATED[mark[1]](), markdown)
+
+
+def tutorial() -> str:
+    """The notebook with its stored outputs; tables have the style of the site."""
+    exporter = MarkdownExporter()  # type: ignore[no-untyped-call]
+    text, _ = exporter.from_filename(str(ROOT / "docs/tutorial.ipynb"))
+    text = re.sub(r"<style scoped>.*?</style>\n|<pre [^>]*></pre>\n", "", text, flags=re.DOTALL)
+    text = text.replace('<table border="1" class="dataframe">', "<table>")
+    return f'{text}\n[Download the notebook](tutorial.ipynb "Jupyter notebook")\n'
 
 
 def commands() -> str:

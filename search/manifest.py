@@ -43,11 +43,11 @@ class Manifest:
         self._study.write_manifest(self.content)
 
     def add_worker(self, node: str) -> None:
-        """Counts one more worker of this session; the next `save` writes it."""
+        """Counts one more worker of this session."""
         *earlier, session = self.content.sessions
         nodes = tuple(sorted({*session.nodes, node}))
         session = replace(session, workers=session.workers + 1, nodes=nodes)
-        self.content = replace(self.content, sessions=[*earlier, session])
+        self.save(sessions=[*earlier, session])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from socket import create_connection
 from typing import NamedTuple, Protocol
 
 from concrete_study.datasets.errors import ResourceError, UsageError
@@ -31,7 +32,7 @@ class WorkerOptions(NamedTuple):
     gpus_per_trial: float | None = None
 
     def check(self) -> None:
-        """Raises UsageError if a value cannot be used."""
+        """Raises UsageError if a value cannot be used, ResourceError without Ray."""
         lowest = {"workers": 1, "cpus_per_trial": 0.01, "gpus_per_trial": 0}
         for name, least in lowest.items():
             value = getattr(self, name)
@@ -50,6 +51,8 @@ class WorkerOptions(NamedTuple):
                 )
         if self.is_distributed:
             _require_ray()
+        if self.cluster is not None:
+            _require_reachable(self.cluster)
 
     @property
     def is_distributed(self) -> bool:
@@ -68,6 +71,21 @@ def _require_ray() -> None:
             "Ray is not installed, which runs trials in several processes.",
             f"Expected the extra `cluster` of this package; received: {error}.",
             'pip install "concrete-study[cluster]"',
+        ) from error
+
+
+def _require_reachable(address: str) -> None:
+    """Connects once: Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or "/" in host:
+        return  # `auto`, or another form that Ray knows
+    try:
+        create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise UsageError(
+            f"no Ray cluster answers at {address}.",
+            f"Expected host:port of its head node, or auto; received: {error}.",
+            parameter="cluster",
         ) from error
 
 
