@@ -101,7 +101,7 @@ def lowest_loss(versions: NDArray[np.float32], labels: NDArray[np.integer]) -> f
 
 
 def adaptations(best: Probabilities, subsets: dict[str, Subset]) -> Iterator[Row]:
-    """Mean scores on other photographs after slope and offset from a few labels, and before."""
+    """Mean scores after slope and offset from a few labels, on photographs without a label."""
     shifted = np.stack([best[name] for name in ("validation", *SHIFTS)])
     temperature = fit_temperature(shifted, subsets["validation"].labels)
     cooled = Scaling(1 / temperature, (0.0, 0.0))

@@ -52,11 +52,11 @@ def mixed(slabs: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_test_images_get_the_stored_probabilities_of_the_best_epoch(
+def test_test_images_get_the_stored_calibrated_probabilities(
     study: StudyFolder, slabs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = read_predictions(study.predictions_path)
-    stored = table[table["checkpoint"] == "best"]
+    stored = table[table["checkpoint"] == "calibrated"]
     files = [str(slabs / file) for file in stored["file"]]
     assert run(["predict", *files, "--format", "csv"]) == ExitCode.OK
     printed = pd.read_csv(io.StringIO(capsys.readouterr().out), keep_default_na=False)
