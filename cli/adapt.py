@@ -99,12 +99,12 @@ def _print(record: "AdaptationRecord") -> None:
             chosen = "  chosen" if method == record.method else ""
             typer.echo(f"{method:<32}{number(loss):>10}{chosen}")
         typer.echo("\nThe site's images, each predicted without having been fitted to:\n")
-        print_scores(record.site_test)
+        print_scores(record.site_test, "site")
         if record.losses[record.method] >= record.losses["none"]:
             typer.echo("Cross-validation shows no gain: the labels may be too few to help.\n")
     for name, share in record.class_shares.items():
         typer.echo(f"Estimated share of {name}: {share:.3f}")
-    before, after = record.test.checkpoints["best"], record.test.checkpoints["adapted"]
+    before, after = record.test.checkpoints["unadapted"], record.test.checkpoints["adapted"]
     typer.echo(
         f"The study's own {record.test.images} test images, before and after adaptation: log loss "
         f"{number(before.loss)} and {number(after.loss)}, accuracy {number(before.accuracy)} and "

@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from concrete_study.results.evaluation_records import DatasetReport, TestReport
 
 
-def print_scores(test: "TestReport") -> None:
+def print_scores(test: "TestReport", images: str = "test") -> None:
     """Prints metrics per checkpoint, scores with intervals, and metrics per class.
 
     Args:
         test: From `results.evaluation.evaluate`.
+        images: What the images are.
     """
     from concrete_study.results.evaluation import CHECKPOINT_NAMES
     from concrete_study.results.formats import number
@@ -21,13 +22,13 @@ def print_scores(test: "TestReport") -> None:
     from concrete_study.results.report.scores import readable_report
 
     low, high = test.accuracy_interval
-    typer.echo(f"{'test images':<18}{'loss':>10}{'accuracy':>10}{'calibration error':>19}")
+    typer.echo(f"{f'{images} images':<18}{'loss':>10}{'accuracy':>10}{'calibration error':>19}")
     for checkpoint, scores in test.checkpoints.items():
         typer.echo(
             f"{CHECKPOINT_NAMES[checkpoint]:<18}{number(scores.loss):>10}"
             f"{number(scores.accuracy):>10}{number(scores.calibration_error):>19}"
         )
-    typer.echo(f"\nTest accuracy {test.accuracy:.4f} ", nl=False)
+    typer.echo(f"\n{images.capitalize()} accuracy {test.accuracy:.4f} ", nl=False)
     typer.echo(f"({test.interval} interval {low:.4f} to {high:.4f}, {test.images} images)")
     balance = balance_text(test)
     typer.echo(f"{balance[0].upper()}{balance[1:]}\n")

@@ -25,7 +25,7 @@ def adapted_card(record: AdaptationRecord, predictions: pd.DataFrame | None) -> 
             record=record,
             given=record.fitted_to,
             number=number,
-            before=test and test.checkpoints["best"],
+            before=test and test.checkpoints["unadapted"],
             after=test and test.checkpoints["adapted"],
             intervals=test and interval_text(test),
             scores={
@@ -34,7 +34,7 @@ def adapted_card(record: AdaptationRecord, predictions: pd.DataFrame | None) -> 
             if test
             else {},
             thresholds=_thresholds(predictions, test.positive_class if test else None),
-            test_before=record.test.checkpoints["best"],
+            test_before=record.test.checkpoints["unadapted"],
             test_after=record.test.checkpoints["adapted"],
         )
     )

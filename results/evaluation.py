@@ -26,6 +26,7 @@ CHECKPOINT_NAMES = {
     "after_phase_2": "after phase 2",
     "best": "best epoch",
     "calibrated": "calibrated",
+    "unadapted": "before adaptation",
     "adapted": "adapted",
 }
 CHECKPOINTS = tuple(CHECKPOINT_NAMES)

@@ -178,6 +178,6 @@ def _predictions(
     choice: Choice,
 ) -> pd.DataFrame:
     """The site's images, predicted before and after adaptation by cross-validation."""
-    checkpoints = {"best": before, "adapted": choice.probabilities}
+    checkpoints = {"unadapted": before, "adapted": choice.probabilities}
     files, truth = [row.file for row in rows], [row.label for row in rows]
     return prediction_rows(files, truth, classes, checkpoints, [row.group for row in rows])

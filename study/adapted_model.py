@@ -128,6 +128,6 @@ def _predict_test(
         final["file"].tolist(),
         final["class"].tolist(),
         classes,
-        {"best": before, "adapted": after},
+        {"unadapted": before, "adapted": after},
         final["group"].tolist(),
     )

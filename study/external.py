@@ -128,7 +128,8 @@ def _evaluate(
         )
     files, truth = [row.file for row in rows], [row.label for row in rows]
     groups = [row.group for row in rows]
-    table = prediction_rows(files, truth, manifest.classes, {"best": probabilities}, groups)
+    checkpoints = {"best" if model.site is None else "adapted": probabilities}
+    table = prediction_rows(files, truth, manifest.classes, checkpoints, groups)
     usual = find_positive_class(manifest.classes, manifest.positive_class)
     variant = _variant(class_map, labels, "" if positive == usual else f"{positive}")
     name = f"{plain_name(root)}-{folder.fingerprint[:8]}{variant}"

@@ -159,9 +159,9 @@ def test_all_faults_are_reported_at_once() -> None:
         evaluate(faulty, ["a", "b"])
     assert str(caught.value) == (
         "predictions that cannot be evaluated: unknown checkpoint after_lunch (expected "
-        "before_training, after_phase_1, after_phase_2, best, calibrated, adapted); unknown class "
-        "c (expected a, b); 1 files occur twice in a checkpoint; the checkpoints have different "
-        "files; a probability is NaN or outside [0, 1] in 1 rows"
+        "before_training, after_phase_1, after_phase_2, best, calibrated, unadapted, adapted); "
+        "unknown class c (expected a, b); 1 files occur twice in a checkpoint; the checkpoints "
+        "have different files; a probability is NaN or outside [0, 1] in 1 rows"
     )
 
 

@@ -33,9 +33,9 @@ def adaptations_table(adaptations: Sequence[AdaptationRecord]) -> pd.DataFrame:
         row: dict[str, object] = {"site": record.site, "images": record.fitted_to.images}
         row["method"] = record.method
         if record.site_test is not None:
-            before, after = (record.site_test.checkpoints[n] for n in ("best", "adapted"))
+            before, after = (record.site_test.checkpoints[n] for n in ("unadapted", "adapted"))
             row |= {"loss_before": before.loss, "loss_after": after.loss}
             row |= {"accuracy_before": before.accuracy, "accuracy_after": after.accuracy}
-        before, after = (record.test.checkpoints[n] for n in ("best", "adapted"))
+        before, after = (record.test.checkpoints[n] for n in ("unadapted", "adapted"))
         rows.append(row | {"test_loss_before": before.loss, "test_loss_after": after.loss})
     return pd.DataFrame(rows)
