@@ -20,6 +20,8 @@ from concrete_study.study.reporting import ProgressOption, reporting
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from concrete_study.results.study_audit import AuditRecord
+
 EXPORTS = ("keras", "saved-model")
 
 
@@ -243,6 +245,29 @@ class Study:
                     formats=written,
                 )
         return Model(ModelFolder(self.folder, record.site))
+
+    def audit(self, *, progress: ProgressOption = None) -> "AuditRecord":
+        """Looks for wrong labels and shortcuts among the training and validation images.
+
+        Args:
+            progress: Whether to show progress, see `search`.
+
+        Returns:
+            The content of `audit/audit.json`; `audit/audit.html` shows the images.
+
+        Raises:
+            StudyStateError: If the study is in use by another process.
+            DataError: If its images have changed.
+
+        Example:
+            >>> cs.open("first").audit().conflicts
+            []
+        """
+        import_tensorflow()
+        from concrete_study.study.audit import audit_study
+
+        with reporting(progress) as receiver:
+            return audit_study(self.folder, receiver)
 
     def report(self) -> Path:
         """Writes the report with its figures and tables; trains and evaluates nothing.

@@ -25,6 +25,8 @@ from concrete_study.datasets.errors import (
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.model_folder import ModelFolder
 from concrete_study.results.records import Epoch, TrialRecord
+from concrete_study.results.stored import read_record
+from concrete_study.results.study_audit import AuditRecord
 from concrete_study.search.progress import CallbackProgress
 from concrete_study.study.model import Model
 from concrete_study.study.study import Study
@@ -133,6 +135,11 @@ def test_best_evaluate_predict_and_adapt_give_the_numbers_of_the_command_line(
     assert run(["adapt", "typed", "--data", "other-site", "--site", "bridge"]) == ExitCode.OK
     assert adapted.metrics.test == cs.open_model("typed:bridge").metrics.test
     assert adapted.name == "called:bridge"
+
+    audit = called[0].audit()
+    assert run(["audit", "typed"]) == ExitCode.OK
+    stored_audit = read_record(typed.folder.study.audit_path / "audit.json", AuditRecord)
+    assert (audit.issues, audit.shortcuts) == (stored_audit.issues, stored_audit.shortcuts)
 
 
 def test_the_comparison_is_that_of_the_command_line(

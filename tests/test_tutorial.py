@@ -84,6 +84,7 @@ def test_the_code_for_mlflow_logs_every_trial(
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow  # imported where the variables are set
+
     monkeypatch.chdir(tmp_path)
     Path("photos").symlink_to(slabs)
     Path("tiny.toml").write_text(TINY)
