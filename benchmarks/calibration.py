@@ -9,25 +9,18 @@ no choice has seen, as trained and with a temperature fitted in several ways; th
 (in its own proportions), 20 draws each. Prints means over seeds with 95 % intervals.
 """
 
-import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from configurations import read_subsets
-from ensemble import Probabilities, compute_features, draw, run_trials
-from next_site import SCORES, split
+from ensemble import Probabilities, parse_arguments, search_seeds
+from next_site import SCORES, scores, split
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 
 from concrete_study.datasets.batches import Subset
 from concrete_study.datasets.shifts import SHIFTS
-from concrete_study.models.backbone import load_weights
-from concrete_study.models.devices import prepare_devices
-from concrete_study.models.precision import choose_precision
-from concrete_study.models.trainable import Network
 from concrete_study.results.calibration import (
     HOTTEST,
     Scaling,
@@ -43,24 +36,11 @@ DRAWS = 20
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("metu", type=Path)
-    parser.add_argument("--tiles", type=Path, required=True)
-    parser.add_argument("--decks", type=Path, required=True)
-    parser.add_argument("--images", type=int, default=300, help="training images of each seed")
-    parser.add_argument("--count", type=int, default=22, help="configurations, as a search has")
-    parser.add_argument("--seeds", type=int, default=9)
-    given = parser.parse_args()
-    prepare_devices()
+    given = parse_arguments(__doc__)
     subsets = read_subsets(given.metu, given.tiles, given.decks, 600, 1)
-    network = Network(load_weights("bundled"), classes=2, precision=choose_precision("auto"))
-    sources = compute_features(network, subsets, fine_tuned=False)
     rows = []
-    for seed in range(given.seeds):
-        random = np.random.default_rng(1000 + seed)
-        images = np.sort(random.choice(len(subsets["train"]), given.images, replace=False))
-        configurations = [draw(random, [0]) for _ in range(given.count)]
-        best = run_trials(network, configurations, sources, images, seed)[0].probabilities
+    for seed, (first, *_) in search_seeds(given, subsets):
+        best = first.probabilities
         rows += [
             {"way": way, "images": name, "seed": seed, **found}
             for way, name, found in (*calibrations(best, subsets), *adaptations(best, subsets))
@@ -122,16 +102,6 @@ def adaptations(best: Probabilities, subsets: dict[str, Subset]) -> Iterator[Row
         means = pd.DataFrame(found).mean()
         result = {str(score): float(value) for score, value in means.items()}
         yield f"slope and offset, {count} labels", name, result
-
-
-def scores(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:
-    """Scores of two classes, the second of them positive."""
-    p = np.clip(probabilities.astype(np.float64), 1e-7, 1)
-    return {
-        "roc_auc": float(roc_auc_score(labels, p[:, 1])),
-        "balanced_accuracy": float(balanced_accuracy_score(labels, p.argmax(1))),
-        "loss": float(log_loss(labels, p / p.sum(axis=1, keepdims=True))),
-    }
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ such a table: `benchmarks/selection.py`.
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,9 +95,16 @@ def compute_features(
             replace(NOTHING, feature_layers=blocks, unfreeze_depth=depth).architecture(depth)
         )
     }
+    return stored_sources(network, subsets, sorted(layers), size)
+
+
+def stored_sources(
+    network: Network, subsets: dict[str, Subset], layers: Sequence[str], size: int
+) -> Sources:
+    """Stored features by subset, and by shift those of the validation images under it."""
     sources = {}
     for name, subset in subsets.items():
-        store = FeatureStore(network, subset, sorted(layers), size=size)
+        store = FeatureStore(network, subset, layers, size=size)
         views = VIEWS if name == "train" else 1
         shifts = list(SHIFTS) if name == "validation" else []
         store.compute_all([*range(views), *shifts], SILENT.counting)

@@ -1,6 +1,6 @@
 """The mean of the best K trials against the best one: is it worth K trainings?
 
-    python benchmarks/ensemble.py METU --tiles TILES --decks DECKS --seeds 20
+    python benchmarks/ensemble.py METU --tiles TILES --decks DECKS --seeds 9
 
 For each seed, random configurations of the default space are trained with the recipe on a sample
 of the training images, and ranked by the validation loss under shifts, as a search does. The mean
@@ -12,35 +12,33 @@ JSON per seed and way, then the differences from the best one, paired over seeds
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from configurations import read_subsets, scores
+from configurations import Sources, read_subsets, scores, stored_sources
 from numpy.typing import NDArray
 from scipy import stats
 
 from concrete_study.datasets.batches import Subset
-from concrete_study.datasets.progress import SILENT
 from concrete_study.datasets.shifts import SHIFTS
 from concrete_study.models.backbone import load_weights
-from concrete_study.models.batch_sources import FeatureSource, PartSource
+from concrete_study.models.batch_sources import PartSource
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.devices import prepare_devices
-from concrete_study.models.features import FeatureStore
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.recipe import predict
 from concrete_study.models.trainable import Network
 from concrete_study.results.calibration import Scaling, fit_temperature
 from concrete_study.search.training import DivergedError, train
 
-SIZE, VIEWS, EPOCHS = 112, 5, 10
+SIZE, EPOCHS = 112, 10
 SIZES = (2, 4, 8)  # of ensembles
 OBJECTIVE = "val_shifted_loss"
 UNSEEN = ("test", "tiles", "deck")
 
-Sources = dict[str, FeatureSource]
 Probabilities = dict[str, NDArray[np.float32]]  # by subset or shift
 
 
@@ -53,43 +51,43 @@ class Trial(NamedTuple):
 
 def main() -> None:
     """Prints one line per seed and way, and the mean differences with their 95 % intervals."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("metu", type=Path)
-    parser.add_argument("--tiles", type=Path, required=True)
-    parser.add_argument("--decks", type=Path, required=True)
-    parser.add_argument("--images", type=int, default=300, help="training images of each seed")
-    parser.add_argument("--count", type=int, default=22, help="configurations, as a search has")
-    parser.add_argument("--depths", type=int, nargs="+", default=[0])
-    parser.add_argument("--seeds", type=int, default=20)
-    given = parser.parse_args()
-    prepare_devices()
+    given = parse_arguments(__doc__)
     subsets = read_subsets(given.metu, given.tiles, given.decks, 600, 1)
-    network = Network(load_weights("bundled"), classes=2, precision=choose_precision("auto"))
-    sources = compute_features(network, subsets, fine_tuned=max(given.depths) > 0)
     rows = []
-    for seed in range(given.seeds):
-        random = np.random.default_rng(1000 + seed)
-        images = np.sort(random.choice(len(subsets["train"]), given.images, replace=False))
-        configurations = [draw(random, given.depths) for _ in range(given.count)]
-        trials = run_trials(network, configurations, sources, images, seed)
+    for seed, trials in search_seeds(given, subsets):
         for row in compare(trials, subsets):
             rows.append({"seed": seed, **row})
             print(json.dumps(rows[-1]), flush=True)
     print(differences(pd.DataFrame(rows)).to_markdown(index=False))
 
 
-def compute_features(network: Network, subsets: dict[str, Subset], *, fine_tuned: bool) -> Sources:
-    """Stored features of all subsets, and of the validation images under each shift."""
-    layers = ["block5_average", "block4_average", *(["block4_pool"] if fine_tuned else [])]
-    sources = {}
-    for name, subset in subsets.items():
-        store = FeatureStore(network, subset, layers, size=SIZE)
-        views = VIEWS if name == "train" else 1
-        shifts = list(SHIFTS) if name == "validation" else []
-        store.compute_all([*range(views), *shifts], SILENT.counting)
-        sources[name] = FeatureSource(store, views)
-        sources |= {shift: FeatureSource(store, 1, shift=shift) for shift in shifts}
-    return sources
+def parse_arguments(text: str) -> argparse.Namespace:
+    """The folders of images, and the size of the experiment."""
+    parser = argparse.ArgumentParser(description=text.splitlines()[0])
+    parser.add_argument("metu", type=Path)
+    parser.add_argument("--tiles", type=Path, required=True)
+    parser.add_argument("--decks", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=300, help="training images of each seed")
+    parser.add_argument("--count", type=int, default=22, help="configurations, as a search has")
+    parser.add_argument("--depths", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=int, default=9)
+    return parser.parse_args()
+
+
+def search_seeds(
+    given: argparse.Namespace, subsets: dict[str, Subset]
+) -> Iterator[tuple[int, list[Trial]]]:
+    """Yields each seed and its trials, the best one first."""
+    prepare_devices()
+    network = Network(load_weights("bundled"), classes=2, precision=choose_precision("auto"))
+    layers = ["block5_average", "block4_average"]
+    layers += ["block4_pool"] if max(given.depths) > 0 else []
+    sources = stored_sources(network, subsets, layers, SIZE)
+    for seed in range(given.seeds):
+        random = np.random.default_rng(1000 + seed)
+        images = np.sort(random.choice(len(subsets["train"]), given.images, replace=False))
+        configurations = [draw(random, given.depths) for _ in range(given.count)]
+        yield seed, run_trials(network, configurations, sources, images, seed)
 
 
 def draw(random: np.random.Generator, depths: list[int]) -> Configuration:

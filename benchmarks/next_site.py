@@ -39,7 +39,7 @@ SCORES = ("roc_auc", "balanced_accuracy", "loss")
 
 
 class Site(NamedTuple):
-    """Images of a site, and the photograph of each."""
+    """Images of a site, grouped by photograph, and training images of the study."""
 
     images: Images
     old: Images
@@ -71,8 +71,8 @@ def measure(study: StudyFolder, given: argparse.Namespace) -> Iterator[dict[str,
     metrics = study.required_metrics()
     if metrics.calibration is not None:  # the network before calibration
         slope = Scaling(metrics.calibration.temperature, (0.0,) * len(layer.bias))
-        yield {"labels": 0, "method": "as trained", **scores(layer.scaled(slope), site.images)}
-    yield {"labels": 0, "method": "calibrated", **scores(layer, site.images)}
+        yield {"labels": 0, "method": "as trained", **scores_of(layer.scaled(slope), site.images)}
+    yield {"labels": 0, "method": "calibrated", **scores_of(layer, site.images)}
     for count in given.labels:
         for draw in range(given.draws):
             random = np.random.default_rng([count, draw])
@@ -83,7 +83,7 @@ def measure(study: StudyFolder, given: argparse.Namespace) -> Iterator[dict[str,
             found = choose(fits, labelled, len(layer.bias), seed=draw).method
             own = {"labels": count, "draw": draw, "chosen": found}
             for name, fit in fits.items():
-                result = scores(fit(labelled).layer, rest)
+                result = scores_of(fit(labelled).layer, rest)
                 yield {**own, "method": name, **result}
                 if name == found:
                     yield {**own, "method": "chosen", **result}
@@ -130,13 +130,18 @@ def split(
     return (None if few or len(chosen) < count else images.select(np.array(chosen))), rest
 
 
-def scores(layer: OutputLayer, images: Images) -> dict[str, float]:
+def scores_of(layer: OutputLayer, images: Images) -> dict[str, float]:
+    """Scores of an output layer on some images."""
+    return scores(layer.probabilities(images.features), images.labels)
+
+
+def scores(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:
     """Scores of two classes, the second of them positive."""
-    p: NDArray[np.float64] = layer.probabilities(images.features)
+    p = np.clip(probabilities.astype(np.float64), 1e-7, 1)
     return {
-        "roc_auc": float(roc_auc_score(images.labels, p[:, 1])),
-        "balanced_accuracy": float(balanced_accuracy_score(images.labels, p.argmax(1))),
-        "loss": float(log_loss(images.labels, np.clip(p, 1e-7, 1), labels=[0, 1])),
+        "roc_auc": float(roc_auc_score(labels, p[:, 1])),
+        "balanced_accuracy": float(balanced_accuracy_score(labels, p.argmax(1))),
+        "loss": float(log_loss(labels, p / p.sum(axis=1, keepdims=True), labels=[0, 1])),
     }
 
 
