@@ -31,23 +31,15 @@ def audit_command(
 
     Example: study audit first
     """
-    from concrete_study.models.quiet import import_tensorflow
     from concrete_study.results.formats import counted
     from concrete_study.results.label_issues import issues_table
     from concrete_study.results.runs import RUNS, open_study
     from concrete_study.results.shortcuts import describe_shortcuts
     from concrete_study.results.study_audit import describe_issues
-    from concrete_study.study.display import Display
-    from concrete_study.study.model import store_new_folders
+    from concrete_study.study.study import Study
 
     study = open_study(RUNS, name)
-    store_new_folders(study, data or ())
-    import_tensorflow()
-
-    from concrete_study.study.audit import audit_study
-
-    with Display() as display:
-        audit = audit_study(study, display)
+    audit = Study(study).audit(data=data or (), progress=True)
     table = issues_table(audit.issues)
     if format is not Format.TABLE:
         print_frame(table, format, "")

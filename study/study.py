@@ -246,10 +246,13 @@ class Study:
                 )
         return Model(ModelFolder(self.folder, record.site))
 
-    def audit(self, *, progress: ProgressOption = None) -> "AuditRecord":
+    def audit(
+        self, *, data: Sequence[PathLike] = (), progress: ProgressOption = None
+    ) -> "AuditRecord":
         """Looks for wrong labels and shortcuts among the training and validation images.
 
         Args:
+            data: New folders of the images if they have moved.
             progress: Whether to show progress, see `search`.
 
         Returns:
@@ -263,6 +266,7 @@ class Study:
             >>> cs.open("first").audit().conflicts
             []
         """
+        store_new_folders(self.folder, data)
         import_tensorflow()
         from concrete_study.study.audit import audit_study
 
