@@ -1,8 +1,10 @@
 """A search small enough for a test: 28 drawn slabs at 32 pixels, six trials, two architectures."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,6 +126,23 @@ def searched(images: Path, folder: Path, **changes: Any) -> Search:
     """Runs a small search in the study folder `folder`."""
     options, study, recorder = small_options(images, **changes), StudyFolder(folder), Recorder()
     return Search(options, study, recorder, run_search(options, study, recorder))
+
+
+def kill_once(is_time: Callable[[], bool], arguments: Sequence[str]) -> None:
+    """Runs `study` in a process of its own, and kills it as soon as it is time."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "concrete_study", *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + 240
+        while not is_time() and time.monotonic() < until:
+            assert process.poll() is None
+            time.sleep(0.002)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 @contextmanager

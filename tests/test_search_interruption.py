@@ -1,9 +1,5 @@
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +11,7 @@ from small_study import (
     TRIALS,
     Recorder,
     Search,
+    kill_once,
     mounted_disk,
     small_options,
     without_times,
@@ -62,24 +59,8 @@ def test_a_killed_search_is_resumed_with_no_trial_lost_or_repeated(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     study = StudyFolder(Path("runs") / "killed")
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "concrete_study",
-            *arguments(slabs, tmp_path, "--name", "killed"),
-        ],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-    )
-    try:
-        until = time.monotonic() + 120
-        while not list(study.trials_path.glob("*.json")) and time.monotonic() < until:
-            assert process.poll() is None
-            time.sleep(0.002)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+    command = arguments(slabs, tmp_path, "--name", "killed")
+    kill_once(lambda: bool(list(study.trials_path.glob("*.json"))), command)
     kept = study.trials()
     assert 1 <= len(kept) < TRIALS
     assert study.state() == "interrupted"

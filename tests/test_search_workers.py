@@ -1,15 +1,13 @@
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from small_study import TRIALS, Recorder, Search, small_options, without_times
+from small_study import TRIALS, Recorder, Search, kill_once, small_options, without_times
 from test_search_interruption import ROOT, arguments
 
 from concrete_study.cli.app import run
@@ -157,19 +155,7 @@ def test_a_killed_driver_is_resumed_with_another_number_of_workers(
     monkeypatch.chdir(tmp_path)
     study, cpus = StudyFolder(Path("runs") / "killed"), ("--cpus-per-trial", str(THREADS))
     command = arguments(slabs, tmp_path, "--name", "killed", "--workers", "2", *cpus)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "concrete_study", *command],
-        env=dict(os.environ),
-        stderr=subprocess.PIPE,
-    )
-    try:
-        until = time.monotonic() + 240
-        while not list(study.trials_path.glob("*.json")) and time.monotonic() < until:
-            assert process.poll() is None
-            time.sleep(0.002)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+    kill_once(lambda: bool(list(study.trials_path.glob("*.json"))), command)
     kept = study.trials()
     assert 1 <= len(kept) < TRIALS
     more = ("--name", "killed", "--resume", "--workers", "1")

@@ -1,17 +1,13 @@
 """An interrupted `study best` keeps its epochs and continues bit for bit."""
 
-import os
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from small_study import Recorder, Search, mounted_disk
+from small_study import Recorder, Search, kill_once, mounted_disk
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
@@ -59,19 +55,7 @@ def test_a_killed_training_continues_after_its_last_epoch_bit_for_bit(
     monkeypatch.chdir(tmp_path)
     study = copied(whole, Path("runs"))
     arguments = ["best", "small", "--fresh-views", "--epochs", str(EPOCHS)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "concrete_study", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        until = time.monotonic() + 240
-        while not (study.path / SAVED_TRAINING).exists() and time.monotonic() < until:
-            assert process.poll() is None
-            time.sleep(0.002)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+    kill_once((study.path / SAVED_TRAINING).exists, arguments)
     assert not study.best_path.exists()
     assert run(arguments) == ExitCode.OK
     assert f"of {EPOCHS}.\n" in capsys.readouterr().err.partition("Continuing after epoch ")[2]
