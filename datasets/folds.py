@@ -46,6 +46,20 @@ def make_folds(rows: Sequence[SplitRow], *, folds: int, seed: int) -> list[Fold]
             "fewer folds, or 0 for a single split.",
             parameter="folds",
         )
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     labels, groups = [row.label for row in rows], [row.group or row.sha256 for row in rows]
-    return [Fold(*numbers) for numbers in splitter.split(np.zeros(len(rows)), labels, groups)]
+    return split_groups(labels, groups, folds=folds, seed=seed)
+
+
+def split_groups(
+    labels: Sequence[str] | NDArray[np.int64], groups: Sequence[str], *, folds: int, seed: int
+) -> list[Fold]:
+    """Divides images of these labels into stratified folds; a group never straddles two.
+
+    Args:
+        labels: Of each image.
+        groups: Of each image; every label has at least `folds` of them.
+        folds: At least 2.
+        seed: Decides which groups are together.
+    """
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return [Fold(*numbers) for numbers in splitter.split(np.zeros(len(labels)), labels, groups)]

@@ -1,7 +1,7 @@
 """A trained network from its `.keras` file: predictions and Grad-CAM heat maps."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,6 @@ class Classifier:
         self.size = int(self._model.input_shape[1])
         images = tf.TensorSpec((None, self.size, self.size, 3), tf.float32)
         self._predict = compiled(lambda batch: self._model(batch, training=False), [images])
-        inner = keras.Model(self._model.input, self._model.layers[-1].input)
-        self._read = compiled(lambda batch: inner(batch, training=False), [images])
         self._heat_map = cache(self._build_heat_map)
 
     def probabilities(self, images: NDArray[Any] | tf.Tensor) -> NDArray[np.float32]:
@@ -48,8 +46,14 @@ class Classifier:
 
     def output_inputs(self, images: NDArray[Any] | tf.Tensor) -> NDArray[np.float32]:
         """What the output layer reads, shape (images, width), of RGB images as `probabilities`."""
-        features: NDArray[np.float32] = self._read(tf.cast(images, tf.float32)).numpy()
+        features: NDArray[np.float32] = self._output_inputs(tf.cast(images, tf.float32)).numpy()
         return features
+
+    @cached_property
+    def _output_inputs(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        inner = keras.Model(self._model.input, self._model.layers[-1].input)
+        images = tf.TensorSpec((None, self.size, self.size, 3), tf.float32)
+        return compiled(lambda batch: inner(batch, training=False), [images])
 
     def save_with(
         self, output: tuple[NDArray[np.float32], NDArray[np.float32]], path: Path

@@ -18,6 +18,7 @@ SLOPE_DEVIATION, OFFSET_DEVIATION = 1.0, 3.0
 _SMALLEST = np.finfo(np.float32).tiny  # keeps the logarithm of a probability of 0 finite
 Floats = NDArray[np.floating]
 Labels = NDArray[np.integer]
+Weights = NDArray[np.float32]
 
 
 class Scaling(NamedTuple):
@@ -31,6 +32,11 @@ class Scaling(NamedTuple):
         logits = log_probabilities(probabilities)
         scaled: NDArray[np.float64] = softmax(self.slope * logits + np.array(self.offsets), axis=1)
         return scaled
+
+    def of_layer(self, kernel: Weights, bias: Weights) -> tuple[Weights, Weights]:
+        """Kernel and bias of the output layer that has the new logits."""
+        slope = np.float32(self.slope)
+        return kernel * slope, bias * slope + np.array(self.offsets, np.float32)
 
 
 def log_probabilities(probabilities: Floats) -> NDArray[np.float64]:

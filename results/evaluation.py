@@ -12,8 +12,8 @@ from sklearn.metrics import classification_report, confusion_matrix
 from concrete_study.datasets.splits import SplitRow
 from concrete_study.results.diagnosis import diagnose
 from concrete_study.results.evaluation_records import ClassScores, Diagnosis, Scores, TestReport
-from concrete_study.results.metrics import calibration_error, estimates
-from concrete_study.results.positive_class import find_positive_class
+from concrete_study.results.metrics import WeightedScores, estimates
+from concrete_study.results.positive_class import class_index, find_positive_class
 from concrete_study.results.statistics import log_loss, wilson_interval
 from concrete_study.results.stored import damaged
 
@@ -99,7 +99,7 @@ def evaluate(
     """
     _check(predictions, classes)
     positive = find_positive_class(classes, positive_class)
-    number = None if positive is None else list(classes).index(positive)
+    number = class_index(classes, positive)
     checkpoints = {
         name: checkpoint_scores(
             *truth_and_probabilities(predictions[predictions["checkpoint"] == name], classes),
@@ -201,10 +201,11 @@ def checkpoint_scores(
         probabilities: Shape (images, classes).
         positive: The index of the positive class, if there is one.
     """
+    scores = WeightedScores(truth, probabilities, positive)
     return Scores(
         loss=log_loss(probabilities, truth),
         accuracy=float((probabilities.argmax(axis=1) == truth).mean()),
-        calibration_error=calibration_error(truth, probabilities, positive),
+        calibration_error=float(scores.of(np.ones((1, len(truth))))["calibration_error"][0]),
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from concrete_study.datasets.errors import UsageError
 from concrete_study.results.evaluation_records import Estimate, Estimates
-from concrete_study.results.positive_class import find_positive_class
+from concrete_study.results.positive_class import class_index, find_positive_class
 from concrete_study.results.statistics import EPSILON, log_loss
 
 # Scores by the field of `Estimates`, with their labels, in the order in which they are shown.
@@ -186,13 +186,6 @@ def calibrated(truth: Labels, probabilities: Floats, positive: int | None) -> tu
     return probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
 
 
-def calibration_error(truth: Labels, probabilities: Floats, positive: int | None) -> float:
-    """The expected calibration error, in `BINS` equally wide bins; arguments as `estimates`."""
-    probability, outcome = calibrated(truth, probabilities, positive)
-    distance = np.bincount(bin_numbers(probability), weights=probability - outcome)
-    return float(np.abs(distance).sum() / len(truth))
-
-
 def bin_numbers(probability: Floats) -> NDArray[np.int64]:
     """The bin of each probability, from 0; one of exactly 1 is in the last, NaN in the first."""
     return np.clip(np.nan_to_num(probability * BINS).astype(np.int64), 0, BINS - 1)
@@ -205,8 +198,7 @@ def ranking_scores(
     positive_class: str | None,
 ) -> dict[str, float | None]:
     """The objectives that rank images; None where undefined."""
-    name = find_positive_class(classes, positive_class)
-    positive = None if name is None else list(classes).index(name)
+    positive = class_index(classes, find_positive_class(classes, positive_class))
     rankings = _rankings(labels, probabilities.astype(np.float64), positive)
     area, average = _mean_areas(rankings, np.ones((1, len(labels))))[:, 0]
     return {"val_roc_auc": _defined(area), "val_average_precision": _defined(average)}

@@ -61,3 +61,8 @@ def describe_positive_class(classes: Sequence[str], given: str | None) -> str:
 def _usual(classes: Sequence[str]) -> str | None:
     by_name = {name.lower(): name for name in reversed(classes)}
     return next((by_name[name] for name in USUAL_NAMES if name in by_name), None)
+
+
+def class_index(classes: Sequence[str], name: str | None) -> int | None:
+    """The index of a class among all; None if there is none."""
+    return None if name is None else list(classes).index(name)

@@ -4,6 +4,7 @@ Every method gives a new output layer: the rest of the network stays as it is, a
 one forward pass however many fits there are.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 
+from concrete_study.datasets.folds import Fold, split_groups
 from concrete_study.results.calibration import Scaling, fit_scaling
 from concrete_study.results.statistics import EPSILON
 
@@ -50,8 +51,7 @@ class OutputLayer(NamedTuple):
 
     def scaled(self, scaling: Scaling) -> "OutputLayer":
         """The layer whose logits are scaled."""
-        slope, offsets = np.float32(scaling.slope), np.array(scaling.offsets, np.float32)
-        return OutputLayer(self.kernel * slope, self.bias * slope + offsets)
+        return OutputLayer(*scaling.of_layer(*self))
 
 
 class Adapted(NamedTuple):
@@ -147,10 +147,7 @@ def choose(found: Mapping[str, Fit], site: Images, classes: int, *, seed: int) -
     return Choice(best, losses, predicted[best].mean(axis=0))
 
 
-def _folds(site: Images, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    of_class = [
-        len({group for group, own in zip(site.groups, site.labels, strict=True) if own == label})
-        for label in np.unique(site.labels)
-    ]
-    splitter = StratifiedGroupKFold(min(FOLDS, *of_class), shuffle=True, random_state=seed)
-    return list(splitter.split(site.features, site.labels, site.groups))
+def _folds(site: Images, seed: int) -> list[Fold]:
+    pairs = set(zip(site.labels.tolist(), site.groups, strict=True))
+    fewest = min(Counter(label for label, _ in pairs).values())
+    return split_groups(site.labels, site.groups, folds=min(FOLDS, fewest), seed=seed)

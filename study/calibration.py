@@ -7,7 +7,7 @@ from concrete_study.models.recipe import predict
 from concrete_study.results.calibration import Scaling, fit_temperature
 from concrete_study.results.evaluation import checkpoint_scores
 from concrete_study.results.evaluation_records import Calibration, Scores
-from concrete_study.results.positive_class import find_positive_class
+from concrete_study.results.positive_class import class_index, find_positive_class
 from concrete_study.study.trial_training import TrialTraining
 
 OUTPUT_LAYER = "probabilities"
@@ -35,7 +35,7 @@ def calibrate(job: TrialTraining, trained: Weights) -> tuple[Weights, Calibratio
     temperature = fit_temperature(predicted, labels)
     cooled = Scaling(1 / temperature, (0.0,) * len(job.classes))
     positive = find_positive_class(job.classes, job.manifest.positive_class)
-    number = None if positive is None else job.classes.index(positive)
+    number = class_index(job.classes, positive)
     subsets = {"validation": predicted[:1], "shifted validation": predicted[1:]}
 
     def scores(scaling: Scaling) -> dict[str, Scores]:
@@ -52,12 +52,4 @@ def calibrate(job: TrialTraining, trained: Weights) -> tuple[Weights, Calibratio
         before=scores(Scaling(1.0, cooled.offsets)),
         after=scores(cooled),
     )
-    return scaled_output(trained, cooled), record
-
-
-def scaled_output(weights: Weights, scaling: Scaling) -> Weights:
-    """The weights of a network whose logits are scaled; other layers keep theirs."""
-    kernel, bias = weights[OUTPUT_LAYER]
-    offsets = np.array(scaling.offsets, np.float32)
-    scaled = [kernel * np.float32(scaling.slope), bias * np.float32(scaling.slope) + offsets]
-    return weights | {OUTPUT_LAYER: scaled}
+    return trained | {OUTPUT_LAYER: list(cooled.of_layer(*trained[OUTPUT_LAYER]))}, record

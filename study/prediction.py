@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from concrete_study.datasets.decoding import UnreadableImageError, decode_image
 from concrete_study.models.classifier import Classifier
-from concrete_study.results.positive_class import find_positive_class
+from concrete_study.results.positive_class import class_index, find_positive_class
 from concrete_study.study.image_paths import refusal
 
 BATCH_SIZE = 32
@@ -51,7 +51,7 @@ def predict_files(
     positive = find_positive_class(classes, positive_class)
     if threshold is not None and positive is None:
         raise ValueError(f"A threshold needs a positive class; received {classes}.")
-    index = None if positive is None else list(classes).index(positive)
+    index = class_index(classes, positive)
     waiting = iter(files)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         while batch := list(islice(waiting, BATCH_SIZE)):

@@ -23,7 +23,7 @@ from concrete_study.results.evaluation import (
 )
 from concrete_study.results.evaluation_records import EvaluationRecord, RetrainingRecord, TestReport
 from concrete_study.results.metrics import BINS, SCORES, bin_numbers, calibrated
-from concrete_study.results.positive_class import find_positive_class
+from concrete_study.results.positive_class import class_index, find_positive_class
 from concrete_study.results.statistics import wilson_interval
 from concrete_study.results.tables import score_columns
 
@@ -207,8 +207,7 @@ def calibration(
     fraction_low, fraction_high (its 95 % Wilson interval).
     """
     truth, probabilities = truth_and_probabilities(final_rows(predictions), classes)
-    name = find_positive_class(classes, positive_class)
-    index = None if name is None else list(classes).index(name)
+    index = class_index(classes, find_positive_class(classes, positive_class))
     probability, positive = calibrated(truth, probabilities, index)
     bins, rows = bin_numbers(probability), []
     for number in np.unique(bins):
