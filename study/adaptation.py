@@ -22,9 +22,7 @@ from concrete_study.models.classifier import Classifier, read_output_inputs
 from concrete_study.models.devices import memory_errors, prepare_devices
 from concrete_study.models.export import KERAS_FILE
 from concrete_study.results.adaptation_record import AdaptationRecord, SiteImages
-from concrete_study.results.evaluation import (
-    prediction_rows,
-)
+from concrete_study.results.evaluation import prediction_rows
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.runs import check_name
 from concrete_study.search.images import reopen_data
@@ -111,7 +109,7 @@ def adapt(
             losses=choice.losses,
             predictions=_predictions(rows, manifest.classes, before, choice),
             test=own.get("test"),
-            examples=_examples(given, classifier.size),
+            examples=_examples(given, classifier.size) if formats else None,
             formats=formats,
             start=start,
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from concrete_study.datasets.decoding import decode_image, limit_pixels
 from concrete_study.datasets.errors import DataError
@@ -103,12 +104,15 @@ def adapt_unlabelled(
             fitted_to=fitted_to,
             method=METHOD,
             class_shares=estimated,
-            examples=np.stack(
-                [decode_image(Path(row.file), classifier.size) for row in found[:EXAMPLES]]
-            ).astype(np.float32),
+            examples=_examples(found, classifier.size) if formats else None,
             formats=formats,
             start=start,
         )
+
+
+def _examples(found: Sequence[Prediction], size: int) -> NDArray[np.float32]:
+    images = [decode_image(Path(row.file), size) for row in found[:EXAMPLES]]
+    return np.stack(images).astype(np.float32)
 
 
 def _predict(
