@@ -37,10 +37,17 @@ class Head:
             width = layer.units
 
     def start(self, seed: int) -> None:
-        """Draws initial weights (Glorot-uniform), the same for the same seed."""
-        for number, layer in enumerate(self.layers, start=1):
+        """Draws initial weights, the same for the same seed.
+
+        Glorot-uniform of a dense layer, 0 of the output layer: what training leaves of random
+        weights there would be noise for other images (docs/decisions/030-initial-output-layer.md).
+        """
+        *dense, output = self.layers
+        for number, layer in enumerate(dense, start=1):
             kernel = keras.initializers.GlorotUniform(seed=1000 * seed + number)
             layer.kernel.assign(kernel(layer.kernel.shape))
+        output.kernel.assign(tf.zeros_like(output.kernel))
+        for layer in self.layers:
             layer.bias.assign(tf.zeros_like(layer.bias))
 
     def adapt(self, pooled: NDArray[np.float32]) -> None:

@@ -108,7 +108,9 @@ def dense_layers(units: int, classes: int, *, activation: str | None) -> list[ke
         classes: At least 2.
         activation: Of the output layer: softmax, or None for logits.
     """
-    last = keras.layers.Dense(classes, activation, name="probabilities", dtype="float32")
+    last = keras.layers.Dense(
+        classes, activation, kernel_initializer="zeros", name="probabilities", dtype="float32"
+    )
     if not units:
         return [last]
     return [keras.layers.Dense(units, "relu", name="dense", dtype="float32"), last]

@@ -6,8 +6,11 @@ takes most of the time of a small search. So tests load weights once and share t
 
 from functools import cache
 
+import numpy as np
+
 from concrete_study.models import backbone
 from concrete_study.models.backbone import BackboneWeights
+from concrete_study.models.head import Weights
 from concrete_study.models.precision import Precision, choose_precision
 from concrete_study.models.trainable import Network
 
@@ -28,3 +31,10 @@ def small_network(*, classes: int = 2, precision: str = "float32") -> Network:
     """A shared network with the bundled weights."""
     chosen = choose_precision(precision)
     return shared_network(load_weights("bundled"), classes=classes, precision=chosen)
+
+
+def with_random_output(weights: Weights) -> Weights:
+    """The weights with an output layer drawn at random, so that predictions differ."""
+    kernel, bias = weights["probabilities"]
+    drawn = np.random.default_rng(0).uniform(-0.1, 0.1, kernel.shape).astype(np.float32)
+    return weights | {"probabilities": [drawn, bias]}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from random_features import SIZE, RandomFeatures, configuration
-from shared_networks import small_network
+from shared_networks import small_network, with_random_output
 
 from concrete_study.datasets.errors import ResourceError, UsageError
 from concrete_study.models.export import (
@@ -38,7 +38,7 @@ class Stored(NamedTuple):
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     network, file = small_network(), tmp_path_factory.mktemp("stored") / KERAS_FILE
     tried = replace(configuration(3), feature_scaling="standardised")
-    weights = initialize(network, tried, RandomFeatures(20, 1), seed=1)
+    weights = with_random_output(initialize(network, tried, RandomFeatures(20, 1), seed=1))
     kernel, bias = network.weights.layers["block5_conv3"]
     weights["block5_conv3"] = [2 * kernel, bias]
     model = trained_model(tried, network.weights, weights, classes=2)
@@ -73,7 +73,7 @@ def test_a_summary_has_whole_lines_and_parameters_are_counted_by_phase(stored: S
 def test_every_format_is_written_from_a_stored_model_alone(name: str, tmp_path: Path) -> None:
     network = small_network()
     tried = replace(configuration(1), feature_layers="block3+4+5", feature_scaling="square-root")
-    weights = initialize(network, tried, RandomFeatures(4, 1), seed=1)
+    weights = with_random_output(initialize(network, tried, RandomFeatures(4, 1), seed=1))
     model = trained_model(tried, network.weights, weights, classes=2)
     model.save(tmp_path / KERAS_FILE)
     export_model(tmp_path / KERAS_FILE, tmp_path, [name])

@@ -76,7 +76,7 @@ def test_a_trial_on_features_ends_with_the_validation_loss_of_the_hypermodel(
     has its floor; Keras computes its own from logits, without a floor.
     """
     values = {"head_units": 16, "dropout": 0.0, "unfreeze_depth": depth}
-    values |= {"head_learning_rate": 3e-4, "fine_tune_learning_rate": 1e-5}
+    values |= {"head_learning_rate": 1e-3, "fine_tune_learning_rate": 1e-5}
     network = small_network()
     configuration = Configuration(**values)  # type: ignore[arg-type]
     sources = []

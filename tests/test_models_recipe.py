@@ -104,7 +104,7 @@ def test_class_weights_change_the_training_but_not_how_losses_are_counted(
 
 def test_each_epoch_is_yielded_before_the_next_one_begins(network: Network) -> None:
     initial = initialize(network, configuration(1), RandomFeatures(4, 1), seed=1)
-    weights, epochs = [initial["dense"][0]], []
+    weights, epochs = [initial["probabilities"][0]], []
     for trained in train_epochs(
         network,
         configuration(1),
@@ -115,7 +115,7 @@ def test_each_epoch_is_yielded_before_the_next_one_begins(network: Network) -> N
     ):
         epochs.append((trained.number, trained.phase.number, trained.phase.unfreeze_depth))
         assert trained.probabilities.shape == (8, 2)
-        weights.append(trained.trainable.weights()["dense"][0])
+        weights.append(trained.trainable.weights()["probabilities"][0])
     assert epochs == [(1, 1, 0), (2, 1, 0), (3, 2, 1)]
     assert all(not np.array_equal(one, other) for one, other in pairwise(weights))
 

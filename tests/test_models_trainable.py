@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from shared_networks import load_weights, small_network
+from shared_networks import load_weights, small_network, with_random_output
 
 from concrete_study.models.backbone import CONVOLUTIONS
 from concrete_study.models.configuration import Architecture, Configuration
@@ -19,7 +19,7 @@ from concrete_study.models.network import (
 )
 from concrete_study.models.precision import Precision, choose_precision
 from concrete_study.models.steps import StepOptions
-from concrete_study.models.trainable import Network
+from concrete_study.models.trainable import Network, TrainablePart
 
 SIZE = 64
 IMAGES = np.random.default_rng(3).uniform(0, 255, (4, SIZE, SIZE, 3)).astype("float32")
@@ -84,7 +84,7 @@ def test_frozen_backbone_and_trainable_part_predict_as_the_whole_network(
         features = network.frozen_backbone((layer,))(IMAGES)[0].numpy()
         assert features.shape[1:] == feature_shape(layer, SIZE)
         stored.append(features if layer == "image" else features.astype(np.float16))
-    trainable.head.start(5)
+    start(trainable, 5)
     pooled = np.random.default_rng(1).uniform(0, 9, (8, trainable.head.width))
     trainable.head.adapt(pooled.astype(np.float32))
     whole = trained_model(configuration, network.weights, trainable.weights(), classes=2)
@@ -92,11 +92,17 @@ def test_frozen_backbone_and_trainable_part_predict_as_the_whole_network(
     np.testing.assert_allclose(trainable.predict(tuple(stored)), expected, atol=2e-3)
 
 
+def start(trainable: TrainablePart, seed: int) -> None:
+    """Draws all weights of the head: from 0, the first step would change the output layer alone."""
+    trainable.head.start(seed)
+    trainable.load(with_random_output(trainable.weights()))
+
+
 @pytest.mark.parametrize("depth", [0, 1, 3, 5, 13])
 def test_a_step_changes_what_is_unfrozen_and_nothing_else(network: Network, depth: int) -> None:
     network.restore()
     trainable = network.trainable(Architecture(64, depth))
-    trainable.head.start(1)
+    start(trainable, 1)
     trainable.start(1e-3)
     before = all_weights(network, trainable.head.layers)
     features = network.frozen_backbone(trainable.feature_layers)(IMAGES)
@@ -111,13 +117,21 @@ def all_weights(network: Network, head: list[keras.Layer]) -> dict[str, np.ndarr
     return {layer.name: layer.kernel.numpy().copy() for layer in layers}
 
 
+def test_a_head_starts_with_equal_probabilities(network: Network) -> None:
+    network.restore()
+    trainable = network.trainable(Architecture(64, 0))
+    trainable.head.start(1)
+    features = network.frozen_backbone(trainable.feature_layers)(IMAGES)
+    np.testing.assert_array_equal(trainable.predict(features), 0.5)
+
+
 def test_starting_resets_the_optimizer(network: Network) -> None:
     trainable = network.trainable(Architecture(0, 2))
     features = network.frozen_backbone(trainable.feature_layers)(IMAGES)
 
     def run() -> np.ndarray:
         network.restore()
-        trainable.head.start(2)
+        start(trainable, 2)
         trainable.start(1e-4)
         for step in range(3):
             trainable.step(features, LABELS, StepOptions(0.5, 2, step))
@@ -130,7 +144,7 @@ def test_starting_resets_the_optimizer(network: Network) -> None:
 def test_dropout_depends_on_seed_and_step_and_has_no_effect_at_0(network: Network) -> None:
     trainable = network.trainable(Architecture(0, 0))
     features = network.frozen_backbone(("block5_average",))(IMAGES)
-    trainable.head.start(1)
+    start(trainable, 1)
 
     def loss(rate: float, seed: int, step: int) -> float:
         trainable.start(0.0)  # learning rate 0: the weights stay
@@ -148,7 +162,7 @@ def test_half_precision_trains_and_stays_near_float32(network: Network, precisio
     assert np.abs(rounded - exact).max() < 0.05 * np.abs(exact).max()
     trainable = half.trainable(Architecture(0, 1))
     features = half.frozen_backbone(trainable.feature_layers)(IMAGES)
-    trainable.head.start(1)
+    start(trainable, 1)
     trainable.start(1e-5)
     losses = [float(trainable.step(features, LABELS, StepOptions(0.0, 1, s))[0]) for s in range(5)]
     assert losses[-1] < losses[0]
@@ -169,7 +183,7 @@ def test_weights_that_are_not_finite_are_found(network: Network) -> None:
     """oneDNN's ReLU and pooling turn NaN into 0, so the loss alone does not show it."""
     network.restore()
     trainable = network.trainable(Architecture(16, 1))
-    trainable.head.start(1)
+    start(trainable, 1)
     assert trainable.is_finite()
     bias = trainable.trained[0].bias
     bias.assign(np.full(bias.shape, math.nan))
@@ -178,7 +192,7 @@ def test_weights_that_are_not_finite_are_found(network: Network) -> None:
 
 def test_a_step_on_images_of_another_size_uses_the_same_architecture(network: Network) -> None:
     trainable = network.trainable(Architecture(0, 1))
-    trainable.head.start(1)
+    start(trainable, 1)
     trainable.start(1e-4)
     for size in (32, 64, 96):
         images = np.full((2, size, size, 3), 100, np.float32)
@@ -196,7 +210,7 @@ def test_weight_decay_label_smoothing_and_class_weights_change_a_step_as_keras_d
     inputs = features[0].numpy()
 
     def trained(**options: Any) -> np.ndarray:
-        trainable.head.start(1)
+        start(trainable, 1)
         trainable.start(1e-3)
         for step in range(5):
             trainable.step(features, LABELS, StepOptions(0.0, 1, step, **options))
@@ -205,7 +219,7 @@ def test_weight_decay_label_smoothing_and_class_weights_change_a_step_as_keras_d
     def expected(
         weight_decay: float = 0.0, smoothing: float = 0.0, weights: dict[int, float] | None = None
     ) -> np.ndarray:
-        trainable.head.start(1)
+        start(trainable, 1)
         kernel = trainable.head.layers[-1].kernel.numpy().copy()
         dense = keras.layers.Dense(2)
         model = keras.Sequential([keras.Input((512,)), dense])

@@ -145,7 +145,7 @@ def test_the_plan_of_a_subsample_has_the_features_that_the_retraining_computes(
 ) -> None:
     monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
     study, recorder = StudyFolder(tmp_path / "runs" / "s"), Recorder()
-    options = small_options(slabs, search_images=12, max_epochs=2)
+    options = small_options(slabs, search_images=12, max_epochs=2, seed=2)
     plan = plan_search(options, study, recorder)
     assert recorder.messages[-1].startswith("Retraining the best trial afterwards: about ")
     # 2 views of 20 images and 7 of 4; 4 images of validation and of test are predicted.
