@@ -88,16 +88,17 @@ def adaptations(best: Probabilities, subsets: dict[str, Subset]) -> Iterator[Row
     for name, count, balanced in (("tiles", 20, True), ("tiles", 100, True), ("deck", 20, False)):
         files, labels = [path.name for path in subsets[name].paths], subsets[name].labels
         groups = [file.split("-")[0] if balanced else file for file in files]
-        site = Images(cooled.apply(best[name]).astype(np.float32), labels.astype(np.int64), groups)
+        cool = cooled.apply(best[name]).astype(np.float32)
+        site = Images(cool, cool, labels.astype(np.int64), groups)
         found = []
         for number in range(DRAWS):
             random = np.random.default_rng([count, number])
             labelled, rest = split(site, count, random, balanced=balanced)
             if labelled is None:
                 continue
-            scaling = fit_scaling(labelled.features, labelled.labels)
-            after = scores(scaling.apply(rest.features), rest.labels)
-            before = scores(rest.features, rest.labels)
+            scaling = fit_scaling(labelled.probabilities, labelled.labels)
+            after = scores(scaling.apply(rest.probabilities), rest.labels)
+            before = scores(rest.probabilities, rest.labels)
             found.append({**after, "loss_difference": after["loss"] - before["loss"]})
         means = pd.DataFrame(found).mean()
         result = {str(score): float(value) for score, value in means.items()}

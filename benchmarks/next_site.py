@@ -14,7 +14,6 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,23 +25,16 @@ from concrete_study.datasets.groups import group_images, links_by_name
 from concrete_study.datasets.progress import SILENT
 from concrete_study.datasets.reading import read_folders
 from concrete_study.datasets.splits import SplitRow
-from concrete_study.models.classifier import Classifier, read_output_inputs
+from concrete_study.models.classifier import Classifier
 from concrete_study.models.export import KERAS_FILE
 from concrete_study.results.calibration import Scaling
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.statistics import mean_interval
 from concrete_study.search.images import reopen_data
-from concrete_study.study.adaptation import FEWEST_TO_REFIT, MOST_OLD_IMAGES
-from concrete_study.study.adaptation_methods import Images, OutputLayer, choose, methods
+from concrete_study.study.adaptation import draw_training_images, read_images
+from concrete_study.study.adaptation_methods import Images, choose, fit_methods
 
 SCORES = ("roc_auc", "balanced_accuracy", "loss")
-
-
-class Site(NamedTuple):
-    """Images of a site, grouped by photograph, and training images of the study."""
-
-    images: Images
-    old: Images
 
 
 def main() -> None:
@@ -66,42 +58,40 @@ def main() -> None:
 
 def measure(study: StudyFolder, given: argparse.Namespace) -> Iterator[dict[str, object]]:
     """Yields the scores of every draw and method."""
-    classifier = Classifier(study.best_path / KERAS_FILE)
-    layer, site = OutputLayer(*classifier.output), read(study, classifier, given)
+    site, old = read(study, given)
     metrics = study.required_metrics()
     if metrics.calibration is not None:  # the network before calibration
-        slope = Scaling(metrics.calibration.temperature, (0.0,) * len(layer.bias))
-        yield {"labels": 0, "method": "as trained", **scores_of(layer.scaled(slope), site.images)}
-    yield {"labels": 0, "method": "calibrated", **scores_of(layer, site.images)}
+        slope = Scaling(metrics.calibration.temperature, (0.0,) * site.probabilities.shape[1])
+        trained = slope.apply(site.probabilities)
+        yield {"labels": 0, "method": "as trained", **scores(trained, site.labels)}
+    yield {"labels": 0, "method": "calibrated", **scores(site.probabilities, site.labels)}
     for count in given.labels:
         for draw in range(given.draws):
             random = np.random.default_rng([count, draw])
-            labelled, rest = split(site.images, count, random, balanced=not given.unbalanced)
+            labelled, rest = split(site, count, random, balanced=not given.unbalanced)
             if labelled is None:
                 continue
-            fits = methods(layer, site.old if count >= FEWEST_TO_REFIT else None)
-            found = choose(fits, labelled, len(layer.bias), seed=draw).method
-            own = {"labels": count, "draw": draw, "chosen": found}
-            for name, fit in fits.items():
-                result = scores_of(fit(labelled).layer, rest)
+            fits = fit_methods(labelled, old, seed=draw)
+            best = choose(fits, labelled.labels)
+            own = {"labels": count, "draw": draw, "chosen": best}
+            for name, fit in [*fits.items(), ("chosen", fits[best])]:
+                result = scores(fit.adapted.probabilities(rest), rest.labels)
                 yield {**own, "method": name, **result}
-                if name == found:
-                    yield {**own, "method": "chosen", **result}
 
 
-def read(study: StudyFolder, classifier: Classifier, given: argparse.Namespace) -> Site:
-    """What the output layer reads of the site's images and of training images."""
+def read(study: StudyFolder, given: argparse.Namespace) -> tuple[Images, Images]:
+    """The site's images, grouped by photograph, and training images of the study."""
+    classifier = Classifier(study.best_path / KERAS_FILE)
     folder = read_folders({"": given.site}, SILENT)
     kept = [image for image in folder.images if Path(image.file).name.startswith(given.only)]
     links = links_by_name(folder, given.split_by) if given.split_by else []
     groups = group_images(kept, links)
     rows = [SplitRow(i.file, i.label, "external", groups[i.sha256], i.sha256) for i in kept]
     site = subset_of(folder.roots, rows, "external", study.manifest().classes)
-    train = reopen_data(study, study.manifest()).subset("train").take(MOST_OLD_IMAGES)
-    found = [read_output_inputs(classifier, subset, batch_size=32) for subset in (site, train)]
-    return Site(
-        Images(found[0], site.labels.astype(np.int64), [row.group for row in rows]),
-        Images(found[1], train.labels.astype(np.int64), train.digests),
+    data = reopen_data(study, study.manifest())
+    return (
+        read_images(classifier, site, [row.group for row in rows], SILENT),
+        draw_training_images(data, classifier, SILENT, seed=0),
     )
 
 
@@ -128,11 +118,6 @@ def split(
     few = min(np.bincount(labels, minlength=2)) < 2
     rest = images.select(np.flatnonzero(~used))
     return (None if few or len(chosen) < count else images.select(np.array(chosen))), rest
-
-
-def scores_of(layer: OutputLayer, images: Images) -> dict[str, float]:
-    """Scores of an output layer on some images."""
-    return scores(layer.probabilities(images.features), images.labels)
 
 
 def scores(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 # What each method changes, by its name in the record.
 _CHANGES = {
     "slope and offset": "Slope and offset of the logits were fitted to the site.",
-    "refitted output layer": "The output layer was fitted again, to the site's and the study's "
-    "images.",
+    "new head": "The head was replaced by one fitted to the site's and the study's images.",
     "class proportions": "The output layer was corrected for the proportions of classes.",
 }
 

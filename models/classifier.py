@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 from concrete_study.datasets.batches import Subset, image_batches
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.backbone import CONVOLUTIONS
+from concrete_study.models.configuration import SQUARE_ROOT, Architecture
 from concrete_study.models.export import open_keras_file
+from concrete_study.models.network import EPSILON, dense_layers, head_input, scaling_layers
 from concrete_study.models.steps import compiled
 
 LAST_CONVOLUTION = CONVOLUTIONS[-1]
+# What adaptation puts in place of a head (docs/decisions/027-adaptation.md).
+NEW_HEAD = Architecture(0, 0, blocks=(4, 5), scaling=SQUARE_ROOT)
+OutputWeights: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Classifier:
@@ -38,33 +43,52 @@ class Classifier:
         predicted: NDArray[np.float32] = self._predict(tf.cast(images, tf.float32)).numpy()
         return predicted
 
+    def read(
+        self, images: NDArray[Any] | tf.Tensor
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Class probabilities, and what a new head reads, of RGB images as `probabilities`.
+
+        Returns:
+            Shapes (images, classes) and (images, 1024), from one forward pass.
+        """
+        probabilities, features = self._read(tf.cast(images, tf.float32))
+        return probabilities.numpy(), features.numpy()
+
+    @cached_property
+    def _read(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+        blocks = [self._model.get_layer(f"block{n}_pool").output for n in NEW_HEAD.blocks]
+        inner = keras.Model(self._model.input, [self._model.output, *blocks])
+
+        def read(batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            probabilities, *maps = inner(batch, training=False)
+            pooled = tf.concat([tf.reduce_mean(each, [1, 2]) for each in maps], 1)
+            return probabilities, tf.sqrt(pooled + EPSILON)  # as `scaling_layers`
+
+        return compiled(read, [tf.TensorSpec((None, self.size, self.size, 3), tf.float32)])
+
     @property
-    def output(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def output(self) -> OutputWeights:
         """Kernel (width, classes) and bias (classes,) of the output layer."""
         kernel, bias = self._model.layers[-1].get_weights()
         return kernel, bias
 
-    def output_inputs(self, images: NDArray[Any] | tf.Tensor) -> NDArray[np.float32]:
-        """What the output layer reads, shape (images, width), of RGB images as `probabilities`."""
-        features: NDArray[np.float32] = self._output_inputs(tf.cast(images, tf.float32)).numpy()
-        return features
+    def save_with(self, output: OutputWeights, path: Path, *, new_head: bool) -> None:
+        """Writes the model with another output layer.
 
-    @cached_property
-    def _output_inputs(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        inner = keras.Model(self._model.input, self._model.layers[-1].input)
-        images = tf.TensorSpec((None, self.size, self.size, 3), tf.float32)
-        return compiled(lambda batch: inner(batch, training=False), [images])
-
-    def save_with(
-        self, output: tuple[NDArray[np.float32], NDArray[np.float32]], path: Path
-    ) -> None:
-        """Writes the model with another kernel and bias of the output layer."""
-        layer, own = self._model.layers[-1], self.output
-        layer.set_weights(output)
-        try:
-            self._model.save(path)
-        finally:
-            layer.set_weights(own)
+        Args:
+            output: Kernel and bias.
+            path: A `.keras` file.
+            new_head: Whether the layer replaces the whole head and reads what `read` gives.
+        """
+        x = self._model.layers[-1].input
+        if new_head:
+            x = head_input(self._model, NEW_HEAD)
+            for layer in scaling_layers(NEW_HEAD.scaling):
+                x = layer(x)
+        [last] = dense_layers(0, len(output[1]), activation="softmax")
+        model = keras.Model(self._model.input, last(x), name=self._model.name)
+        last.set_weights(output)
+        model.save(path)
 
     def grad_cam(
         self, image: NDArray[np.uint8], target: int, layer: str = LAST_CONVOLUTION
@@ -120,29 +144,8 @@ def predict_images(
     on_images: Callable[[int], None] = lambda count: None,
 ) -> NDArray[np.float32]:
     """Class probabilities (images, classes) of a subset, batch by batch, in its own order."""
-    return _of_images(classifier.probabilities, classifier.size, subset, batch_size, on_images)
-
-
-def read_output_inputs(
-    classifier: Classifier,
-    subset: Subset,
-    *,
-    batch_size: int,
-    on_images: Callable[[int], None] = lambda count: None,
-) -> NDArray[np.float32]:
-    """`Classifier.output_inputs` of a subset, batch by batch, in its own order."""
-    return _of_images(classifier.output_inputs, classifier.size, subset, batch_size, on_images)
-
-
-def _of_images(
-    function: Callable[[tf.Tensor], NDArray[np.float32]],
-    size: int,
-    subset: Subset,
-    batch_size: int,
-    on_images: Callable[[int], None],
-) -> NDArray[np.float32]:
     found = []
-    for images, labels in image_batches(subset, size=size, batch_size=batch_size):
-        found.append(function(images))
+    for images, labels in image_batches(subset, size=classifier.size, batch_size=batch_size):
+        found.append(classifier.probabilities(images))
         on_images(len(labels))
     return np.concatenate(found)

@@ -1,7 +1,7 @@
 """Adaptation of a retrained model to another site by a few labelled images.
 
-Only the output layer changes. The result is a model of its own in `adapted/<site>/`; the retrained
-model and its results stay as they are.
+Only the head changes. The result is a model of its own in `adapted/<site>/`; the retrained model
+and its results stay as they are.
 """
 
 import time
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from concrete_study.datasets.batches import Subset, image_batches, subset_of
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.folds import groups_by_label
+from concrete_study.datasets.loading import StudyData
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.splits import EXTERNAL, SplitRow
-from concrete_study.models.classifier import Classifier, read_output_inputs
+from concrete_study.models.classifier import Classifier
 from concrete_study.models.devices import memory_errors, prepare_devices
 from concrete_study.models.export import KERAS_FILE
 from concrete_study.results.adaptation_record import AdaptationRecord, SiteImages
@@ -26,18 +27,15 @@ from concrete_study.results.evaluation import prediction_rows
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.runs import check_name
 from concrete_study.search.images import reopen_data
-from concrete_study.study.adaptation_methods import Choice, Images, OutputLayer, choose, methods
+from concrete_study.study.adaptation_methods import HEAD, Fit, Images, choose, fit_methods
 from concrete_study.study.adapted_model import write_adapted_model
 from concrete_study.study.external import plain_name, read_unseen
 
 FEWEST = 10  # labelled images
 FEWEST_GROUPS = 2  # of each class, so that cross-validation has both sides
-# With fewer labelled images, refitting the output layer is no better than slope and offset
-# (docs/decisions/027-adaptation.md).
-FEWEST_TO_REFIT = 50
+BATCH_SIZE = 32
 EXAMPLES = 16  # images that the check of an export takes
-# Training images that refitting takes, drawn at random.
-MOST_OLD_IMAGES = 1000
+MOST_OLD_IMAGES = 500  # training images that a new head takes, drawn at random
 
 
 def adapt(
@@ -82,11 +80,9 @@ def adapt(
         folder, rows = read_unseen(study, root, class_map, labels, progress, split_by=split_by)
         ensure_enough(rows, manifest.classes)
         given = subset_of(folder.roots, rows, EXTERNAL, manifest.classes)
-        images = _read(classifier, given, [row.group for row in rows], progress)
-        own = _own_images(study, classifier, progress) if len(rows) >= FEWEST_TO_REFIT else {}
-        layer = OutputLayer(*classifier.output)
-        fits = methods(layer, own.get("train"))
-        choice = choose(fits, images, len(manifest.classes), seed=manifest.options.seed)
+        images = read_images(classifier, given, [row.group for row in rows], progress)
+        fits, test = _fit(study, classifier, images, progress)
+        method = choose(fits, images.labels)
         fitted_to = SiteImages(
             data=str(root.resolve()),
             fingerprint=folder.fingerprint,
@@ -98,17 +94,16 @@ def adapt(
             excluded=len(folder.images) - len(rows),
             faults=folder.faults,
         )
-        before = layer.probabilities(images.features)
         return write_adapted_model(
             study,
             classifier,
-            fits[choice.method](images),
+            fits[method].adapted,
             site=site,
             fitted_to=fitted_to,
-            method=choice.method,
-            losses=choice.losses,
-            predictions=_predictions(rows, manifest.classes, before, choice),
-            test=own.get("test"),
+            method=method,
+            losses={name: fit.loss for name, fit in fits.items()},
+            predictions=_predictions(rows, manifest.classes, images, fits[method]),
+            test=test,
             examples=_examples(given, classifier.size) if formats else None,
             formats=formats,
             start=start,
@@ -133,13 +128,28 @@ def ensure_enough(rows: Sequence[SplitRow], classes: Sequence[str]) -> None:
     )
 
 
-def _read(
+def read_images(
     classifier: Classifier, subset: Subset, groups: Sequence[str], progress: Progress
 ) -> Images:
-    """What the output layer reads of a subset."""
+    """A subset as the retrained model sees it."""
+    found = []
     with progress.counting("forward passes", len(subset)) as done:
-        features = read_output_inputs(classifier, subset, batch_size=32, on_images=done)
-    return Images(features, subset.labels.astype(np.int64), list(groups))
+        for batch, labels in image_batches(subset, size=classifier.size, batch_size=BATCH_SIZE):
+            found.append(classifier.read(batch))
+            done(len(labels))
+    probabilities, features = map(np.concatenate, zip(*found, strict=True))
+    return Images(probabilities, features, subset.labels.astype(np.int64), list(groups))
+
+
+def draw_training_images(
+    data: StudyData, classifier: Classifier, progress: Progress, *, seed: int
+) -> Images:
+    """Some training images of the study, for a new head."""
+    train = data.subset("train")
+    random = np.random.default_rng(seed)
+    kept = np.sort(random.permutation(len(train))[:MOST_OLD_IMAGES])
+    chosen = train.select(kept)
+    return read_images(classifier, chosen, chosen.digests, progress)
 
 
 def _examples(subset: Subset, size: int) -> NDArray[np.float32]:
@@ -149,33 +159,32 @@ def _examples(subset: Subset, size: int) -> NDArray[np.float32]:
     return images
 
 
-def _own_images(
-    study: StudyFolder, classifier: Classifier, progress: Progress
-) -> dict[str, Images]:
-    """Training images and test images of the study; none if they are no longer there."""
+def _fit(
+    study: StudyFolder, classifier: Classifier, images: Images, progress: Progress
+) -> tuple[dict[str, Fit], Images | None]:
+    """The methods, and the study's test images if its images are still there."""
     manifest = study.manifest()
+    seed = manifest.options.seed
     try:
         data = reopen_data(study, manifest)
     except DataError as error:
-        progress.log(f"The output layer is not refitted: {error.problem}")
-        return {}
-    train = data.subset("train")
-    random = np.random.default_rng(manifest.options.seed)
-    kept = np.sort(random.permutation(len(train))[:MOST_OLD_IMAGES])
-    subsets = {"train": train.select(kept), "test": data.subset("test")}
-    return {
-        name: _read(classifier, subset, subset.digests, progress)
-        for name, subset in subsets.items()
-    }
+        progress.log(f"No new head is fitted: {error.problem}")
+        return fit_methods(images, None, seed=seed), None
+    old = draw_training_images(data, classifier, progress, seed=seed)
+    fits = fit_methods(images, old, seed=seed)
+    if choose(fits, images.labels) != HEAD:
+        return fits, None
+    test = data.subset("test")
+    return fits, read_images(classifier, test, test.digests, progress)
 
 
 def _predictions(
     rows: Sequence[SplitRow],
     classes: Sequence[str],
-    before: NDArray[np.float64],
-    choice: Choice,
+    images: Images,
+    fit: Fit,
 ) -> pd.DataFrame:
     """The site's images, predicted before and after adaptation by cross-validation."""
-    checkpoints = {"unadapted": before, "adapted": choice.probabilities}
+    checkpoints = {"unadapted": images.probabilities, "adapted": fit.probabilities}
     files, truth = [row.file for row in rows], [row.label for row in rows]
     return prediction_rows(files, truth, classes, checkpoints, [row.group for row in rows])

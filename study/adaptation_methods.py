@@ -1,44 +1,46 @@
-"""How an output layer is fitted to a few labelled images of another site, and which way is chosen.
+"""What is fitted to a few labelled images of another site, and which way is chosen.
 
-Every method gives a new output layer: the rest of the network stays as it is, and an image needs
-one forward pass however many fits there are.
+The backbone stays as it is, so an image needs one forward pass however many fits there are.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
+from scipy.stats import sem
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from concrete_study.datasets.folds import Fold, split_groups
 from concrete_study.results.calibration import Scaling, fit_scaling
-from concrete_study.results.statistics import EPSILON
+from concrete_study.results.statistics import log_loss
 
-NONE, SCALING, REFIT = "none", "slope and offset", "refitted output layer"
-FOLDS, REPEATS = 5, 5
-# The site's images together count this many times as much as the study's training images.
+NONE, SCALING, HEAD = "none", "slope and offset", "new head"
+FOLDS, REPEATS = 5, 3
+# The site's images together count as much as the study's training images.
 SITE_SHARE = 1.0
-REFIT_STRENGTH = 0.01  # scikit-learn's C, for standardised features
+STRENGTH = 0.01  # scikit-learn's C
 
 
 class Images(NamedTuple):
-    """What the output layer reads of some images, and their classes."""
+    """Labelled images as the retrained model sees them."""
 
-    features: NDArray[np.float32]  # (images, width)
+    probabilities: NDArray[np.float32]  # (images, classes)
+    features: NDArray[np.float32]  # what a new head reads, shape (images, width)
     labels: NDArray[np.int64]  # the index of each image's class, shape (images,)
-    groups: Sequence[str]
+    groups: list[str]
 
     def select(self, rows: NDArray[np.int64]) -> "Images":
         """Some of the images."""
-        return Images(self.features[rows], self.labels[rows], [self.groups[row] for row in rows])
+        groups = [self.groups[row] for row in rows]
+        return Images(self.probabilities[rows], self.features[rows], self.labels[rows], groups)
 
 
-class OutputLayer(NamedTuple):
-    """A dense layer with softmax."""
+class Head(NamedTuple):
+    """A dense layer with softmax on the features."""
 
     kernel: NDArray[np.float32]  # (width, classes)
     bias: NDArray[np.float32]  # (classes,)
@@ -49,102 +51,118 @@ class OutputLayer(NamedTuple):
         found: NDArray[np.float64] = softmax(logits, axis=1)
         return found
 
-    def scaled(self, scaling: Scaling) -> "OutputLayer":
-        """The layer whose logits are scaled."""
-        return OutputLayer(*scaling.of_layer(*self))
-
 
 class Adapted(NamedTuple):
-    """A new output layer; `scaling` is what it does to logits, if that is all it does."""
+    """Slope and offsets of the logits of the retrained model, or of a head in place of its own."""
 
-    layer: OutputLayer
-    scaling: Scaling | None = None
+    scaling: Scaling
+    head: Head | None = None
+
+    def probabilities(self, images: Images) -> NDArray[np.float64]:
+        """Class probabilities (images, classes)."""
+        head = self.head
+        return self.scaling.apply(
+            images.probabilities if head is None else head.probabilities(images.features)
+        )
 
 
-Fit = Callable[[Images], Adapted]
-
-
-class Choice(NamedTuple):
-    """The method that cross-validation chose.
+class Fit(NamedTuple):
+    """A method, fitted to all images of the site.
 
     Attributes:
-        method: Its name.
-        losses: Log loss of each method in nats, mean over images of the site that it was not
-            fitted to.
-        probabilities: Of the chosen method likewise, shape (images, classes).
+        loss: Log loss in nats, mean over images of the site that it was not fitted to.
+        probabilities: Of the site's images likewise, shape (images, classes).
+        adapted: What it makes of the retrained model.
     """
 
-    method: str
-    losses: dict[str, float]
-    probabilities: NDArray[np.float64]
+    loss: float
+    probabilities: NDArray[np.floating]
+    adapted: Adapted
 
 
-def methods(layer: OutputLayer, old: Images | None) -> dict[str, Fit]:
-    """The methods by name, the simplest first.
+def fit_methods(site: Images, old: Images | None, *, seed: int) -> dict[str, Fit]:
+    """Fits every method; losses by grouped, stratified, repeated cross-validation.
 
     Args:
-        layer: Of the model that is adapted.
-        old: Training images of the study; None leaves out the methods that need them.
+        site: Labelled images of the site, at least two groups of each class.
+        old: Training images of the study; None leaves out the new head.
+        seed: Decides the folds.
+
+    Returns:
+        By name, the simplest first.
     """
-    same = Scaling(1.0, (0.0,) * len(layer.bias))
-    found: dict[str, Fit] = {
-        NONE: lambda site: Adapted(layer, same),
-        SCALING: lambda site: _scaled(layer, site),
+    folds = [_folds(site, seed + repeat) for repeat in range(REPEATS)]
+    same = Scaling(1.0, (0.0,) * site.probabilities.shape[1])
+    unchanged = log_loss(site.probabilities, site.labels)
+    as_it_is = np.stack([site.probabilities] * REPEATS)
+    found = {
+        NONE: Fit(unchanged, site.probabilities, Adapted(same)),
+        SCALING: _scaled(as_it_is, site.labels, folds, None),
     }
-    return found if old is None else found | {REFIT: lambda site: _refitted(old, site)}
+    if old is not None:
+        out_of_fold = np.stack([_out_of_fold(old, site, each) for each in folds])
+        found[HEAD] = _scaled(out_of_fold, site.labels, folds, fit_head(old, site))
+    return found
 
 
-def _scaled(layer: OutputLayer, site: Images) -> Adapted:
-    scaling = fit_scaling(layer.probabilities(site.features), site.labels)
-    return Adapted(layer.scaled(scaling), scaling)
+def choose(fits: Mapping[str, Fit], labels: NDArray[np.int64]) -> str:
+    """The new head, unless slope and offset are better by more than two standard errors.
+
+    The model as it is only serves for comparison: where cross-validation prefers it, slope and
+    offset still halved the loss, and their prior limits the harm
+    (docs/decisions/027-adaptation.md).
+
+    Args:
+        fits: From `fit_methods`.
+        labels: Of the site's images.
+    """
+    if HEAD not in fits:
+        return SCALING
+    rows = np.arange(len(labels))
+    head, scaling = (np.log(fits[name].probabilities[rows, labels]) for name in (HEAD, SCALING))
+    return SCALING if np.mean(scaling - head) > 2 * sem(scaling - head) else HEAD
 
 
-def _refitted(old: Images, site: Images) -> Adapted:
-    """A logistic regression on old and new images together."""
-    features = np.concatenate([old.features, site.features]).astype(np.float64)
+def fit_head(old: Images, site: Images) -> Head:
+    """A logistic regression on the features of old images and the site's together."""
+    features = np.concatenate([old.features, site.features])
     labels = np.concatenate([old.labels, site.labels])
-    scaler = StandardScaler().fit(features)
+    mean = features.mean(axis=0)  # without it the solver needs twice the iterations
     weight = SITE_SHARE * len(old.labels) / len(site.labels)
     weights = np.concatenate([np.ones(len(old.labels)), np.full(len(site.labels), weight)])
-    model = LogisticRegression(C=REFIT_STRENGTH, max_iter=1000)
-    model.fit(scaler.transform(features), labels, weights)
-    kernel, bias = model.coef_.T, model.intercept_
+    model = LogisticRegression(C=STRENGTH, max_iter=1000)
+    with threadpool_limits(1):  # several threads took ten times as long
+        model.fit(features - mean, labels, weights)
+    kernel, bias = model.coef_.T, model.intercept_ - model.coef_ @ mean
     if kernel.shape[1] == 1:  # scikit-learn has one logit for two classes
         kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.array([-bias[0] / 2, bias[0] / 2])
-    kernel = kernel / scaler.scale_[:, None]
-    bias = bias - scaler.mean_ @ kernel
-    return Adapted(OutputLayer(kernel.astype(np.float32), bias.astype(np.float32)))
+    return Head(kernel.astype(np.float32), bias.astype(np.float32))
 
 
-def choose(found: Mapping[str, Fit], site: Images, classes: int, *, seed: int) -> Choice:
-    """Chooses a method by grouped, stratified and repeated cross-validation on the site's images.
+def _out_of_fold(old: Images, site: Images, folds: list[Fold]) -> NDArray[np.float32]:
+    """Probabilities of the site's images, each by a head that was not fitted to its fold."""
+    found = np.empty_like(site.probabilities)
+    for train, validation in folds:
+        head = fit_head(old, site.select(train))
+        found[validation] = head.probabilities(site.features[validation])
+    return found
 
-    The method of the lowest log loss is chosen, a simpler one if equal. The model as it is only
-    serves for comparison: in the draws of 20 labels where cross-validation preferred it, slope and
-    offset halved the loss, and their prior limits the harm (docs/decisions/027-adaptation.md).
 
-    Args:
-        found: From `methods`.
-        site: Labelled images of the site, at least two groups of each class.
-        classes: The number of classes.
-        seed: Decides the folds.
-    """
-    shape = (REPEATS, len(site.labels), classes)
-    predicted = {name: np.zeros(shape) for name in found}
-    for repeat in range(REPEATS):
-        for train, validation in _folds(site, seed + repeat):
-            part = site.select(train)
-            for name, fit in found.items():
-                layer, _ = fit(part)
-                predicted[name][repeat, validation] = layer.probabilities(site.features[validation])
-    rows = np.arange(len(site.labels))
-    surprise = {
-        name: -np.log(np.clip(p[:, rows, site.labels], EPSILON, 1)).mean(axis=0)
-        for name, p in predicted.items()
-    }
-    losses = {name: float(values.mean()) for name, values in surprise.items()}
-    best = min((name for name in found if name != NONE), key=losses.__getitem__)
-    return Choice(best, losses, predicted[best].mean(axis=0))
+def _scaled(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    folds: list[list[Fold]],
+    head: Head | None,
+) -> Fit:
+    """Slope and offsets of probabilities (repeats, images, classes), or of the head's."""
+    found = np.empty(probabilities.shape)
+    for repeat, each in enumerate(folds):
+        for train, validation in each:
+            scaling = fit_scaling(probabilities[repeat, train], labels[train])
+            found[repeat, validation] = scaling.apply(probabilities[repeat, validation])
+    mean = found.mean(axis=0)
+    scaling = fit_scaling(probabilities.mean(axis=0), labels)
+    return Fit(log_loss(mean, labels), mean, Adapted(scaling, head))
 
 
 def _folds(site: Images, seed: int) -> list[Fold]:

@@ -47,15 +47,15 @@ def write_adapted_model(
     Args:
         study: The study, locked.
         classifier: Its retrained model.
-        adapted: The new output layer.
+        adapted: What replaces its output layer or its head.
         site: Name of the folder.
         fitted_to: The site's images.
-        method: How the layer was fitted.
+        method: Its name.
         start: When the adaptation began, by `time.monotonic`.
         losses: Of each method, by cross-validation.
         class_shares: Estimated proportions of the classes.
         predictions: Of the site's images, before and after, by cross-validation.
-        test: The study's test images; needed if `adapted` has no scaling.
+        test: The study's test images; needed if `adapted` has a head.
         examples: Some images of the site, (images, size, size, 3), to check exports with.
         formats: Names of `models.export.EXPORTS`.
 
@@ -66,7 +66,8 @@ def write_adapted_model(
     classes, positive = manifest.classes, manifest.positive_class
     tested = _predict_test(study, classes, adapted, test)
     with replacing_folder(adapted_path(study, site)) as path:
-        classifier.save_with(adapted.layer, path / KERAS_FILE)
+        output = adapted.scaling.of_layer(*(adapted.head or classifier.output))
+        classifier.save_with(output, path / KERAS_FILE, new_head=adapted.head is not None)
         if predictions is not None:
             write_text(path / "predictions.csv", predictions.to_csv(index=False))
         write_text(path / "test.csv", tested.to_csv(index=False))
@@ -105,8 +106,9 @@ def _export(
         return {}
     export_model(path / KERAS_FILE, path, formats)
     files = [path / EXPORTS[name] for name in formats]
-    expected = adapted.layer.probabilities(classifier.output_inputs(examples))
-    return check_exports(files, examples, expected)
+    labels = np.zeros(len(examples), np.int64)  # not known, and not used
+    images = Images(*classifier.read(examples), labels, [""] * len(examples))
+    return check_exports(files, examples, adapted.probabilities(images))
 
 
 def _predict_test(
@@ -114,16 +116,13 @@ def _predict_test(
 ) -> pd.DataFrame:
     """The study's test images, predicted before and after adaptation.
 
-    Slope and offset apply to stored probabilities; only a refitted layer needs the images.
+    Slope and offsets apply to stored probabilities; only a new head needs the images.
     """
     final = final_rows(read_predictions(study.predictions_path))
     before = final[[f"p_{name}" for name in classes]].to_numpy(np.float64)
-    if adapted.scaling is not None:
-        after = adapted.scaling.apply(before)
-    elif test is not None:
-        after = adapted.layer.probabilities(test.features)
-    else:
-        raise ValueError("A refitted layer needs the test images; received none.")
+    if adapted.head is not None and test is None:
+        raise ValueError("A new head needs the test images; received none.")
+    after = adapted.scaling.apply(before) if test is None else adapted.probabilities(test)
     return prediction_rows(
         final["file"].tolist(),
         final["class"].tolist(),

@@ -25,7 +25,7 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.label_shift import estimate_shares
 from concrete_study.results.runs import check_name
 from concrete_study.study.adaptation import EXAMPLES
-from concrete_study.study.adaptation_methods import Adapted, OutputLayer
+from concrete_study.study.adaptation_methods import Adapted
 from concrete_study.study.adapted_model import write_adapted_model
 from concrete_study.study.external import plain_name
 from concrete_study.study.image_paths import expand
@@ -87,7 +87,6 @@ def adapt_unlabelled(
                 "label 20 of the images, and adapt to these.",
             )
         scaling = Scaling(1.0, tuple(map(float, np.log(shares.by_maximum / prior))))
-        adapted = Adapted(OutputLayer(*classifier.output).scaled(scaling), scaling)
         names = "".join(row.file for row in found).encode(errors="surrogateescape")
         estimated = dict(zip(manifest.classes, map(float, shares.by_maximum), strict=True))
         fitted_to = SiteImages(
@@ -99,7 +98,7 @@ def adapt_unlabelled(
         return write_adapted_model(
             study,
             classifier,
-            adapted,
+            Adapted(scaling),
             site=site,
             fitted_to=fitted_to,
             method=METHOD,

@@ -13,11 +13,14 @@ from small_study import Recorder, Search, draw_images
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.batches import image_batches
+from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.loading import StudyData
 from concrete_study.results.evaluation import final_rows, read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.model_folder import read_adaptation
 from concrete_study.search.images import reopen_data
 from concrete_study.study import adaptation
+from concrete_study.study.adaptation_methods import HEAD
 from concrete_study.study.retraining import retrain
 
 Captured = pytest.CaptureFixture[str]
@@ -78,7 +81,7 @@ def test_the_adapted_model_is_used_by_every_command_that_takes_one(
     assert "28 (14 Negative, 14 Positive), 28 groups" in card
     assert "| 0.990 |" in card
     assert len(record.fitted_to.faults) == 1
-    assert set(record.losses) == {"none", "slope and offset"}
+    assert set(record.losses) == {"none", "slope and offset", "new head"}
     assert record.site_test is not None
     assert record.site_test.scores.loss.value == pytest.approx(
         record.losses[record.method], rel=0.2
@@ -107,13 +110,28 @@ def test_the_adapted_model_is_used_by_every_command_that_takes_one(
     assert "Adapted models" in (study.path / "report" / "report.md").read_text()
 
 
-def test_a_refitted_output_layer_predicts_as_stored(
+def test_a_new_head_predicts_as_stored_in_every_export(
     study: StudyFolder, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adaptation, "FEWEST_TO_REFIT", 10)
-    assert run(["adapt", "small", "--data", str(site), "--site", "refitted"]) == ExitCode.OK
-    assert "refitted output layer" in read_adaptation(study, "refitted").losses
-    assert_predicts_as_stored(study, "refitted")
+    monkeypatch.setattr(adaptation, "choose", lambda fits, labels: HEAD)
+    adapt = ["adapt", "small", "--data", str(site), "--site", "new", "--export"]
+    assert run([*adapt, "--format", "saved-model"]) == ExitCode.OK
+    assert read_adaptation(study, "new").method == HEAD
+    assert_predicts_as_stored(study, "new")
+    image = next((site / "Negative").iterdir())
+    assert run(["explain", str(image), "--study", "small:new"]) == ExitCode.OK
+
+
+def test_without_the_images_of_the_study_slope_and_offset_are_fitted(
+    study: StudyFolder, site: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def gone(*arguments: object) -> StudyData:
+        raise DataError("an image is gone.")
+
+    monkeypatch.setattr(adaptation, "reopen_data", gone)
+    assert run(["adapt", "small", "--data", str(site)]) == ExitCode.OK
+    assert "No new head is fitted: an image is gone." in capsys.readouterr().err
+    assert set(read_adaptation(study, "bridge").losses) == {"none", "slope and offset"}
 
 
 def test_unlabelled_images_of_another_kind_are_refused(

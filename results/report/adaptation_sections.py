@@ -14,7 +14,7 @@ def adaptation_sections(data: ReportData) -> list[Section]:
     if not data.adaptations:
         return []
     text = (
-        "Models for other sites, of which only the output layer differs (`study adapt`). Scores on "
+        "Models for other sites, of which only the head differs (`study adapt`). Scores on "
         "a site are by cross-validation on its labelled images."
     )
     table = adaptations_table(data.adaptations)
