@@ -3,6 +3,8 @@
     python benchmarks/search_speed.py --images 100 --precision float32 bfloat16
     python benchmarks/search_speed.py --images 400 --baseline-trials 6 --output rows.jsonl
     python benchmarks/search_speed.py --images 400 --contenders ours lower-bound
+    python benchmarks/search_speed.py --images 400 --baseline-trials 4 --folds 5 \
+        --contenders ours baseline
     python benchmarks/search_speed.py --smoke  # 24 images of 32 pixels, a minute
 
 A JSON line per contender as it ends, then tables, ratios first. Expected at 400 images on two
@@ -51,6 +53,9 @@ def parse_arguments() -> argparse.Namespace:
     for name, default in DEFAULTS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     parser.add_argument("--baseline-trials", type=int, help="train so many; extrapolate the rest")
+    parser.add_argument(
+        "--folds", type=int, default=0, help="ours by folds, the baseline with as many executions"
+    )
     parser.add_argument("--baseline-resume", action="store_true", help="Keras Tuner unchanged")
     parser.add_argument("--smoke", action="store_true", help="24 images, 32 pixels, 4 epochs")
     parser.add_argument("--output", type=Path, help="append the JSON lines here, not to stdout")
@@ -61,6 +66,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("--baseline-resume needs every parent trained: leave out --baseline-trials")
     if args.smoke:
         args.images, args.size, args.max_epochs, args.views = [24], 32, 4, 2
+    if args.folds and "lower-bound" in args.contenders:
+        parser.error("--folds: the lower bound is that of a single split; choose other contenders")
     args.contenders = [name for name in CONTENDERS if name in args.contenders]
     args.space = args.space and args.space.resolve()
     return args

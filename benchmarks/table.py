@@ -39,7 +39,8 @@ def remark(row: Row) -> str:
     """Names what is extrapolated."""
     if not row.get("extrapolated"):
         return ""
-    return f"baseline extrapolated from {row['trained_trials']} of {row['trials']} trials"
+    times = f", times {row['executions']} executions" if row.get("executions", 1) > 1 else ""
+    return f"baseline extrapolated from {row['trained_trials']} of {row['trials']} trials{times}"
 
 
 def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
