@@ -51,7 +51,11 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         tuple[str, ...], _about("External test set for the retrained model.")
     ] = ()
     validate_on: Annotated[
-        str | None, _about("Folder used as validation set instead of the split.")
+        str | None,
+        _about(
+            "Folder used as validation set instead of the split; objective val_roc_auc if it is "
+            "of another site."
+        ),
     ] = None
     algorithm: Annotated[str, _about("Search algorithm: hyperband, random, bayesian or grid.")] = (
         "hyperband"
