@@ -1,12 +1,12 @@
-"""Temperatures of the retrained model, and slope and offset from a few labels of another site.
+"""Temperatures of a model, and its adaptation by a few labels of another site.
 
     python benchmarks/calibration.py METU --tiles TILES --decks DECKS --seeds 9
 
 For each seed the best of 22 random configurations, as in `ensemble.py`; its scores on images that
-no choice has seen, as trained and with a temperature fitted in several ways; then, calibrated as
-`study best` does it, after slope and offset are fitted to 20 or 100 labelled images of the tiles
-(as many of each class, of as few photographs as possible; scored on the others), or 20 of the deck
-(in its own proportions), 20 draws each. Prints means over seeds with 95 % intervals.
+no choice has seen, as trained and with a temperature fitted in several ways; then each method of
+`study adapt`, fitted to labelled images of the tiles (as many of each class, of as few photographs
+as possible; scored on the others) or of the deck (in its own proportions), 10 draws each. Prints
+means over seeds with 95 % intervals.
 """
 
 from collections.abc import Iterator
@@ -14,24 +14,25 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from configurations import read_subsets
-from ensemble import Probabilities, parse_arguments, search_seeds
+from ensemble import Probabilities, Searched, parse_arguments, search_seeds
 from next_site import SCORES, scores, split
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from concrete_study.datasets.batches import Subset
 from concrete_study.datasets.shifts import SHIFTS
+from concrete_study.models.classifier import NEW_HEAD
+from concrete_study.models.network import EPSILON
 from concrete_study.results.calibration import (
     HOTTEST,
     Scaling,
-    fit_scaling,
     fit_temperature,
 )
 from concrete_study.results.statistics import mean_interval
-from concrete_study.study.adaptation_methods import Images
+from concrete_study.study.adaptation_methods import Images, choose, fit_methods
 
 Row = tuple[str, str, dict[str, float]]  # way, images, scores
-DRAWS = 20
+DRAWS = 10
 
 
 def main() -> None:
@@ -39,11 +40,11 @@ def main() -> None:
     given = parse_arguments(__doc__)
     subsets = read_subsets(given.metu, given.tiles, given.decks, 600, 1)
     rows = []
-    for seed, (first, *_) in search_seeds(given, subsets):
-        best = first.probabilities
+    for found in search_seeds(given, subsets):
+        best = found.trials[0].probabilities
         rows += [
-            {"way": way, "images": name, "seed": seed, **found}
-            for way, name, found in (*calibrations(best, subsets), *adaptations(best, subsets))
+            {"way": way, "images": name, "seed": found.seed, **result}
+            for way, name, result in (*calibrations(best, subsets), *adaptations(found, subsets))
         ]
     print(table(pd.DataFrame(rows)).to_markdown(index=False))
 
@@ -80,29 +81,40 @@ def lowest_loss(versions: NDArray[np.float32], labels: NDArray[np.integer]) -> f
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
-def adaptations(best: Probabilities, subsets: dict[str, Subset]) -> Iterator[Row]:
-    """Mean scores after slope and offset from a few labels, on photographs without a label."""
-    shifted = np.stack([best[name] for name in ("validation", *SHIFTS)])
-    temperature = fit_temperature(shifted, subsets["validation"].labels)
-    cooled = Scaling(1 / temperature, (0.0, 0.0))
-    for name, count, balanced in (("tiles", 20, True), ("tiles", 100, True), ("deck", 20, False)):
-        files, labels = [path.name for path in subsets[name].paths], subsets[name].labels
-        groups = [file.split("-")[0] if balanced else file for file in files]
-        cool = cooled.apply(best[name]).astype(np.float32)
-        site = Images(cool, cool, labels.astype(np.int64), groups)
-        found = []
-        for number in range(DRAWS):
-            random = np.random.default_rng([count, number])
-            labelled, rest = split(site, count, random, balanced=balanced)
+def adaptations(found: Searched, subsets: dict[str, Subset]) -> Iterator[Row]:
+    """Mean scores of each method of adaptation, on photographs without a label."""
+    best, random = found.trials[0].probabilities, np.random.default_rng
+    old = images_of("train", found, subsets, np.zeros((len(subsets["train"]), 2), np.float32))
+    for name, count in (("tiles", 10), ("tiles", 20), ("tiles", 50), ("tiles", 100), ("deck", 20)):
+        site, rows = images_of(name, found, subsets, best[name]), []
+        for draw in range(DRAWS):
+            balanced = name == "tiles"
+            labelled, rest = split(site, count, random([count, draw]), balanced=balanced)
             if labelled is None:
                 continue
-            scaling = fit_scaling(labelled.probabilities, labelled.labels)
-            after = scores(scaling.apply(rest.probabilities), rest.labels)
-            before = scores(rest.probabilities, rest.labels)
-            found.append({**after, "loss_difference": after["loss"] - before["loss"]})
-        means = pd.DataFrame(found).mean()
-        result = {str(score): float(value) for score, value in means.items()}
-        yield f"slope and offset, {count} labels", name, result
+            fits = fit_methods(labelled, old.select(found.images), seed=draw)
+            for method, fit in [*fits.items(), ("chosen", fits[choose(fits, labelled.labels)])]:
+                after = scores(fit.adapted.probabilities(rest), rest.labels)
+                before = scores(rest.probabilities, rest.labels)
+                difference = after["loss"] - before["loss"]
+                rows.append({"method": method, **after, "loss_difference": difference})
+        for way, part in pd.DataFrame(rows).groupby("method", sort=False):
+            means = part.drop(columns="method").mean()
+            result = {str(score): float(value) for score, value in means.items()}
+            yield f"{way}, {count} labels", name, result
+
+
+def images_of(
+    name: str, found: Searched, subsets: dict[str, Subset], probabilities: NDArray[np.float32]
+) -> Images:
+    """A subset as adaptation reads it; the tiles of one photograph are a group."""
+    subset, store = subsets[name], found.sources[name].store
+    layers = [f"block{block}_average" for block in NEW_HEAD.blocks]
+    pooled = [store.rows(0, layer, np.arange(len(subset))) for layer in layers]
+    features = np.sqrt(np.concatenate(pooled, 1, dtype=np.float32) + EPSILON)
+    files = [path.name for path in subset.paths]
+    groups = [file.split("-")[0] if name == "tiles" else file for file in files]
+    return Images(probabilities, features, subset.labels.astype(np.int64), groups)
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:

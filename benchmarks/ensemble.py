@@ -54,9 +54,9 @@ def main() -> None:
     given = parse_arguments(__doc__)
     subsets = read_subsets(given.metu, given.tiles, given.decks, 600, 1)
     rows = []
-    for seed, trials in search_seeds(given, subsets):
-        for row in compare(trials, subsets):
-            rows.append({"seed": seed, **row})
+    for found in search_seeds(given, subsets):
+        for row in compare(found.trials, subsets):
+            rows.append({"seed": found.seed, **row})
             print(json.dumps(rows[-1]), flush=True)
     print(differences(pd.DataFrame(rows)).to_markdown(index=False))
 
@@ -74,10 +74,17 @@ def parse_arguments(text: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def search_seeds(
-    given: argparse.Namespace, subsets: dict[str, Subset]
-) -> Iterator[tuple[int, list[Trial]]]:
-    """Yields each seed and its trials, the best one first."""
+class Searched(NamedTuple):
+    """The trials of one seed, the best one first, and what they were trained on."""
+
+    seed: int
+    trials: list[Trial]
+    images: NDArray[np.int64]  # of the training images
+    sources: Sources
+
+
+def search_seeds(given: argparse.Namespace, subsets: dict[str, Subset]) -> Iterator[Searched]:
+    """Yields what each seed gives."""
     prepare_devices()
     network = Network(load_weights("bundled"), classes=2, precision=choose_precision("auto"))
     layers = ["block5_average", "block4_average"]
@@ -87,7 +94,8 @@ def search_seeds(
         random = np.random.default_rng(1000 + seed)
         images = np.sort(random.choice(len(subsets["train"]), given.images, replace=False))
         configurations = [draw(random, given.depths) for _ in range(given.count)]
-        yield seed, run_trials(network, configurations, sources, images, seed)
+        trials = run_trials(network, configurations, sources, images, seed)
+        yield Searched(seed, trials, images, sources)
 
 
 def draw(random: np.random.Generator, depths: list[int]) -> Configuration:
