@@ -55,6 +55,8 @@ def export(
         data = reopen_data(study, manifest)
         progress.log("Exporting, and loading each export in a new process ...")
         images, expected = _checked_images(study, manifest, data)
+        for stale in folder.glob(".export-*"):  # of a process that was killed
+            shutil.rmtree(stale)
         with TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
             export_model(folder / KERAS_FILE, Path(scratch), formats)
             made = sorted(Path(scratch).iterdir())
