@@ -2,8 +2,8 @@
 
     python benchmarks/duplicates.py --data METU --truth GROUPS.csv --sizes 1000 2000 4000 40000
 
-Larger sizes are filled up with generated images that are no near-duplicates: each mixes a quarter
-of one image with a quarter of another. One core: run it under `taskset -c 0`.
+Larger sizes are filled up with generated images: a third are near-duplicates, the others mix a
+quarter of one image with a quarter of another. One core: run it under `taskset -c 0`.
 """
 
 import argparse
@@ -18,15 +18,16 @@ from itertools import combinations
 from os import environ
 from pathlib import Path
 
-import numpy as np
-from generated_duplicates import recall_of_duplicates
-from numpy.typing import NDArray
+from generated_duplicates import make_duplicates, make_variations, recall_of_duplicates
 from PIL import Image
 
 from concrete_study.datasets.decoding import decode_image
 from concrete_study.datasets.duplicates import find_pairs
 from concrete_study.datasets.folders import LabelledImage, read_folder
 from concrete_study.datasets.groups import group_images
+
+# Of the generated images; with those of metu-4000 as many as in METU: 12,390 of 40,000.
+NEAR_DUPLICATES = 0.33
 
 
 def main() -> None:
@@ -70,10 +71,12 @@ def print_line(**figures: object) -> None:
 
 def print_cost(paths: dict[str, Path], size: int, scratch: Path) -> None:
     """Finds the pairs among `size` images, the missing ones generated, and prints the cost."""
-    files = dict(list(paths.items())[:: max(1, len(paths) // size)])
+    files = dict(list(paths.items())[:: max(1, len(paths) // size)][:size])
+    duplicates = round(NEAR_DUPLICATES * (size - len(files)))
     if size > len(files):
-        files |= make_variations(list(files.values()), size - len(files), scratch)
-    files = dict(list(files.items())[:size])
+        unique = size - len(files) - duplicates
+        files |= make_variations(list(files.values()), unique, scratch)
+        files |= make_duplicates(list(files.values()), duplicates, scratch)
     start, cpu = time.monotonic(), time.process_time()
     pairs = find_pairs(files)
     print_line(
@@ -115,31 +118,6 @@ def _pairs(groups: Mapping[str, str]) -> set[tuple[str, str]]:
     for digest, group in sorted(groups.items()):
         members.setdefault(group, []).append(digest)
     return {pair for group in members.values() for pair in combinations(group, 2)}
-
-
-def make_variations(
-    files: list[Path], count: int, folder: Path, *, side: int | None = None
-) -> dict[str, Path]:
-    """Images that look like concrete and are no near-duplicates; of `side` pixels."""
-    rng = np.random.default_rng(1)
-    made = {}
-    for number in range(count):
-        parts = [_quarter(files[k], rng) for k in rng.choice(len(files), 2, replace=False)]
-        share = rng.uniform(0.35, 0.65)
-        mixed = (share * parts[0] + (1 - share) * parts[1]).round().astype(np.uint8)
-        path, image = folder / f"{number:06}.jpg", Image.fromarray(mixed)
-        (image.resize((side, side)) if side else image).save(path, quality=90)
-        made[f"{number:064x}"] = path
-    return made
-
-
-def _quarter(path: Path, rng: np.random.Generator) -> NDArray[np.float64]:
-    pixels = decode_image(path).astype(np.float64)
-    side = len(pixels) // 2
-    row, column = rng.integers(0, len(pixels) - side, 2)
-    part: NDArray[np.float64] = pixels[row : row + side, column : column + side]
-    rotated = np.rot90(part, int(rng.integers(4)))
-    return np.fliplr(rotated) if rng.random() < 0.5 else rotated
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
+from concrete_study.datasets.decoding import decode_image
 from concrete_study.datasets.duplicates import find_pairs
 
 KINDS = {"same frame": (1.0, 0.0), "cropped to 95 %": (0.95, 0.0), "cropped to 90 %": (0.9, 0.0)}
@@ -49,3 +52,42 @@ def _pair(
     return tuple(  # type: ignore[return-value]
         part.convert("RGB").resize((side, side), Image.Resampling.BICUBIC) for part in (first, copy)
     )
+
+
+def make_variations(
+    files: Sequence[Path], count: int, folder: Path, *, side: int | None = None
+) -> dict[str, Path]:
+    """Images that look like concrete and are no near-duplicates; of `side` pixels."""
+    rng = np.random.default_rng(1)
+    made = {}
+    for number in range(count):
+        parts = [_quarter(files[k], rng) for k in rng.choice(len(files), 2, replace=False)]
+        share = rng.uniform(0.35, 0.65)
+        mixed = (share * parts[0] + (1 - share) * parts[1]).round().astype(np.uint8)
+        path, image = folder / f"{number:06}.jpg", Image.fromarray(mixed)
+        (image.resize((side, side)) if side else image).save(path, quality=90)
+        made[f"{number:064x}"] = path
+    return made
+
+
+def make_duplicates(files: Sequence[Path], count: int, folder: Path) -> dict[str, Path]:
+    """Near-duplicates of randomly chosen files, each of one of the KINDS."""
+    rng = random.Random(1)
+    made = {}
+    for number in range(count):
+        crop, shift = rng.choice([*KINDS.values()])
+        path = folder / f"duplicate-{number:06}.jpg"
+        _pair(Image.open(rng.choice(files)), crop, shift, rng)[1].save(
+            path, quality=rng.randint(60, 95)
+        )
+        made[f"d{number:063x}"] = path
+    return made
+
+
+def _quarter(path: Path, rng: np.random.Generator) -> NDArray[np.float64]:
+    pixels = decode_image(path).astype(np.float64)
+    side = len(pixels) // 2
+    row, column = rng.integers(0, len(pixels) - side, 2)
+    part: NDArray[np.float64] = pixels[row : row + side, column : column + side]
+    rotated = np.rot90(part, int(rng.integers(4)))
+    return np.fliplr(rotated) if rng.random() < 0.5 else rotated

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from child import megabytes, run_child
-from duplicates import make_variations
+from generated_duplicates import make_variations
 from table import Row
 
 from concrete_study.results.folder import StudyFolder

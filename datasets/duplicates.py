@@ -7,7 +7,7 @@ number of images times the number of neighbours. Results are kept in the user's 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +26,7 @@ from concrete_study.datasets.decoding import (
 )
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.files import cache_folder, write_json
+from concrete_study.datasets.progress import SILENT, Progress
 from concrete_study.datasets.similarity import Matcher, describe
 
 # Raise when the same images would give other pairs.
@@ -50,14 +51,14 @@ def find_pairs(
     files: Mapping[str, Path],
     thumbnails: Mapping[str, NDArray[np.uint8]] = MappingProxyType({}),
     *,
-    on_image: Callable[[], None] = lambda: None,
+    progress: Progress = SILENT,
 ) -> list[Pair]:
     """Finds near-duplicates among images of different content.
 
     Args:
         files: One file of each content, by SHA-256.
         thumbnails: Those that exist, by SHA-256; the other files are decoded.
-        on_image: Called after each image that was compared; not at all on a cache hit.
+        progress: Receives counts of the images compared; none on a cache hit.
 
     Returns:
         Pairs sorted by content, from the cache if these images were compared before.
@@ -73,11 +74,11 @@ def find_pairs(
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         read = (d for d in digests if d not in thumbnails)
         found = {**thumbnails, **dict(pool.map(lambda d: (d, _read_thumbnail(files[d])), read))}
-    # One thread: the products are small, and on a busy machine two wait for each other.
-    with threadpool_limits(1):
+    # The products are small: within one, two threads mostly wait for each other.
+    with threadpool_limits(1, user_api="blas"):
         pairs = [
             Pair(digests[one], digests[other], round(correlation, 4))
-            for one, other, correlation in _compare([found[digest] for digest in digests], on_image)
+            for one, other, correlation in _compare([found[digest] for digest in digests], progress)
         ]
     write_json(stored, {"pairs": sorted(pairs)})
     return sorted(pairs)
@@ -91,32 +92,42 @@ def _read_thumbnail(file: Path) -> NDArray[np.uint8]:
 
 
 def _compare(
-    thumbnails: Sequence[NDArray[np.uint8]], on_image: Callable[[], None]
+    thumbnails: Sequence[NDArray[np.uint8]], progress: Progress
 ) -> Iterator[tuple[int, int, float]]:
     """Pairs of indices, the smaller first, and the correlation of their textures."""
     if len(thumbnails) < 2:
         return
+    near = _neighbours(thumbnails, progress)
     matcher = Matcher(thumbnails)
-    for one, others in enumerate(_neighbours(thumbnails)):
-        if len(others):
-            for other, match in zip(others, matcher.matches(one, others), strict=True):
-                if match.correlation < LEAST_COARSE:
-                    continue
-                correlation = matcher.confirm(one, int(other), match)
-                if correlation >= LEAST_CORRELATION:
-                    yield min(one, int(other)), max(one, int(other)), correlation
-        on_image()
 
-
-def _neighbours(thumbnails: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.int64]]:
-    """For each image those of similar description, every pair once."""
-    starts = range(0, len(thumbnails), _CHUNK)
-    described = np.concatenate([describe(np.stack(thumbnails[s : s + _CHUNK])) for s in starts])
-    count = min(NEIGHBOURS + 1, len(thumbnails))
-    index = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(described)
-    distances, neighbours = index.kneighbors(described)
-    near = [set(row[far <= FARTHEST]) for row, far in zip(neighbours, distances, strict=True)]
-    for one, others in enumerate(near):
+    def compare(one: int) -> list[tuple[int, int, float]]:
         # Of two mutual neighbours the earlier one has the pair.
-        pairs = sorted(o for o in others if o > one or (o != one and one not in near[o]))
-        yield np.array(pairs, np.int64)
+        others = sorted(o for o in near[one] if o > one or (o != one and one not in near[o]))
+        return [
+            (min(one, other), max(one, other), correlation)
+            for other, match in matcher.matches(one, others, LEAST_COARSE)
+            if (correlation := matcher.confirm(one, other, match)) >= LEAST_CORRELATION
+        ]
+
+    with (
+        progress.counting("finding near-duplicates", len(thumbnails)) as done,
+        ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
+    ):
+        for pairs in pool.map(compare, range(len(thumbnails))):
+            yield from pairs
+            done(1)
+
+
+def _neighbours(thumbnails: Sequence[NDArray[np.uint8]], progress: Progress) -> list[set[int]]:
+    """For each image those of similar description."""
+    near: list[set[int]] = []
+    starts = range(0, len(thumbnails), _CHUNK)
+    with progress.counting("comparing descriptions", len(thumbnails)) as done:
+        described = np.concatenate([describe(np.stack(thumbnails[s : s + _CHUNK])) for s in starts])
+        count = min(NEIGHBOURS + 1, len(thumbnails))
+        index = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(described)
+        for start in starts:
+            found = zip(*index.kneighbors(described[start : start + _CHUNK]), strict=True)
+            near += [set(row[far <= FARTHEST].tolist()) for far, row in found]
+            done(len(near) - start)
+    return near

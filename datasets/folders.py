@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from concrete_study.datasets.decoding import (
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.files import cache_folder, file_sha256, write_json
 from concrete_study.datasets.layouts import Layout, LayoutFile, find_layout
+from concrete_study.datasets.progress import SILENT, Progress
 from concrete_study.datasets.tree import Ignored, printable
 
 Roots: TypeAlias = Mapping[str, Path]
@@ -89,7 +90,7 @@ def read_folder(
     class_map: Mapping[str, str] = MappingProxyType({}),
     labels: Path | None = None,
     least_classes: int = 2,
-    on_image: Callable[[], None] = lambda: None,
+    progress: Progress = SILENT,
 ) -> ImageFolder:
     """Reads every image and checks once, as the user's cache records, that it can be decoded.
 
@@ -98,7 +99,7 @@ def read_folder(
         class_map: Classes by folder, see `find_layout`.
         labels: A CSV file of labels, see `find_layout`.
         least_classes: Smallest number of classes.
-        on_image: Called after each file, for a progress display.
+        progress: Receives counts of the files.
 
     Returns:
         The folder's classes, images, faults and ignored files.
@@ -112,13 +113,16 @@ def read_folder(
     faults: list[Fault] = []
     decodable = _read_decodable()
     thumbnails: dict[str, NDArray[np.uint8]] = {}
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with (
+        progress.counting("reading images", len(layout.files)) as done,
+        ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
+    ):
         for result in pool.map(lambda f: _inspect(root, f, decodable, thumbnails), layout.files):
             if isinstance(result, Fault):
                 faults.append(result)
             else:
                 images.append(result)
-            on_image()
+            done(1)
     if thumbnails:
         with suppress(OSError):  # a cache that cannot be written costs time only
             write_json(_decodable_path(), {"sha256": sorted(decodable | thumbnails.keys())})

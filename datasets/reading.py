@@ -114,17 +114,16 @@ def read_folders(
         UsageError: If `class_map` or `labels` cannot be used.
     """
     opened = {name: open_archive(root, progress) for name, root in roots.items()}
-    with progress.counting("reading images", 0) as done:
-        folders = {
-            name: read_folder(
-                root,
-                class_map=class_map,
-                labels=labels.get(name),
-                least_classes=1 if name in partial else 2,
-                on_image=lambda: done(1),
-            )
-            for name, root in opened.items()
-        }
+    folders = {
+        name: read_folder(
+            root,
+            class_map=class_map,
+            labels=labels.get(name),
+            least_classes=1 if name in partial else 2,
+            progress=progress,
+        )
+        for name, root in opened.items()
+    }
     folder = join_folders(folders, partial=partial)
     by_folder = [found for name, found in folders.items() if name not in labels]
     files = [image.file for found in by_folder for image in found.images]
@@ -158,5 +157,4 @@ def find_near_duplicates(
         DataError: If an image can no longer be read.
     """
     files = {**others, **folder.files()}
-    with progress.counting("finding near-duplicates", 0) as done:
-        return find_pairs(files, folder.thumbnails, on_image=lambda: done(1))
+    return find_pairs(files, folder.thumbnails, progress=progress)

@@ -8,15 +8,15 @@ on a fine one around the best coarse position.
 How the constants were chosen, and what they find: docs/decisions/007-near-duplicates.md.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.fft import rfft2
-from scipy.ndimage import gaussian_filter
+from scipy.fft import dct, rfft2
+from scipy.ndimage import gaussian_filter1d
 
 from concrete_study.datasets.decoding import THUMBNAIL_SIDE as SIDE
 
@@ -26,6 +26,10 @@ _SPECTRUM_SIDE = 64
 _HIGHEST_FREQUENCY = 10  # periods across the image
 _COMPRESSION = 0.7  # exponent of the magnitudes; at 1 the few strongest ones dominate
 _COARSE, _COARSE_CORE = 32, 26  # leaves a tenth on each side for shifts
+_SHIFTS = _COARSE - _COARSE_CORE + 1  # of the core along one axis
+_COSINES = dct(np.eye(_COARSE_CORE), axis=0, norm="ortho")[:7]
+_WAVES: Pixels = np.kron(_COSINES, _COSINES)[1:].astype(np.float32)  # orthonormal
+_ROUNDING = 1e-4
 _FINE_CORE = 102
 _SCALES = (0.90, 0.95, 1.0, 1.05, 1.11)
 _FINE_STEPS = 0.0122 * np.arange(-5, 6)  # of a scale's logarithm, up to the next scale
@@ -75,7 +79,7 @@ def describe(thumbnails: NDArray[np.uint8]) -> Pixels:
 
 
 class Matcher:
-    """Compares pairs of thumbnails.
+    """Compares pairs of thumbnails; several threads may do so at the same time.
 
     Args:
         thumbnails: Each of shape (SIDE, SIDE), gray in 0..255.
@@ -83,45 +87,73 @@ class Matcher:
 
     def __init__(self, thumbnails: Sequence[NDArray[np.uint8]]) -> None:
         self._thumbnails = thumbnails
-        # Blurred: a shift by half a coarse pixel would decorrelate fine texture.
-        self._coarse = np.stack(
-            [_shrink(gaussian_filter(t.astype(np.float32), 3.0), _COARSE) for t in thumbnails]
-        )
-        self._to_core = _sampling(_COARSE, _COARSE_CORE, _SCALES)
-        self._fine = lru_cache(512)(self._texture)
+        self._coarse = np.empty((len(thumbnails), _COARSE, _COARSE), np.float32)
+        self._sketches = np.empty((len(thumbnails), _SHIFTS**2, len(_WAVES) + 1), np.float32)
+        for number, image in enumerate(thumbnails):
+            self._coarse[number] = _blur_and_shrink() @ _centred(image) @ _blur_and_shrink().T
+            self._sketches[number] = _sketch(_windows(self._coarse[number], _COARSE_CORE))
+        self._texture = lru_cache(512)(self._compute_texture)
+        self._fine = lru_cache(64)(self._compute_fine)
 
-    def matches(self, one: int, others: NDArray[np.int64]) -> list[Match]:
-        """The best coarse position of image `one`'s middle on each of the others."""
-        templates = _templates(_symmetries(self._coarse[one]), self._to_core)
-        windows = np.stack([_windows(self._coarse[other], _COARSE_CORE) for other in others])
-        scores = templates @ windows.transpose(0, 2, 1)
-        side = _COARSE - _COARSE_CORE + 1
-        best = scores.reshape(len(others), -1).argmax(1)
-        matches = []
-        for score, flat in zip(scores, best, strict=True):
-            symmetry, scale, row, column = np.unravel_index(flat, (8, len(_SCALES), side, side))
-            correlation = float(score.flat[flat])
-            matches.append(Match(correlation, int(symmetry), _SCALES[scale], int(row), int(column)))
-        return matches
+    def matches(self, one: int, others: Sequence[int], least: float) -> Iterator[tuple[int, Match]]:
+        """The best coarse position of image `one`'s middle on each of the others.
+
+        Only those with a correlation of at least `least`; for the rest, its upper bound from
+        sketches is mostly enough.
+        """
+        templates = _templates(self._coarse[one], _sampling(_COARSE, _COARSE_CORE, _SCALES))
+        templates = _symmetries(templates).reshape(-1, _COARSE_CORE**2)
+        sketches = _sketch(templates)
+        for other in others:
+            if (sketches @ self._sketches[other].T).max() < least - _ROUNDING:
+                continue
+            scores = templates @ _windows(self._coarse[other], _COARSE_CORE).T
+            if (correlation := float(scores.max())) >= least:
+                shape = 8, len(_SCALES), _SHIFTS, _SHIFTS
+                symmetry, scale, row, column = map(int, np.unravel_index(scores.argmax(), shape))
+                yield other, Match(correlation, symmetry, _SCALES[scale], row, column)
 
     def confirm(self, one: int, other: int, match: Match) -> float:
         """Correlation of the two textures around a coarse position, in -1..1."""
-        to_core = _sampling(SIDE, _FINE_CORE, tuple(match.scale * np.exp(_FINE_STEPS)))
-        rotated = _symmetries(self._fine(one))[match.symmetry]
-        templates = _templates(rotated[None], to_core)
         # The middle of the core is where the coarse core's middle was, four times finer.
         ratio = SIDE // _COARSE
         start = [ratio * p + (ratio * _COARSE_CORE - _FINE_CORE) // 2 for p in match[-2:]]
         rows, columns = (
             slice(max(s - _FINE_REACH, 0), s + _FINE_REACH + _FINE_CORE) for s in start
         )
-        return float((templates @ _windows(self._fine(other)[rows, columns], _FINE_CORE).T).max())
+        area = _undo_symmetry(self._texture(other)[rows, columns], match.symmetry)
+        return _best_correlation(self._fine(one, match.scale), area)
 
-    def _texture(self, number: int) -> Pixels:
+    def _compute_fine(self, number: int, scale: float) -> Pixels:
+        to_core = _sampling(SIDE, _FINE_CORE, tuple(scale * np.exp(_FINE_STEPS)))
+        return _templates(self._texture(number), to_core)
+
+    def _compute_texture(self, number: int) -> Pixels:
         """Band-pass: without lighting gradients and camera noise, which any two images share."""
-        x = self._thumbnails[number].astype(np.float32)
-        texture: Pixels = gaussian_filter(x, 1.0) - gaussian_filter(x, 4.0)
-        return texture
+        x = _centred(self._thumbnails[number])
+        fine, rough = _gaussian(1.0), _gaussian(4.0)
+        texture = fine @ x @ fine.T - rough @ x @ rough.T
+        return texture.astype(np.float32, copy=False)
+
+
+def _centred(x: NDArray[np.uint8]) -> Pixels:
+    """Minus its mean: a uniform image stays exactly uniform when it is filtered."""
+    centred: Pixels = x - x.mean(dtype=np.float32)
+    return centred
+
+
+@cache
+def _gaussian(sigma: float) -> Pixels:
+    """A Gaussian filter along one axis as a matrix: a product is faster than a convolution."""
+    matrix: Pixels = gaussian_filter1d(np.eye(SIDE), sigma, axis=0).astype(np.float32)
+    return matrix
+
+
+@cache
+def _blur_and_shrink() -> Pixels:
+    """Blurred: a shift by half a coarse pixel would decorrelate fine texture."""
+    matrix: Pixels = _gaussian(3.0).reshape(_COARSE, -1, SIDE).mean(1)
+    return matrix
 
 
 def _shrink(x: Pixels, side: int) -> Pixels:
@@ -131,9 +163,14 @@ def _shrink(x: Pixels, side: int) -> Pixels:
 
 
 def _symmetries(x: Pixels) -> Pixels:
-    """The eight flips and quarter rotations of an image, shape (8, side, side)."""
-    rotated = [np.rot90(x, quarter) for quarter in range(4)]
-    return np.stack([*rotated, *(r[:, ::-1] for r in rotated)])
+    """The eight flips and quarter rotations of images, shape (8, ..., side, side)."""
+    rotated = [np.rot90(x, quarter, (-2, -1)) for quarter in range(4)]
+    return np.stack([*rotated, *(r[..., ::-1] for r in rotated)])
+
+
+def _undo_symmetry(x: Pixels, number: int) -> Pixels:
+    """The inverse of one of the eight symmetries."""
+    return np.rot90(x[:, ::-1] if number >= 4 else x, -(number % 4))
 
 
 @lru_cache(64)
@@ -149,16 +186,48 @@ def _sampling(side: int, core: int, scales: tuple[float, ...]) -> Pixels:
     return matrices
 
 
-def _templates(images: Pixels, to_core: Pixels) -> Pixels:
-    """The middle of each image at each scale, shape (images * scales, core * core)."""
-    rows = np.matmul(to_core[None], images[:, None], dtype=np.float32)
-    sampled = np.matmul(rows, to_core.transpose(0, 2, 1)[None], dtype=np.float32)
-    return _unit(sampled.reshape(-1, to_core.shape[1] ** 2))
+def _templates(image: Pixels, to_core: Pixels) -> Pixels:
+    """The middle of an image at each scale, shape (scales, core, core)."""
+    scales, core, side = to_core.shape
+    rows = (to_core.reshape(-1, side) @ image).reshape(scales, core, side)
+    sampled = np.matmul(rows, to_core.transpose(0, 2, 1))
+    return _unit(sampled.reshape(scales, -1)).reshape(scales, core, core)
 
 
 def _windows(x: Pixels, core: int) -> Pixels:
     """Every window of the core's size, shape (windows, core * core)."""
     return _unit(sliding_window_view(x, (core, core)).reshape(-1, core * core))
+
+
+def _sketch(unit: Pixels) -> Pixels:
+    """Low frequencies and the length of the rest.
+
+    The product of two sketches is an upper bound of the correlation, a tenth of its work.
+    """
+    low = unit @ _WAVES.T
+    rest = np.sqrt(np.maximum(1 - (low * low).sum(1, keepdims=True), 0))
+    return np.concatenate([low, rest], axis=1)
+
+
+def _best_correlation(templates: Pixels, area: Pixels) -> float:
+    """The highest correlation of unit templates with all windows of an area.
+
+    Windows overlap by nearly everything: one product by row, without a copy of each window.
+    """
+    core = templates.shape[1]
+    flat = templates.reshape(-1, core * core)
+    strips = np.ascontiguousarray(sliding_window_view(area, core, axis=1).transpose(1, 0, 2))
+    sums, squares = (
+        sliding_window_view(x.sum(2, dtype=np.float64), core, axis=1).sum(2)
+        for x in (strips, strips * strips)
+    )
+    lengths = np.sqrt(np.maximum(squares - sums**2 / core**2, 1e-12))  # (columns, rows)
+    return max(
+        float(
+            (flat @ strips[:, row : row + core].reshape(len(strips), -1).T / lengths[:, row]).max()
+        )
+        for row in range(lengths.shape[1])
+    )
 
 
 def _unit(x: Pixels) -> Pixels:

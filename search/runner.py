@@ -33,6 +33,8 @@ from concrete_study.search.tensorboard import TrialBoard
 from concrete_study.search.tuner import StudyTuner
 from concrete_study.search.workers import IN_PROCESS, TrialPool, WorkerOptions, open_pool
 
+_TABLE_LAG = 50  # trials.csv may lack one in so many trials while a search runs
+
 
 class TimeIsUpError(Exception):
     """The time budget is used up; raised between epochs or trials, and caught here."""
@@ -148,6 +150,7 @@ class _Run:
         self.estimate, self.deadline = plan, deadline
         self.records: dict[str, TrialRecord] = {}
         self.board: TrialBoard | None = None
+        self._in_table = 0  # trials in trials.csv
 
     def search(self, pool: TrialPool) -> TrialRecord:
         """Runs the trials that Keras Tuner's oracle chooses, until it stops or time is up."""
@@ -182,9 +185,11 @@ class _Run:
                 f"Expected finite losses; the last failure: {failed[-1].message}.",
                 LOWER_RATES,
             ) from error
+        finally:
+            if self.records:
+                self.study.write_table(list(self.records.values()))
         self._log_end(total_trials(schedule))
         records, objective = list(self.records.values()), self.options.objective
-        self.study.write_table(records)
         figure = draw_rungs(trial_curves(records), objective=find_objective(objective))
         save_figure(figure, self.study.path / "trials.png")
         return best_trial(records, self.options)
@@ -215,12 +220,18 @@ class _Run:
             self._store_predictions(record, probabilities)
         self.records[record.trial] = record
         self.study.write_trial(record)
-        self.study.write_table(list(self.records.values()))
+        self._update_table()
         self.manifest.save()
         if self.board is not None:
             self.board.write(record)
         self.progress.trial_done(record, self._best())
         return record
+
+    def _update_table(self) -> None:
+        """Writes trials.csv once it lacks too many trials: all together in linear time."""
+        if len(self.records) - self._in_table > len(self.records) / _TABLE_LAG:
+            self.study.write_table(list(self.records.values()))
+            self._in_table = len(self.records)
 
     def _store_predictions(
         self, record: TrialRecord, probabilities: list[NDArray[np.float32]]

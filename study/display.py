@@ -26,8 +26,8 @@ from concrete_study.results.records import Epoch, TrialRecord
 from concrete_study.search.progress import SearchProgress
 from concrete_study.study.interruption import raise_if_interrupted
 
-# Seconds without the first batch, which compiles, before the remaining time is estimated.
-ESTIMATE_AFTER = 20.0
+# Seconds between lines without a terminal; later a tenth of the time so far, at most LINES_APART.
+FIRST_LINES_APART, LINES_APART = 10.0, 300.0
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -96,7 +96,7 @@ class Display(SearchProgress):
     def counting(
         self, description: str, total: int, unit: str = "images"
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """Shows a bar while the block runs; without a terminal, lines at its start and end."""
+        """Shows a bar while the block runs; without a terminal, a line every so often."""
         count = self._bar if self._live else self._silent
         return count(description, total, unit)
 
@@ -123,22 +123,26 @@ class Display(SearchProgress):
     def _silent(self, description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         from time import monotonic
 
-        start, done, estimated = monotonic(), 0, False
-        first: tuple[float, int] | None = None  # time and images of the first batch
+        start, done = monotonic(), 0
+        written = start
+        first: tuple[float, int] | None = None  # time and units of the first batch, which compiles
         if total:
             self.log(f"{description}: {total} {unit} ...")
 
         def count(number: int) -> None:
-            nonlocal done, estimated, first
+            nonlocal done, written, first
             done += number
             raise_if_interrupted()
             now = monotonic()
             first = first or (now, done)
-            if estimated or now - first[0] <= ESTIMATE_AFTER or done >= total:
+            apart = min(max(FIRST_LINES_APART, (now - start) / 10), LINES_APART)
+            if now - written < apart or done == total:
                 return
-            estimated = True
-            left = duration((now - first[0]) / (done - first[1]) * (total - done))
-            self.log(f"{description}: {done} {unit}, about {left} left")
+            written, left = now, ""
+            if total and done > first[1]:
+                rest = (now - first[0]) / (done - first[1]) * (total - done)
+                left = f", about {duration(rest)} left"
+            self.log(f"{description}: {done} {unit}{left}")
 
         yield count
         seconds = monotonic() - start

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
+from small_study import Recorder
 
 from concrete_study.datasets.decoding import THUMBNAIL_SIDE, decode_image, thumbnail
 from concrete_study.datasets.duplicates import Pair, find_pairs
@@ -14,7 +15,7 @@ from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.folders import LabelledImage, read_folder
 from concrete_study.datasets.groups import group_images
 from concrete_study.datasets.sample import make_sample
-from concrete_study.datasets.similarity import describe
+from concrete_study.datasets.similarity import Matcher, describe
 
 Change = Callable[[Image.Image, random.Random], Image.Image]
 
@@ -135,6 +136,19 @@ def test_a_description_is_invariant_under_the_eight_symmetries() -> None:
     np.testing.assert_allclose(described, described[:1].repeat(8, 0), atol=1e-5)
 
 
+def test_images_that_sketches_rule_out_do_not_correlate_by_that_much(
+    generated: list[Path],
+) -> None:
+    images = [thumbnail(decode_image(path)) for path in generated[:8]]
+    images += [np.roll(image, 5, axis=1) for image in images]
+    matcher, others = Matcher(images), range(1, 16)
+    exact = {other: match.correlation for other, match in matcher.matches(0, others, -1.0)}
+    assert set(exact) == {*others}
+    for least in (0.3, 0.5, 0.87):
+        found = {other: match.correlation for other, match in matcher.matches(0, others, least)}
+        assert found == {other: value for other, value in exact.items() if value >= least}
+
+
 def folder_of(images: Iterable[Image.Image], folder: Path) -> dict[str, Path]:
     for label in "AB":
         (folder / label).mkdir(parents=True)
@@ -154,11 +168,11 @@ def test_images_that_were_compared_before_come_from_the_cache(
     generated: list[Path], tmp_path: Path
 ) -> None:
     files = folder_of((Image.open(path) for path in generated[:6]), tmp_path)
-    compared: list[int] = []
-    find_pairs(files, on_image=lambda: compared.append(1))
-    assert len(compared) == 6
-    find_pairs(dict.fromkeys(files, tmp_path / "missing.png"), on_image=lambda: compared.append(1))
-    assert len(compared) == 6
+    first, second = Recorder(), Recorder()
+    find_pairs(files, progress=first)
+    assert first.counted == {"comparing descriptions": 6, "finding near-duplicates": 6}
+    find_pairs(dict.fromkeys(files, tmp_path / "missing.png"), progress=second)
+    assert second.counted == {}
 
 
 def test_thumbnails_that_exist_are_not_decoded_again_and_give_the_same_pairs(

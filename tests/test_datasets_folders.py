@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_study import Recorder
 
 import concrete_study.datasets
 from concrete_study.datasets import folders
@@ -61,9 +62,9 @@ def test_classes_images_and_labels_are_those_of_the_folders(two_classes: Path) -
 
 
 def test_progress_counts_each_file_once(two_classes: Path) -> None:
-    calls: list[None] = []
-    read_folder(two_classes, on_image=lambda: calls.append(None))
-    assert len(calls) == 6
+    recorder = Recorder()
+    read_folder(two_classes, progress=recorder)
+    assert recorder.counted == {"reading images": 6}
 
 
 @pytest.mark.parametrize("count", [2, 3, 11])

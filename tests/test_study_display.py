@@ -4,22 +4,41 @@ import pytest
 from small_report import trial
 
 from concrete_study.cli.errors import option_name
-from concrete_study.study.display import ESTIMATE_AFTER, Display
+from concrete_study.study.display import FIRST_LINES_APART, Display
 
 
-def test_the_remaining_time_is_estimated_once_without_the_first_batch(
+def test_the_remaining_time_is_printed_every_so_often_without_the_first_batch(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     with Display() as display, display.counting("training", 100) as done:
-        for seconds in (50.0, *[ESTIMATE_AFTER] * 9):  # the first batch compiles
+        for seconds in (50.0, *[FIRST_LINES_APART / 2] * 9):  # the first batch compiles
             clock[0] += seconds
             done(10)
     lines = capsys.readouterr().err.splitlines()
-    # The third batch is the first at which more than that has passed since the first one.
-    assert lines[1:-1] == ["training: 30 images, about 2 min 20 s left"]
-    assert lines[-1].startswith("training: 100 images in 230.0 s")
+    assert lines[1:-1] == [
+        "training: 10 images",
+        "training: 30 images, about 35 s left",
+        "training: 50 images, about 25 s left",
+        "training: 70 images, about 15 s left",
+        "training: 90 images, about 5 s left",
+    ]
+    assert lines[-1].startswith("training: 100 images in 95.0 s")
+
+
+def test_a_step_of_hours_prints_a_line_every_few_minutes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    with Display() as display, display.counting("features", 36_000) as done:
+        for _ in range(36_000):
+            clock[0] += 1
+            done(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert 100 < len(lines) < 200
+    assert lines[-2].endswith("left")
 
 
 def test_a_trial_of_several_folds_prints_its_standard_error(
