@@ -13,6 +13,7 @@ from concrete_study.cli.arguments import (
     StudyArgument,
     split_formats,
 )
+from concrete_study.cli.output import echo
 
 if TYPE_CHECKING:
     from concrete_study.results.adaptation_record import AdaptationRecord
@@ -90,25 +91,25 @@ def _print(record: "AdaptationRecord") -> None:
     given = record.fitted_to
     counts = ", ".join(f"{count} {label}" for label, count in given.by_class.items())
     of = f" ({counts}; {counted(given.groups, 'group')})" if counts else ""
-    typer.echo(f"Study {record.study}, adapted to {record.site} by {given.images} images{of}")
-    typer.echo(f"{_CHANGES[record.method]}\n")
+    echo(f"Study {record.study}, adapted to {record.site} by {given.images} images{of}")
+    echo(f"{_CHANGES[record.method]}\n")
     if record.site_test is not None:
-        typer.echo(f"{'cross-validation on the site':<32}{'log loss':>10}")
+        echo(f"{'cross-validation on the site':<32}{'log loss':>10}")
         for method, loss in record.losses.items():
             chosen = "  chosen" if method == record.method else ""
-            typer.echo(f"{method:<32}{number(loss):>10}{chosen}")
-        typer.echo("\nThe site's images, each predicted without having been fitted to:\n")
+            echo(f"{method:<32}{number(loss):>10}{chosen}")
+        echo("\nThe site's images, each predicted without having been fitted to:\n")
         print_scores(record.site_test, "site")
         if record.losses[record.method] >= record.losses["none"]:
-            typer.echo("Cross-validation shows no gain: the labels may be too few to help.\n")
+            echo("Cross-validation shows no gain: the labels may be too few to help.\n")
     for name, share in record.class_shares.items():
-        typer.echo(f"Estimated share of {name}: {share:.3f}")
+        echo(f"Estimated share of {name}: {share:.3f}")
     before, after = record.test.checkpoints["unadapted"], record.test.checkpoints["adapted"]
-    typer.echo(
+    echo(
         f"The study's own {record.test.images} test images, before and after adaptation: log loss "
         f"{number(before.loss)} and {number(after.loss)}, accuracy {number(before.accuracy)} and "
         f"{number(after.accuracy)}."
     )
     name = f"{record.study}:{record.site}"
-    typer.echo(f"Results: runs/{record.study}/adapted/{record.site}/")
-    typer.echo(f"Next: study predict IMAGES --study {name}, study evaluate {name} --data PATH")
+    echo(f"Results: runs/{record.study}/adapted/{record.site}/")
+    echo(f"Next: study predict IMAGES --study {name}, study evaluate {name} --data PATH")

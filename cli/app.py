@@ -177,8 +177,9 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _report(error: "StudyError") -> int:
     from concrete_study.cli.errors import exit_code, message
+    from concrete_study.datasets.printing import for_terminal
 
-    print(f"Error: {message(error)}", file=sys.stderr)
+    print(for_terminal(f"Error: {message(error)}"), file=sys.stderr)
     return exit_code(error)
 
 

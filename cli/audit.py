@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from concrete_study.cli.arguments import StudyArgument
+from concrete_study.cli.output import echo
 from concrete_study.cli.tables import Format, FormatOption, print_frame
 
 _MOST = 10
@@ -53,4 +54,4 @@ def audit_command(
         describe_shortcuts(audit.shortcuts),
         f"Page: {study.audit_path / 'audit.html'}",
     ):
-        typer.echo(line, err=format is not Format.TABLE)
+        echo(line, err=format is not Format.TABLE)

@@ -12,6 +12,7 @@ from concrete_study.cli.arguments import (
     split_formats,
     typed,
 )
+from concrete_study.cli.output import echo
 
 if TYPE_CHECKING:
     from concrete_study.results.evaluation_records import RetrainingRecord
@@ -97,11 +98,11 @@ def _print_scratch(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
         if record is None:
             continue
         best = record.curve[record.best_epoch - 1]
-        typer.echo(
+        echo(
             f"From {start} weights: val_loss {best.val_loss:.4f}, val_accuracy "
             f"{best.val_accuracy:.4f} at epoch {best.epoch}"
         )
-    typer.echo("From random weights, layers that the recipe freezes keep their initial values.")
+    echo("From random weights, layers that the recipe freezes keep their initial values.")
 
 
 def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
@@ -115,24 +116,22 @@ def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
 
     # Before anything is printed: they raise an error if they are damaged.
     predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
-    typer.echo(f"Study {study.name}, trial {metrics.trial}: {describe(metrics.hyperparameters)}")
+    echo(f"Study {study.name}, trial {metrics.trial}: {describe(metrics.hyperparameters)}")
     trained = f"Trained {counted(metrics.epochs, 'epoch')} on {TRAINED_ON[metrics.views]}"
-    typer.echo(f"{trained}; best epoch: {metrics.best_epoch}.")
+    echo(f"{trained}; best epoch: {metrics.best_epoch}.")
     if metrics.calibration is not None:
-        typer.echo(calibration_text(metrics.calibration))
-    typer.echo("")
+        echo(calibration_text(metrics.calibration))
+    echo("")
     print_scores(metrics.test)
     print_datasets(metrics.by_dataset)
     if caution := clustered_accuracy(predictions, metrics.test.classes, rows):
-        typer.echo(f"{caution}\n")
+        echo(f"{caution}\n")
     if study.manifest().groups is None:
-        typer.echo("Random split: test images may have near-duplicates among the training images.")
+        echo("Random split: test images may have near-duplicates among the training images.")
     opened = len(metrics.test_opened)
     if opened > 1:
-        typer.echo(f"The test split was evaluated {opened} times: {', '.join(metrics.test_opened)}")
+        echo(f"The test split was evaluated {opened} times: {', '.join(metrics.test_opened)}")
     for export, difference in metrics.exports.items():
-        typer.echo(
-            f"{export}: loads in a new process, predictions differ by at most {difference:.1e}"
-        )
-    typer.echo(f"Results: {study.best_path}/")
-    typer.echo(f"Next: study report {study.name}, study predict IMAGES --study {study.name}")
+        echo(f"{export}: loads in a new process, predictions differ by at most {difference:.1e}")
+    echo(f"Results: {study.best_path}/")
+    echo(f"Next: study report {study.name}, study predict IMAGES --study {study.name}")

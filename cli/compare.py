@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from concrete_study.cli.arguments import complete_studies
+from concrete_study.cli.output import echo
 from concrete_study.cli.tables import Format, FormatOption, print_frame
 from concrete_study.results.comparison import Comparison
 
@@ -68,9 +69,9 @@ def compare_command(
     if report is not None:
         from concrete_study.results.report.writing import write_comparison
 
-        typer.echo(f"Report: {write_comparison(studies, report)}", err=True)
+        echo(f"Report: {write_comparison(studies, report)}", err=True)
     for difference in differences(studies):
-        typer.echo(f"Warning: {difference.sentence}", err=True)
+        echo(f"Warning: {difference.sentence}", err=True)
 
 
 def _print(
@@ -91,9 +92,7 @@ def _print(
         if part is not shown[0]:
             print()
         if format is Format.TABLE and frames[part].empty:
-            typer.echo(
-                f"{_TITLES[part]}: empty; it needs studies with comparable scores.", err=True
-            )
+            echo(f"{_TITLES[part]}: empty; it needs studies with comparable scores.", err=True)
         few_rows_of_many_values = part in (
             Comparison.COMPARISON,
             Comparison.PAIRED,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from concrete_study.cli.arguments import LabelsOption, MapOption
+from concrete_study.cli.output import echo
 from concrete_study.cli.tables import Format, FormatOption, print_frame
 
 
@@ -27,16 +28,15 @@ def check_command(
 
     Example: study data check photographs --page photographs-check
     """
-    import msgspec
-
     from concrete_study.cli.errors import ExitCode
     from concrete_study.datasets.audit import audit_folder
     from concrete_study.datasets.files import write_text
     from concrete_study.datasets.folders import locate
     from concrete_study.datasets.labels import parse_class_map
+    from concrete_study.datasets.printing import in_json
     from concrete_study.datasets.reading import find_near_duplicates, read_folders
     from concrete_study.results.audit import data_check, data_check_page, data_check_table
-    from concrete_study.results.stored import ensure_writable, write_record
+    from concrete_study.results.stored import ensure_writable, record_text, write_record
     from concrete_study.study.display import Display
 
     if page is not None:
@@ -57,12 +57,12 @@ def check_command(
         name = folder.resolve().name
         html = data_check_page(check, name, lambda file: locate(found.roots, file))
         write_text(page / "index.html", html)
-        typer.echo(f"Page: {page / 'index.html'}", err=True)
+        echo(f"Page: {page / 'index.html'}", err=True)
     if format is Format.JSON:
-        print(msgspec.json.format(msgspec.json.encode(check), indent=2).decode())
+        print(in_json(record_text(check)), end="")
     else:
         print_frame(data_check_table(check), format, f"Images of {folder}")
     for line in check.warnings:
-        typer.echo(line, err=True)
+        echo(line, err=True)
     if audit.faults or audit.conflicts or check.summary.left_out:
         raise typer.Exit(ExitCode.FAULTS)

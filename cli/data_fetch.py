@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from concrete_study.cli.output import echo
+
 
 class Dataset(StrEnum):
     """Datasets that can be downloaded."""
@@ -44,7 +46,7 @@ def fetch_command(
             collection, output, display, archive=archive, keep_archive=keep_archive
         )
         for name, count in counts.items():
-            typer.echo(f"{output / name}: {count} images")
+            echo(f"{output / name}: {count} images")
         if keep_archive and archive is None:
             display.log(f"Archive: {collection.archive}")
         display.log(f"Please cite: {collection.citation}")

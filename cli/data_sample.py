@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from concrete_study.cli.output import echo
+
 
 def sample_command(
     output: Annotated[
@@ -40,4 +42,4 @@ def sample_command(
         raise ResourceError(str(error), hint="--output with a new folder.") from error
     except ValueError as error:
         raise UsageError(str(error)) from error
-    typer.echo(f"{images} images in {folder}/: {images // 2} Negative, {images // 2} Positive")
+    echo(f"{images} images in {folder}/: {images // 2} Negative, {images // 2} Positive")

@@ -11,6 +11,7 @@ from concrete_study.cli.arguments import (
     ModelArgument,
     PositiveOption,
 )
+from concrete_study.cli.output import echo
 
 
 def evaluate_command(
@@ -54,8 +55,8 @@ def evaluate_command(
         study_data=study_data or (),
         progress=True,
     )
-    typer.echo(f"Study {model.name} on {data}\n")
+    echo(f"Study {model.name} on {data}\n")
     print_scores(metrics.test)
     print_diagnosis(metrics.test)
-    typer.echo(f"Results: {model.evaluations_path / metrics.folder}/")
-    typer.echo(f"Next: study report {model.study.name}, study predict IMAGES --study {model.name}")
+    echo(f"Results: {model.evaluations_path / metrics.folder}/")
+    echo(f"Next: study report {model.study.name}, study predict IMAGES --study {model.name}")

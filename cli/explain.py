@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from concrete_study.cli.arguments import ModelOption
+from concrete_study.cli.output import echo
 
 
 def explain_command(
@@ -25,4 +26,4 @@ def explain_command(
 
     ensure_new_png(output)
     made = open_model(study).explain(image, output, layer=layer)
-    typer.echo(f"{made.predicted} ({made.probability:.4f}); overlay: {made.path}")
+    echo(f"{made.predicted} ({made.probability:.4f}); overlay: {made.path}")

@@ -1,7 +1,6 @@
 """`study list`: a table of all studies."""
 
-import typer
-
+from concrete_study.cli.output import echo
 from concrete_study.cli.tables import Format, FormatOption, print_frame
 
 _TERMINAL_COLUMNS = (
@@ -34,6 +33,6 @@ def list_command(format: FormatOption = Format.TABLE) -> None:
             study.trials()
             study.metrics()
         except StudyStateError as error:
-            typer.echo(f"Warning: {error.problem} {error.expected}", err=True)
+            echo(f"Warning: {error.problem} {error.expected}", err=True)
     if not studies:
-        typer.echo("No studies in runs/. Try: study search", err=True)
+        echo("No studies in runs/. Try: study search", err=True)

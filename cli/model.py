@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-import typer
+from concrete_study.cli.output import echo
 
 if TYPE_CHECKING:
     from concrete_study.study.model import Model
@@ -21,5 +21,5 @@ def open_model(name: str | None) -> "Model":
 
     model = public.open_model(name)
     trial = model.folder.study.required_metrics().trial
-    typer.echo(f"Model: study {model.name}, trial {trial}.", err=True)
+    echo(f"Model: study {model.name}, trial {trial}.", err=True)
     return model

@@ -1,17 +1,18 @@
 """`study predict`: predictions of the retrained model for any files."""
 
 import csv
+import io
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from concrete_study.cli.arguments import ModelOption, PositiveOption
+from concrete_study.cli.output import echo, write_data
 
 if TYPE_CHECKING:
     from concrete_study.study.prediction import Prediction
@@ -101,9 +102,9 @@ def _log_counts(counts: Counter[str]) -> None:
             "No file was classified.", f"Expected images such as JPEG or PNG; found {found}."
         )
     predicted = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-    typer.echo(f"{counts.total()} files classified: {predicted}.", err=True)
+    echo(f"{counts.total()} files classified: {predicted}.", err=True)
     if faulty:
-        typer.echo(
+        echo(
             f"Warning: {faulty} of {counts.total() + faulty} files could not be read; see their "
             "rows.",
             err=True,
@@ -111,31 +112,41 @@ def _log_counts(counts: Counter[str]) -> None:
 
 
 def _print(rows: Iterable["Prediction"], classes: list[str], format: RowFormat) -> None:
-    from concrete_study.results.formats import one_line, printable
+    from concrete_study.datasets.printing import in_json, one_line, printable
 
     names = ["file", "predicted", *(f"p_{name}" for name in classes), "error"]
     blanks = ("",) * len(classes)
     if format is RowFormat.TABLE:
-        width = max(len(name) for name in classes)
+        width = max(len(one_line(name)) for name in classes)
         for row in rows:
-            shown = _probabilities(row, classes) or one_line(row.error)
-            name = one_line(row.file)
-            print(f"{row.predicted or 'error':<{width}}  {shown}  {name}", flush=True)
+            shown = _probabilities(row, classes) or row.error
+            line = f"{one_line(row.predicted) or 'error':<{width}}  {shown}  {row.file}"
+            print(one_line(line), flush=True)
         return
-    valid = (row._replace(file=printable(row.file), error=printable(row.error)) for row in rows)
     if format is RowFormat.CSV:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        for row in valid:
-            writer.writerow([row.file, row.predicted, *(row.probabilities or blanks), row.error])
+        write_data(_csv_line(names))
+        for row in rows:
+            write_data(
+                _csv_line([row.file, row.predicted, *(row.probabilities or blanks), row.error])
+            )
         return
     separator = "["
-    for row in valid:
+    for row in rows:
         p = row.probabilities or (None,) * len(classes)
-        values = [row.file, row.predicted or None, *p, row.error or None]
-        print(separator, json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False))
+        values = [printable(row.file), row.predicted or None, *p, printable(row.error) or None]
+        named = dict(zip(names, values, strict=True))
+        print(separator, in_json(json.dumps(named, ensure_ascii=False)))
         separator = ","
     print("[]" if separator == "[" else "]")
+
+
+def _csv_line(cells: list[Any]) -> str:
+    from concrete_study.datasets.printing import csv_cell, csv_quoting, printable
+
+    line = io.StringIO()
+    safe = [csv_cell(printable(cell)) if isinstance(cell, str) else cell for cell in cells]
+    csv.writer(line, lineterminator="\n", quoting=csv_quoting(safe)).writerow(safe)
+    return line.getvalue()
 
 
 def _probabilities(row: "Prediction", classes: list[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from concrete_study.cli.arguments import complete_studies
+from concrete_study.cli.output import echo
 
 
 def rename_command(
@@ -26,4 +27,4 @@ def rename_command(
     if target.is_taken():
         raise StudyStateError(f"{target.path} exists.", "Expected a new name.", "another name.")
     study.rename(target)
-    typer.echo(f"{study.path} is now {target.path}")
+    echo(f"{study.path} is now {target.path}")

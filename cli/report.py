@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from concrete_study.cli.arguments import StudyArgument
+from concrete_study.cli.output import echo
 
 
 def report_command(
@@ -24,8 +25,8 @@ def report_command(
     from concrete_study.study.study import Study
 
     study = Study(open_study(RUNS, name))
-    typer.echo(f"Study {study.name}: writing the report ...", err=True)
+    echo(f"Study {study.name}: writing the report ...", err=True)
     page = study.report()
-    typer.echo(f"Report: {page}")
+    echo(f"Report: {page}")
     if show:
         webbrowser.open(page.resolve().as_uri())

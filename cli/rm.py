@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from concrete_study.cli.arguments import complete_studies
+from concrete_study.cli.output import echo
 
 
 def rm_command(
@@ -34,4 +35,4 @@ def rm_command(
         typer.confirm(f"Delete {', '.join(study.name for study in studies)}?", abort=True)
     for study in studies:
         study.remove()
-        typer.echo(f"Deleted {study.path}")
+        echo(f"Deleted {study.path}")

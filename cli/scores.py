@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
+from concrete_study.cli.output import echo
 
 if TYPE_CHECKING:
     from concrete_study.results.evaluation_records import DatasetReport, TestReport
@@ -22,18 +22,18 @@ def print_scores(test: "TestReport", images: str = "test") -> None:
     from concrete_study.results.report.scores import readable_report
 
     low, high = test.accuracy_interval
-    typer.echo(f"{f'{images} images':<18}{'loss':>10}{'accuracy':>10}{'calibration error':>19}")
+    echo(f"{f'{images} images':<18}{'loss':>10}{'accuracy':>10}{'calibration error':>19}")
     for checkpoint, scores in test.checkpoints.items():
-        typer.echo(
+        echo(
             f"{CHECKPOINT_NAMES[checkpoint]:<18}{number(scores.loss):>10}"
             f"{number(scores.accuracy):>10}{number(scores.calibration_error):>19}"
         )
-    typer.echo(f"\n{images.capitalize()} accuracy {test.accuracy:.4f} ", nl=False)
-    typer.echo(f"({test.interval} interval {low:.4f} to {high:.4f}, {test.images} images)")
+    echo(f"\n{images.capitalize()} accuracy {test.accuracy:.4f} ", nl=False)
+    echo(f"({test.interval} interval {low:.4f} to {high:.4f}, {test.images} images)")
     balance = balance_text(test)
-    typer.echo(f"{balance[0].upper()}{balance[1:]}\n")
-    typer.echo("\n".join(score_lines(test)) + "\n")
-    typer.echo(readable_report(test))
+    echo(f"{balance[0].upper()}{balance[1:]}\n")
+    echo("\n".join(score_lines(test)) + "\n")
+    echo(readable_report(test))
 
 
 def print_datasets(by_dataset: "Sequence[DatasetReport]") -> None:
@@ -45,14 +45,14 @@ def print_datasets(by_dataset: "Sequence[DatasetReport]") -> None:
     if not by_dataset:
         return
     width = max(len("dataset"), *(len(report.dataset) for report in by_dataset))
-    typer.echo(f"{'dataset':<{width}}  {'subset':<8}  {'images':>6}  accuracy  95 % interval")
+    echo(f"{'dataset':<{width}}  {'subset':<8}  {'images':>6}  accuracy  95 % interval")
     for report in by_dataset:
         low, high = report.test.accuracy_interval
-        typer.echo(
+        echo(
             f"{report.dataset:<{width}}  {report.subset:<8}  {report.test.images:>6}  "
             f"{report.test.accuracy:>8.4f}  {low:.4f} to {high:.4f}"
         )
-    typer.echo("")
+    echo("")
     for report in by_dataset:
         if report.subset == "external":
             print_diagnosis(report.test, f"{report.dataset}: ")
@@ -65,4 +65,4 @@ def print_diagnosis(test: "TestReport", name: str = "") -> None:
     from concrete_study.results.diagnosis import diagnosis_text
 
     if text := diagnosis_text(test):
-        typer.echo(fill(f"{name}{text}", 80) + "\n")
+        echo(fill(f"{name}{text}", 80) + "\n")

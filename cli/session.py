@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-import typer
+from concrete_study.cli.output import echo
 
 if TYPE_CHECKING:
     from concrete_study.results.folder import StudyFolder
@@ -40,7 +40,7 @@ def _print_result(study: "StudyFolder", best: "TrialRecord", objective: str) -> 
     from concrete_study.results.hyperparameters import describe
 
     score = plus_minus(best.score or 0.0, best.standard_error, 5)
-    typer.echo(f"Best trial: {best.trial}, {objective} {score} at {counted(best.epochs, 'epoch')}")
-    typer.echo(f"  {describe(best.hyperparameters)}")
-    typer.echo(f"Results: {study.path}/: study.json, split.csv, trials.csv, trials/")
-    typer.echo(f"Next: study best {study.name} --export")
+    echo(f"Best trial: {best.trial}, {objective} {score} at {counted(best.epochs, 'epoch')}")
+    echo(f"  {describe(best.hyperparameters)}")
+    echo(f"Results: {study.path}/: study.json, split.csv, trials.csv, trials/")
+    echo(f"Next: study best {study.name} --export")

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from concrete_study.cli.arguments import StudyArgument
+from concrete_study.cli.output import echo
 from concrete_study.cli.tables import Format, FormatOption, print_frame
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def show_command(
     if format is not Format.TABLE:
         print_frame(board, format, "")
         return
-    print("\n".join(_header(study, records)))
+    echo("\n".join(_header(study, records)))
     if board.empty:
         print("\nNo completed trials.")
     else:
@@ -48,7 +47,7 @@ def show_command(
         columns = ["rung", "path", *hyperparameter_columns(records), objective, error, other]
         title = f"Leaderboard by {objective}, per rung (epoch budget)"
         print_frame(board, format, title, columns=columns, separated="rung")
-    print(f"\nFolder:  {study.path}\nNext:    {_next_command(study, records)}")
+    echo(f"\nFolder:  {study.path}\nNext:    {_next_command(study, records)}")
     _warn_of_failures(records)
 
 
@@ -153,6 +152,6 @@ def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str
 def _warn_of_failures(records: "Sequence[TrialRecord]") -> None:
     failed = [record for record in records if record.status == "failed"]
     for record in failed[:3]:
-        typer.echo(f"Warning: trial {record.trial} failed: {record.message}", err=True)
+        echo(f"Warning: trial {record.trial} failed: {record.message}", err=True)
     if len(failed) > 3:
-        typer.echo(f"Warning: {len(failed) - 3} more failed trials, see trials.csv.", err=True)
+        echo(f"Warning: {len(failed) - 3} more failed trials, see trials.csv.", err=True)

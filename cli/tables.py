@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from concrete_study.cli.output import write_data
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -48,11 +50,13 @@ def print_frame(
         separated: A column of format `table`; an empty line separates its different values.
         transposed: Print rows as columns, for few rows of many values.
     """
+    from concrete_study.datasets.printing import for_terminal
     from concrete_study.results.formats import readable, render, shown_columns
 
     if format is not Format.TABLE:
-        print(render(frame, format.value, transposed=transposed), end="")
+        write_data(render(frame, format.value, transposed=transposed))
         return
+    title = for_terminal(title)
     frame = frame[list(columns)] if columns is not None else frame
     shown = readable(frame, transposed=transposed)
     if transposed:

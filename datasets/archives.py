@@ -1,16 +1,20 @@
 """Zip files of images: unpacked once into the user's cache folder, by their content."""
 
+import errno
 import stat
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile, ZipFile, ZipInfo, is_zipfile
+from zipfile import ZipFile, ZipInfo, is_zipfile
 
 from filelock import FileLock
 
-from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.errors import DataError, StudyError
 from concrete_study.datasets.files import cache_folder, file_sha256, replacing_folder, require_space
 from concrete_study.datasets.progress import SILENT, Progress
 
 _OTHER_ARCHIVES = frozenset({".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"})
+# Errors for names that this system cannot store, or that are both a file's and a folder's; bz2's
+# and zipfile's own OSErrors have no number.
+_OF_NAMES = (None, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL)
 _BLOCK = 4096  # bytes; a file takes whole ones
 
 
@@ -34,7 +38,11 @@ def open_archive(path: Path, progress: Progress = SILENT) -> Path:
         return path
     try:
         return _unpacked(path, progress)
-    except (BadZipFile, RuntimeError, NotImplementedError) as error:  # encrypted: RuntimeError
+    except (StudyError, MemoryError):
+        raise
+    except Exception as error:  # of zipfile, zlib, lzma, struct, ...: damage has many kinds
+        if isinstance(error, OSError) and error.errno not in _OF_NAMES:
+            raise  # the disk's, not the archive's
         raise DataError(
             f"{path} cannot be unpacked.",
             f"Expected an intact zip file without a password; received: {error}.",

@@ -221,7 +221,7 @@ def _unpack(
     try:
         with progress.counting("unpacking", 0) as count:
             # Without stdin 7-Zip cannot ask for a password.
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603 - no shell; -spd: names are no patterns
                 command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8"
             )
             if done.returncode:

@@ -27,8 +27,9 @@ from concrete_study.datasets.decoding import (
 from concrete_study.datasets.errors import DataError
 from concrete_study.datasets.files import cache_folder, file_sha256, write_json
 from concrete_study.datasets.layouts import Layout, LayoutFile, find_layout
+from concrete_study.datasets.printing import printable
 from concrete_study.datasets.progress import SILENT, Progress
-from concrete_study.datasets.tree import Ignored, printable
+from concrete_study.datasets.tree import Ignored
 
 Roots: TypeAlias = Mapping[str, Path]
 """Folders by dataset name, with which files begin; a single folder has the name ""."""

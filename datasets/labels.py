@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from concrete_study.datasets.errors import DataError, UsageError
+from concrete_study.datasets.printing import from_csv_cell
 from concrete_study.datasets.tree import IgnoredFiles
 
 
@@ -126,8 +127,10 @@ def read_list(path: Path, column: str, *, parameter: str, hint: str) -> dict[str
             if not {"file", column} <= set(columns):
                 raise ValueError(f"the columns {', '.join(columns) or '(none)'}")
             for row in lines:
-                name = str(PurePosixPath((row["file"] or "").strip().replace("\\", "/")))
-                value = (row[column] or "").strip()
+                name = str(
+                    PurePosixPath(from_csv_cell((row["file"] or "").strip()).replace("\\", "/"))
+                )
+                value = from_csv_cell((row[column] or "").strip())
                 if not value:
                     raise ValueError(f"no {column} for {name}")
                 if (before := values.setdefault(name, value)) != value:

@@ -14,6 +14,7 @@ from scipy.ndimage import laplace
 
 from concrete_study.datasets.decoding import UnreadableImageError, decode_image, luminance
 from concrete_study.datasets.errors import DataError
+from concrete_study.datasets.file_kinds import FORMATS
 from concrete_study.datasets.folders import LabelledImage, Roots, locate
 from concrete_study.datasets.splits import SplitRow
 
@@ -69,10 +70,10 @@ def measure_images(
 
 def _measure(path: Path, file: str, label: str) -> Measured:
     try:
-        with Image.open(path) as stored:
+        pixels = decode_image(path, _SIDE)  # first: it refuses what Pillow cannot open
+        with Image.open(path, formats=FORMATS) as stored:
             (width, height), mode = stored.size, stored.mode
             quality = jpeg_quality(stored)
-        pixels = decode_image(path, _SIDE)
         size = path.stat().st_size
     except (OSError, UnreadableImageError) as error:
         raise DataError(

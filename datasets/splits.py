@@ -13,6 +13,7 @@ from concrete_study.datasets.errors import DataError, StudyStateError, UsageErro
 from concrete_study.datasets.files import write_text
 from concrete_study.datasets.folders import LabelledImage
 from concrete_study.datasets.groups import group_images, group_members
+from concrete_study.datasets.printing import csv_cell, csv_quoting, from_csv_cell
 
 SUBSETS = ("train", "validation", "test")
 _HEADER = ("file", "class", "subset", "group", "sha256")  # of split.csv
@@ -186,12 +187,10 @@ def _require_groups(members: Mapping[str, Sequence[LabelledImage]], subsets: Seq
 def write_split(path: Path, rows: Sequence[SplitRow]) -> None:
     """Writes `split.csv` atomically: file, class, subset, group, sha256."""
     text = io.StringIO()
-    plain = csv.writer(text, lineterminator="\n")
-    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    plain.writerow(_HEADER)
+    csv.writer(text, lineterminator="\n").writerow(_HEADER)
     for row in rows:
-        # Python 3.11 does not quote a bare carriage return, and reads it as the end of the line.
-        (quoted if "\r" in "".join(row) else plain).writerow(row)
+        cells = [csv_cell(cell) for cell in row]
+        csv.writer(text, lineterminator="\n", quoting=csv_quoting(cells)).writerow(cells)
     write_text(path, text.getvalue())
 
 
@@ -206,7 +205,7 @@ def read_split(path: Path) -> list[SplitRow]:
             header, *rows = map(tuple, csv.reader(file))
             if header != _HEADER or not rows:
                 raise ValueError
-            return [SplitRow(*row) for row in rows]
+            return [SplitRow(*map(from_csv_cell, row)) for row in rows]
     except (FileNotFoundError, TypeError, ValueError, csv.Error) as error:
         found = f"{path.stat().st_size} bytes of another form" if path.exists() else "no file"
         raise StudyStateError(

@@ -14,6 +14,7 @@ from concrete_study.datasets.file_kinds import (
     is_system_folder,
     kind_of,
 )
+from concrete_study.datasets.printing import printable
 
 CLASS_FOLDERS = "one sub-folder per class, e.g. Negative/ and Positive/"  # in messages
 
@@ -185,8 +186,3 @@ def _is_ignored_folder(
             reason, count = "files in hidden folders", len(files)
     ignored.add(reason, "/".join((*parts, name)) + "/", is_image=is_image, count=count)
     return True
-
-
-def printable(file: str) -> str:
-    """A path that can be printed and stored although its name is not UTF-8."""
-    return file.encode("utf-8", "backslashreplace").decode()

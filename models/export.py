@@ -172,7 +172,7 @@ def check_exports(
         np.save(images_file, images)
         # -I: neither this project nor the current folder can be imported instead.
         command = [sys.executable, "-I", str(Path(__file__).parent / "fresh_process.py")]
-        result = subprocess.run(
+        result = subprocess.run(  # noqa: S603 - this Python, our script, our files
             [*command, str(images_file), *map(str, exports)],
             capture_output=True,
             text=True,

@@ -74,8 +74,12 @@ def git_commit(root: Path = ROOT) -> str | None:
 def _git(root: Path, *arguments: str) -> str | None:
     """The output of git; None if it is not installed or fails."""
     try:
-        ended = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
+        ended = subprocess.run(  # noqa: S603 - no shell; our own arguments
+            ["git", *arguments],  # noqa: S607 - the user's own git, as in their shell
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except OSError:
         return None

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import classification_report, confusion_matrix
 
+from concrete_study.datasets.printing import from_csv_cell
 from concrete_study.datasets.splits import SplitRow
 from concrete_study.results.diagnosis import diagnose
 from concrete_study.results.evaluation_records import ClassScores, Diagnosis, Scores, TestReport
@@ -32,6 +33,7 @@ CHECKPOINT_NAMES = {
 CHECKPOINTS = tuple(CHECKPOINT_NAMES)
 _TEXT = ("file", "class", "checkpoint")
 _GROUP = "group"
+_NAMES = ["file", "class", _GROUP]  # which others chose
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -42,6 +44,8 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        for name in table.columns.intersection(_NAMES):
+            table[name] = table[name].map(from_csv_cell)
         for name in table.columns.difference([*_TEXT, _GROUP]):
             # Python's float, as pandas' own parser may be off by the last bit.
             table[name] = table[name].map(float)

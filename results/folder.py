@@ -16,6 +16,7 @@ from concrete_study.results.evaluation_records import (
     RetrainingRecord,
     ScratchRecord,
 )
+from concrete_study.results.formats import csv_text
 from concrete_study.results.records import State, StudyRecord, TrialRecord
 from concrete_study.results.stored import read_record, write_record
 from concrete_study.results.trials import trial_order, trials_table
@@ -143,7 +144,7 @@ class StudyFolder:
     def write_table(self, records: Sequence[TrialRecord]) -> None:
         """Writes trials.csv: all trials of the study, in memory, so that no file is read again."""
         ordered = sorted(records, key=lambda record: trial_order(record.trial))
-        write_text(self.table_path, trials_table(ordered).to_csv(index=False))
+        write_text(self.table_path, csv_text(trials_table(ordered)))
 
     def clear(self) -> None:
         """Removes all files of the study except its lock, which the caller holds."""

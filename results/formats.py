@@ -1,13 +1,13 @@
 """Any table as text: for programs with every digit, for people rounded."""
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from concrete_study.datasets.errors import UsageError
+from concrete_study.datasets.printing import csv_cell, csv_quoting, in_json, one_line, printable
 from concrete_study.results.hyperparameters import by_name
 
 FORMATS = ("csv", "json", "markdown", "latex")
@@ -15,7 +15,6 @@ FORMATS = ("csv", "json", "markdown", "latex")
 _SMALL_LOSS = 0.001
 _LOSSES = ("score", "best", "target")
 _P_VALUES = ("p_value", "p", "p_corrected")
-_CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 def render(frame: pd.DataFrame, style: str, *, transposed: bool = False) -> str:
@@ -33,10 +32,10 @@ def render(frame: pd.DataFrame, style: str, *, transposed: bool = False) -> str:
         UsageError: If the format is unknown.
     """
     if style == "csv":
-        return printable(frame.to_csv(index=False, lineterminator="\n"))
+        return csv_text(frame)
     if style == "json":
         plain = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
-        return printable(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
+        return in_json(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
     if style == "markdown":
         shown = readable(frame, transposed=transposed)
         return markdown_table(list(shown.columns), shown.to_numpy().tolist())
@@ -46,6 +45,19 @@ def render(frame: pd.DataFrame, style: str, *, transposed: bool = False) -> str:
     raise UsageError(
         f"{style!r} is unknown.", f"Expected one of {', '.join(FORMATS)}.", parameter="format"
     )
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A table as CSV with every digit; names are written as by `csv_cell`."""
+    safe = frame.rename(columns=lambda name: csv_cell(str(name)))
+    texts = list(safe.columns)
+    for position in range(safe.shape[1]):
+        column = safe.iloc[:, position]
+        if column.dtype.kind not in "biuf":
+            cells = [csv_cell(cell) if isinstance(cell, str) else cell for cell in column]
+            safe.isetitem(position, pd.Series(cells, dtype=column.dtype).array)
+            texts += cells
+    return printable(safe.to_csv(index=False, lineterminator="\n", quoting=csv_quoting(texts)))
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -105,16 +117,6 @@ def scientific(value: float) -> str:
     return f"{value:.1e}".replace("e-0", "e-")
 
 
-def printable(text: str) -> str:
-    r"""Valid UTF-8: other bytes of a file name are escaped as `\udc80` ... `\udcff`."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def one_line(text: str) -> str:
-    r"""Printable text in which control characters are escaped, as `\n`: no cell breaks a table."""
-    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], printable(text))
-
-
 def counted(number: int, noun: str) -> str:
     """A number with its noun, e.g. "1 trial", "30 trials"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
@@ -159,7 +161,7 @@ def _heading(column: str) -> str:
     # "seconds" would be wrong above "4 min 47 s".
     if column in ("seconds", "by_seconds"):
         column = column.replace("seconds", "time")
-    return column.replace("_", " ").replace(" f1", " F1").replace("roc auc", "ROC AUC")
+    return one_line(column).replace("_", " ").replace(" f1", " F1").replace("roc auc", "ROC AUC")
 
 
 def _cell(column: str, value: Any) -> str:

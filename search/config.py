@@ -110,13 +110,10 @@ def _convert(values: Mapping[str, Any], base: Path) -> tuple[list[UsageError], G
             faults.append(error)
         except msgspec.ValidationError as error:
             received, expected = received_and_expected(str(error))
-            faults.append(
-                UsageError(
-                    f"{value!r} is not valid.",
-                    f"Expected {expected}; received {received}.",
-                    parameter=name,
-                )
-            )
+            detail = f"Expected {expected}; received {received}."
+            faults.append(UsageError(f"{value!r} is not valid.", detail, parameter=name))
+        except (ValueError, OverflowError) as error:  # of a path; of an integer as a float
+            faults.append(UsageError(f"{value!r} is not valid.", f"{error}.", parameter=name))
     return faults, GivenOptions(SearchConfig(**converted), frozenset(converted))
 
 
@@ -152,6 +149,10 @@ def _sizes(value: Any, base: Path) -> Any:
     return parse_sizes(value) if isinstance(value, str) else [value] if _is_int(value) else value
 
 
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -164,7 +165,7 @@ _READERS: dict[str, Callable[[Any, Path], Any]] = {
     "labels": _path,
     "weights": _path_unless(*NAMED_WEIGHTS),
     "split_by": _path_unless("prefix"),
-    "class_map": lambda value, base: parse_class_map(value) if isinstance(value, list) else value,
+    "class_map": lambda value, base: parse_class_map(value) if _is_texts(value) else value,
     "space": _space,
     "image_size": _sizes,
     "time_budget": lambda value, base: parse_budget(value) if isinstance(value, str) else value,

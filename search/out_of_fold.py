@@ -10,6 +10,7 @@ from concrete_study.datasets.files import write_text
 from concrete_study.datasets.folds import Fold
 from concrete_study.datasets.splits import SplitRow
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.formats import csv_text
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.results.trials import best_trial
 
@@ -57,6 +58,6 @@ def store_out_of_fold(
         options: Decide which is the best.
         table: The new trial's predictions.
     """
-    write_text(study.trials_path / f"{trials[-1].trial}.csv", table.to_csv(index=False))
+    write_text(study.trials_path / f"{trials[-1].trial}.csv", csv_text(table))
     best = study.trials_path / f"{best_trial(trials, options).trial}.csv"
     write_text(study.out_of_fold_path, best.read_text(encoding="utf-8"))

@@ -32,7 +32,7 @@ def parse_budget(text: str) -> float:
 
     from concrete_study.datasets.errors import UsageError
 
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip().lower())
+    found = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", text.strip().lower())
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     if not (budget := 3600 * hours + 60 * minutes + seconds):
         raise UsageError(

@@ -51,13 +51,15 @@ def read_toml(path: Path, *, parameter: str) -> dict[str, Any]:
         UsageError: If it cannot be read; `parameter` is the argument that named it.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        str(content)  # a ValueError for an integer of over 4,300 digits, as TOML's own errors
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} cannot be read.",
             f"Expected a TOML file; received: {error}.",
             parameter=parameter,
         ) from error
+    return content
 
 
 def parse_space(content: Mapping[str, Any], source: str = "the space") -> Space:

@@ -21,6 +21,7 @@ from concrete_study.results.evaluation import (
     read_predictions,
 )
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.formats import csv_text
 from concrete_study.results.model_folder import adapted_path
 from concrete_study.results.stored import write_record
 from concrete_study.study.adaptation_methods import Adapted, Images
@@ -69,8 +70,8 @@ def write_adapted_model(
         output = adapted.scaling.of_layer(*(adapted.head or classifier.output))
         classifier.save_with(output, path / KERAS_FILE, new_head=adapted.head is not None)
         if predictions is not None:
-            write_text(path / "predictions.csv", predictions.to_csv(index=False))
-        write_text(path / "test.csv", tested.to_csv(index=False))
+            write_text(path / "predictions.csv", csv_text(predictions))
+        write_text(path / "test.csv", csv_text(tested))
         exports = _export(classifier, adapted, path, formats, examples)
         record = AdaptationRecord(
             study=study.name,

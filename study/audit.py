@@ -13,6 +13,7 @@ from concrete_study.datasets.files import write_text
 from concrete_study.datasets.folders import locate
 from concrete_study.datasets.loading import StudyData
 from concrete_study.datasets.measures import measure_images
+from concrete_study.datasets.printing import from_csv_cell
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.splits import SplitRow
 from concrete_study.models.backbone import load_weights
@@ -21,6 +22,7 @@ from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
 from concrete_study.results.environment import git_commit, now
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.formats import csv_text
 from concrete_study.results.label_issues import find_label_issues, issues_table
 from concrete_study.results.positive_class import find_positive_class
 from concrete_study.results.records import StudyRecord
@@ -68,8 +70,8 @@ def audit_study(study: StudyFolder, progress: Progress) -> AuditRecord:
         audit = _audit(study, manifest, data, progress)
         folder = study.audit_path
         folder.mkdir(exist_ok=True)
-        write_text(folder / "label-issues.csv", issues_table(audit.issues).to_csv(index=False))
-        write_text(folder / "shortcuts.csv", shortcuts_table(audit.shortcuts).to_csv(index=False))
+        write_text(folder / "label-issues.csv", csv_text(issues_table(audit.issues)))
+        write_text(folder / "shortcuts.csv", csv_text(shortcuts_table(audit.shortcuts)))
         page = audit_page(audit, lambda file: locate(data.folder.roots, file))
         write_text(folder / "audit.html", page)
         write_record(folder / "audit.json", audit)
@@ -131,7 +133,8 @@ def _stored_predictions(
     if not path.exists():
         return None
     try:
-        table = pd.read_csv(path, dtype={"file": str}, keep_default_na=False).set_index("file")
+        table = pd.read_csv(path, dtype={"file": str}, keep_default_na=False)
+        table = table.set_index(table["file"].map(from_csv_cell))
         columns = table[[f"p_{name}" for name in classes]].astype(float)
         folds = table["fold"].nunique()
     except (ValueError, KeyError) as error:

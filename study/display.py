@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from concrete_study.datasets.printing import for_terminal
 from concrete_study.results.formats import counted, duration, plus_minus
 from concrete_study.results.hyperparameters import describe
 from concrete_study.results.records import Epoch, TrialRecord
@@ -63,7 +64,7 @@ class Display(SearchProgress):
         self._best = Text()
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -91,7 +92,7 @@ class Display(SearchProgress):
 
     def log(self, message: str) -> None:
         """Prints one line."""
-        self.console.print(message, markup=False)
+        self.console.print(for_terminal(message), markup=False)
 
     def counting(
         self, description: str, total: int, unit: str = "images"
@@ -104,14 +105,14 @@ class Display(SearchProgress):
     def _bar(self, description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             SpeedColumn(unit),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, speed_estimate_period=300) as progress:
-            task = progress.add_task(description, total=total or None)
+            task = progress.add_task(for_terminal(description), total=total or None)
 
             def count(number: int) -> None:
                 progress.advance(task, number)

@@ -23,6 +23,7 @@ from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.evaluation import evaluate, prediction_rows, read_predictions
 from concrete_study.results.evaluation_records import EvaluationRecord
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.formats import csv_text
 from concrete_study.results.model_folder import ModelFolder
 from concrete_study.results.positive_class import find_positive_class
 from concrete_study.results.stored import write_record
@@ -134,7 +135,7 @@ def _evaluate(
     variant = _variant(class_map, labels, "" if positive == usual else f"{positive}")
     name = f"{plain_name(root)}-{folder.fingerprint[:8]}{variant}"
     path = model.evaluations_path / name
-    write_text(path / "predictions.csv", table.to_csv(index=False))
+    write_text(path / "predictions.csv", csv_text(table))
     return EvaluationRecord(
         study=model.study.name,
         folder=path.name,

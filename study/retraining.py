@@ -17,6 +17,7 @@ from concrete_study.results.environment import git_commit, now, versions
 from concrete_study.results.evaluation import evaluate, read_predictions
 from concrete_study.results.evaluation_records import Parameters, Precisions, RetrainingRecord
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.formats import csv_text
 from concrete_study.results.records import StudyRecord, Views
 from concrete_study.results.runs import has_diverged
 from concrete_study.results.stored import write_record
@@ -133,7 +134,7 @@ def _predict(
         batch_size=job.options.batch_size,
         progress=job.progress,
     )
-    write_text(path, table.to_csv(index=False))
+    write_text(path, csv_text(table))
 
 
 def _write_model(job: TrialTraining, trained: Weights, folder: Path) -> dict[str, Parameters]:

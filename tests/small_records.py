@@ -2,7 +2,11 @@
 
 from typing import Any
 
+from concrete_study.datasets.audit import Outlier
+from concrete_study.datasets.folders import Fault
 from concrete_study.datasets.measures import Measured
+from concrete_study.datasets.tree import Ignored
+from concrete_study.results.audit import DataCheckRecord, DataCheckSummary, NearDuplicates
 from concrete_study.results.evaluation_records import (
     ClassScores,
     Estimate,
@@ -11,10 +15,18 @@ from concrete_study.results.evaluation_records import (
     Precisions,
     RetrainingRecord,
     Scores,
+    ScratchRecord,
     TestReport,
 )
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import Features, SearchOptions, Seeds, StudyRecord
+from concrete_study.results.records import (
+    Epoch,
+    Features,
+    SearchOptions,
+    Seeds,
+    StudyRecord,
+    TrialRecord,
+)
 
 CLASSES = ("Negative", "Positive")
 CREATED = "2026-11-23T10:00:00+00:00"
@@ -142,3 +154,58 @@ def evaluation_record(study: str, **changes: Any) -> EvaluationRecord:
         "versions": {},
     }
     return EvaluationRecord(study=study, **given | changes)
+
+
+EPOCH = Epoch(
+    epoch=1, phase=1, loss=0.4, accuracy=0.8, val_loss=0.3, val_accuracy=0.9, val_macro_f1=0.89
+)
+TRIAL = TrialRecord(
+    trial="0007",
+    status="completed",
+    hyperparameters={"head_units": 256, "dropout": 0.3},
+    epochs=2,
+    seconds=1.5,
+    score=0.3,
+    best_epoch=1,
+    metrics={"val_loss": 0.3},
+    curve=[EPOCH],
+    parent="0001",
+)
+SCRATCH = ScratchRecord(
+    trial="0007",
+    weights="none",
+    epochs=1,
+    views="stored",
+    best_epoch=1,
+    curve=[EPOCH],
+    commit=None,
+    seconds=1.0,
+)
+CHECK = DataCheckRecord(
+    summary=DataCheckSummary(
+        images=2,
+        unique_images=1,
+        classes={"a": 1, "b": 1},
+        imbalance=1.0,
+        sizes={"8 x 8": 2},
+        modes={"RGB": 2},
+        faults=1,
+        left_out=2,
+        ignored=0,
+        exact_groups=0,
+        near_groups=1,
+        largest_group=2,
+        conflicts=1,
+        outliers=1,
+    ),
+    notes=["Class folders are in archive/."],
+    warnings=[],
+    faults=[Fault("a/3.jpg", "truncated")],
+    ignored=[Ignored(".heic needs the extra heic", 2, "a/4.heic", True)],
+    exact=[],
+    near=[["a/1.jpg", "b/2.jpg"]],
+    pairs=[NearDuplicates(first="a/1.jpg", second="b/2.jpg", correlation=0.99)],
+    conflicts=[["a/1.jpg", "b/2.jpg"]],
+    outliers=[Outlier(file="a/1.jpg", measure="brightness", value=9, median=90, score=-4)],
+    images=[measured("a/1.jpg", "a", jpeg_quality=None)],
+)

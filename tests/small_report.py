@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,21 @@ def csv_files(sections: Sequence[Section]) -> dict[str, pd.DataFrame]:
     frames = {f"tables/{table.name}": table.frame for table in tables}
     frames |= {f"figures/{p.name}": p.frame for section in sections for p in section.plots()}
     return {name: read_csv(io.StringIO(render(f, "csv"))) for name, f in frames.items()}
+
+
+class Tags(HTMLParser):
+    """The tags of a page with their attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    @property
+    def policy(self) -> str:
+        """The content security policy."""
+        [policy] = [a["content"] for _, a in self.found if a.get("http-equiv")]
+        return policy or ""

@@ -6,62 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_records import evaluation_record, measured, retraining_record, study_record
+from small_records import (
+    CHECK,
+    EPOCH,
+    SCRATCH,
+    TRIAL,
+    evaluation_record,
+    retraining_record,
+    study_record,
+)
 
-from concrete_study.datasets.audit import Outlier
 from concrete_study.datasets.errors import StudyStateError
 from concrete_study.datasets.folders import Fault
-from concrete_study.datasets.tree import Ignored
-from concrete_study.results.audit import DataCheckRecord, DataCheckSummary, NearDuplicates
-from concrete_study.results.evaluation_records import ScratchRecord
 from concrete_study.results.hyperparameters import Dimension, default_space
-from concrete_study.results.records import Epoch, SearchOptions, StoredRecord, TrialRecord
+from concrete_study.results.records import SearchOptions, StoredRecord, TrialRecord
 from concrete_study.results.stored import read_record, write_record
 
-EPOCH = Epoch(
-    epoch=1, phase=1, loss=0.4, accuracy=0.8, val_loss=0.3, val_accuracy=0.9, val_macro_f1=0.89
-)
-TRIAL = TrialRecord(
-    trial="0007",
-    status="completed",
-    hyperparameters={"head_units": 256, "dropout": 0.3},
-    epochs=2,
-    seconds=1.5,
-    score=0.3,
-    best_epoch=1,
-    metrics={"val_loss": 0.3},
-    curve=[EPOCH],
-    parent="0001",
-)
 SPACE = default_space() | {"dropout": Dimension(choices=(0.0, 0.5))}
-CHECK = DataCheckRecord(
-    summary=DataCheckSummary(
-        images=2,
-        unique_images=1,
-        classes={"a": 1, "b": 1},
-        imbalance=1.0,
-        sizes={"8 x 8": 2},
-        modes={"RGB": 2},
-        faults=1,
-        left_out=2,
-        ignored=0,
-        exact_groups=0,
-        near_groups=1,
-        largest_group=2,
-        conflicts=1,
-        outliers=1,
-    ),
-    notes=["Class folders are in archive/."],
-    warnings=[],
-    faults=[Fault("a/3.jpg", "truncated")],
-    ignored=[Ignored(".heic needs the extra heic", 2, "a/4.heic", True)],
-    exact=[],
-    near=[["a/1.jpg", "b/2.jpg"]],
-    pairs=[NearDuplicates(first="a/1.jpg", second="b/2.jpg", correlation=0.99)],
-    conflicts=[["a/1.jpg", "b/2.jpg"]],
-    outliers=[Outlier(file="a/1.jpg", measure="brightness", value=9, median=90, score=-4)],
-    images=[measured("a/1.jpg", "a", jpeg_quality=None)],
-)
 
 
 @pytest.mark.parametrize(
@@ -71,16 +32,7 @@ CHECK = DataCheckRecord(
         study_record("ß", options=SearchOptions(space=SPACE), faults=[Fault("a/1.jpg", "empty")]),
         retraining_record("first", curve=[EPOCH], exports={"model.onnx": 1e-7}),
         evaluation_record("first", class_map={"Cracked": "Positive"}),
-        ScratchRecord(
-            trial="0007",
-            weights="none",
-            epochs=1,
-            views="stored",
-            best_epoch=1,
-            curve=[EPOCH],
-            commit=None,
-            seconds=1.0,
-        ),
+        SCRATCH,
         CHECK,
     ],
     ids=lambda record: type(record).__name__,

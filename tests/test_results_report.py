@@ -1,6 +1,9 @@
 import csv
+import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+from base64 import b64encode
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from small_records import evaluation_record
 from small_report import (
     SPACE,
     TWO,
+    Tags,
     add_best,
     draw_folder,
     make_study,
@@ -212,8 +216,10 @@ def test_three_classes_have_curves_of_each_and_no_thresholds(tmp_path: Path) -> 
     assert curves["class"].unique().tolist() == list(THREE)
 
 
-def test_names_with_html_are_escaped(tmp_path: Path) -> None:
-    classes = ("</script><b>", "a & `b`")
+def test_names_with_html_are_escaped_and_only_the_scripts_of_the_page_may_run(
+    tmp_path: Path,
+) -> None:
+    classes = ("</script></style>\"'><img src=x onerror=alert()><b>", "a & `b`<!-- $\\frac{$")
     study = make_study(tmp_path / "html", [trial(12, 10, 0.1)], classes=list(classes))
     rows = draw_folder(tmp_path / "images", TWO)
     renamed = dict(zip(TWO, classes, strict=True))
@@ -222,8 +228,18 @@ def test_names_with_html_are_escaped(tmp_path: Path) -> None:
     add_best(study, rows, classes)
     write_report(study)
     page = (study.path / "report" / "report.html").read_text(encoding="utf-8")
-    assert "</script><b>" not in page
-    assert "&lt;/script&gt;&lt;b&gt;" in page
+    assert "</script></style>" not in page
+    assert "&lt;/script&gt;&lt;/style&gt;" in page
+    tags = Tags(page)
+    assert not {"b", "x"} & {tag for tag, _ in tags.found}
+    assert not [n for _, attributes in tags.found for n in attributes if n.startswith("on")]
+    assert {(a["src"] or "")[:11] for tag, a in tags.found if tag == "img"} <= {"data:image/"}
+    scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    digests = {b64encode(sha256(script.encode()).digest()).decode() for script in scripts}
+    assert digests
+    assert set(re.findall(r"'sha256-([^']+)'", tags.policy)) == digests
+    assert tags.policy.startswith("default-src 'none'; img-src data:;")
+    assert not re.search(r"script-src[^;]*(unsafe|http|\*)", tags.policy)
 
 
 @pytest.mark.parametrize("objective", ["val_accuracy", "val_macro_f1"])

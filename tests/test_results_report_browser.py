@@ -169,6 +169,20 @@ def test_on_paper_the_static_plot_replaces_the_parallel_coordinates(
     page.close()
 
 
+def test_a_script_that_is_not_of_the_page_does_not_run(
+    browser: Browser, report: Path, tmp_path: Path
+) -> None:
+    strange = "<script>document.title = 'run'</script><img src=x onerror='document.title = 1'>"
+    page = tmp_path / "page.html"
+    page.write_text(report.read_text(encoding="utf-8").replace("<main>", f"<main>{strange}"))
+    assert strange in page.read_text()
+    messages: list[str] = []
+    shown = opened(browser, page, messages)
+    assert "report" in shown.title()
+    assert [m for m in messages if "Content Security Policy" in m]
+    shown.close()
+
+
 def test_without_scripts_the_static_plot_is_visible(browser: Browser, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

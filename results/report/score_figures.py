@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from concrete_study.datasets.printing import one_line
 from concrete_study.results.figures import (
     INK,
     QUIET,
@@ -32,7 +33,7 @@ def draw_confusion(counts: pd.DataFrame) -> Figure:
     """
     if len(counts) >= MANY_CLASSES:
         return _draw_top_confusions(counts)
-    classes, matrix = [str(name) for name in counts["true"]], counts.iloc[:, 1:].to_numpy()
+    classes, matrix = [_short(str(n)) for n in counts["true"]], counts.iloc[:, 1:].to_numpy()
     size = len(classes)
     side = max(4.2, 1.8 + 0.75 * size)
     figure = new_figure(side + 0.6, side)
@@ -69,7 +70,9 @@ def _draw_top_confusions(counts: pd.DataFrame) -> Figure:
 
 
 def _short(text: str, most: int = 48) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """A name as a figure shows it: on one line, and no formula to Matplotlib."""
+    line = one_line(text)
+    return (line if len(line) <= most else f"{line[: most - 1]}…").replace("$", r"\$")
 
 
 def draw_roc(points: pd.DataFrame) -> Figure:
