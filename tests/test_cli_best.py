@@ -169,7 +169,7 @@ def test_a_better_trial_found_later_is_logged_and_scratch_uses_the_retrained_one
     metrics = fast.metrics()
     assert metrics is not None
     best = next(record for record in fast.trials() if record.trial == metrics.trial)
-    fast.write_trial(replace(best, trial="0099", score=0.0, metrics=best.metrics))
+    fast.write_trial(replace(best, trial="0099", score=-1.0, metrics=best.metrics))
     capsys.readouterr()
     assert run(["best", "small", "--scratch"]) == ExitCode.OK
     _, err = capsys.readouterr()
