@@ -177,9 +177,9 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _report(error: "StudyError") -> int:
     from concrete_study.cli.errors import exit_code, message
-    from concrete_study.datasets.printing import for_terminal
+    from concrete_study.cli.output import echo
 
-    print(for_terminal(f"Error: {message(error)}"), file=sys.stderr)
+    echo(f"Error: {message(error)}", err=True)
     return exit_code(error)
 
 

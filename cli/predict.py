@@ -1,13 +1,11 @@
 """`study predict`: predictions of the retrained model for any files."""
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -112,7 +110,7 @@ def _log_counts(counts: Counter[str]) -> None:
 
 
 def _print(rows: Iterable["Prediction"], classes: list[str], format: RowFormat) -> None:
-    from concrete_study.datasets.printing import in_json, one_line, printable
+    from concrete_study.datasets.printing import csv_row, in_json, one_line, printable
 
     names = ["file", "predicted", *(f"p_{name}" for name in classes), "error"]
     blanks = ("",) * len(classes)
@@ -124,11 +122,10 @@ def _print(rows: Iterable["Prediction"], classes: list[str], format: RowFormat) 
             print(one_line(line), flush=True)
         return
     if format is RowFormat.CSV:
-        write_data(_csv_line(names))
+        write_data(csv_row(names))
         for row in rows:
-            write_data(
-                _csv_line([row.file, row.predicted, *(row.probabilities or blanks), row.error])
-            )
+            cells = row.probabilities or blanks
+            write_data(csv_row([printable(row.file), row.predicted, *cells, printable(row.error)]))
         return
     separator = "["
     for row in rows:
@@ -138,15 +135,6 @@ def _print(rows: Iterable["Prediction"], classes: list[str], format: RowFormat) 
         print(separator, in_json(json.dumps(named, ensure_ascii=False)))
         separator = ","
     print("[]" if separator == "[" else "]")
-
-
-def _csv_line(cells: list[Any]) -> str:
-    from concrete_study.datasets.printing import csv_cell, csv_quoting, printable
-
-    line = io.StringIO()
-    safe = [csv_cell(printable(cell)) if isinstance(cell, str) else cell for cell in cells]
-    csv.writer(line, lineterminator="\n", quoting=csv_quoting(safe)).writerow(safe)
-    return line.getvalue()
 
 
 def _probabilities(row: "Prediction", classes: list[str]) -> str:

@@ -1,6 +1,7 @@
 """Names that others chose, such as those of files and classes, in terminals and spreadsheets."""
 
 import csv
+import io
 import re
 from collections.abc import Iterable
 from typing import Literal
@@ -43,6 +44,14 @@ def csv_cell(text: str) -> str:
 def from_csv_cell(text: str) -> str:
     """The text that `csv_cell` was given."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def csv_row(cells: Iterable[object]) -> str:
+    """A line of a CSV file; texts are written as by `csv_cell`."""
+    safe = [csv_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n", quoting=csv_quoting(safe)).writerow(safe)
+    return line.getvalue()
 
 
 def csv_quoting(cells: Iterable[object]) -> Literal[0, 2]:

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from concrete_study.datasets.errors import DataError, StudyStateError, UsageErro
 from concrete_study.datasets.files import write_text
 from concrete_study.datasets.folders import LabelledImage
 from concrete_study.datasets.groups import group_images, group_members
-from concrete_study.datasets.printing import csv_cell, csv_quoting, from_csv_cell
+from concrete_study.datasets.printing import csv_row, from_csv_cell
 
 SUBSETS = ("train", "validation", "test")
 _HEADER = ("file", "class", "subset", "group", "sha256")  # of split.csv
@@ -186,12 +185,7 @@ def _require_groups(members: Mapping[str, Sequence[LabelledImage]], subsets: Seq
 
 def write_split(path: Path, rows: Sequence[SplitRow]) -> None:
     """Writes `split.csv` atomically: file, class, subset, group, sha256."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(_HEADER)
-    for row in rows:
-        cells = [csv_cell(cell) for cell in row]
-        csv.writer(text, lineterminator="\n", quoting=csv_quoting(cells)).writerow(cells)
-    write_text(path, text.getvalue())
+    write_text(path, "".join(map(csv_row, [_HEADER, *rows])))
 
 
 def read_split(path: Path) -> list[SplitRow]:
