@@ -39,14 +39,14 @@ class Head:
     def start(self, seed: int) -> None:
         """Draws initial weights, the same for the same seed.
 
-        Glorot-uniform of a dense layer, 0 of the output layer: what training leaves of random
-        weights there would be noise for other images (docs/decisions/030-initial-output-layer.md).
+        Glorot-uniform of a dense layer; the output layer has its own initializer, see
+        `dense_layers`.
         """
         *dense, output = self.layers
         for number, layer in enumerate(dense, start=1):
             kernel = keras.initializers.GlorotUniform(seed=1000 * seed + number)
             layer.kernel.assign(kernel(layer.kernel.shape))
-        output.kernel.assign(tf.zeros_like(output.kernel))
+        output.kernel.assign(output.kernel_initializer(output.kernel.shape))
         for layer in self.layers:
             layer.bias.assign(tf.zeros_like(layer.bias))
 

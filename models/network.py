@@ -101,7 +101,9 @@ def pooling_layer(name: str) -> keras.Layer:
 def dense_layers(units: int, classes: int, *, activation: str | None) -> list[keras.layers.Dense]:
     """The head's layers with weights: an optional dense layer, and the output layer.
 
-    They compute in float32: rounding has its largest effect here.
+    They compute in float32: rounding has its largest effect here. The output layer starts at 0:
+    what training leaves of random weights there would be noise for other images
+    (docs/decisions/030-initial-output-layer.md).
 
     Args:
         units: Width of the dense layer; 0 leaves it out.
