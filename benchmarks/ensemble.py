@@ -152,7 +152,7 @@ def compare(trials: list[Trial], subsets: dict[str, Subset]) -> list[dict[str, f
     best = trials[0].probabilities
     versions = np.stack([best[name] for name in ("validation", *SHIFTS)])
     temperature = fit_temperature(versions, subsets["validation"].labels)
-    cooled = Scaling(1 / temperature, (0.0, 0.0))
+    cooled = Scaling.of_temperature(temperature, 2)
     ways: dict[str, dict[str, NDArray[np.floating]]] = {
         "best": dict(best),
         "best, calibrated": {name: cooled.apply(best[name]) for name in UNSEEN},

@@ -27,6 +27,11 @@ class Scaling(NamedTuple):
     slope: float  # above 0
     offsets: tuple[float, ...]  # of each class
 
+    @classmethod
+    def of_temperature(cls, temperature: float, classes: int) -> "Scaling":
+        """Logits divided by a temperature; at 1 they stay as they are."""
+        return cls(1 / temperature, (0.0,) * classes)
+
     def apply(self, probabilities: Floats) -> NDArray[np.float64]:
         """The new probabilities, shape (images, classes), of the old ones."""
         logits = log_probabilities(probabilities)

@@ -92,7 +92,7 @@ def fit_methods(site: Images, old: Images | None, *, seed: int) -> dict[str, Fit
         By name, the simplest first.
     """
     folds = [_folds(site, seed + repeat) for repeat in range(REPEATS)]
-    same = Scaling(1.0, (0.0,) * site.probabilities.shape[1])
+    same = Scaling.of_temperature(1.0, site.probabilities.shape[1])
     unchanged = log_loss(site.probabilities, site.labels)
     as_it_is = np.stack([site.probabilities] * REPEATS)
     found = {

@@ -33,7 +33,7 @@ def calibrate(job: TrialTraining, trained: Weights) -> tuple[Weights, Calibratio
     predicted = np.stack([predict(trainable, source, batch_size) for source in sources])
     labels = sources[0].subset.labels
     temperature = fit_temperature(predicted, labels)
-    cooled = Scaling(1 / temperature, (0.0,) * len(job.classes))
+    cooled = Scaling.of_temperature(temperature, len(job.classes))
     positive = find_positive_class(job.classes, job.manifest.positive_class)
     number = class_index(job.classes, positive)
     subsets = {"validation": predicted[:1], "shifted validation": predicted[1:]}
@@ -49,7 +49,7 @@ def calibrate(job: TrialTraining, trained: Weights) -> tuple[Weights, Calibratio
     record = Calibration(
         temperature=temperature,
         images=len(labels),
-        before=scores(Scaling(1.0, cooled.offsets)),
+        before=scores(Scaling.of_temperature(1.0, len(job.classes))),
         after=scores(cooled),
     )
     return trained | {OUTPUT_LAYER: list(cooled.of_layer(*trained[OUTPUT_LAYER]))}, record
