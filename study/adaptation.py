@@ -81,8 +81,7 @@ def adapt(
         ensure_enough(rows, manifest.classes)
         given = subset_of(folder.roots, rows, EXTERNAL, manifest.classes)
         images = read_images(classifier, given, [row.group for row in rows], progress)
-        fits, test = _fit(study, classifier, images, progress)
-        method = choose(fits, images.labels)
+        fits, method, test = _fit(study, classifier, images, progress)
         fitted_to = SiteImages(
             data=str(root.resolve()),
             fingerprint=folder.fingerprint,
@@ -161,21 +160,22 @@ def _examples(subset: Subset, size: int) -> NDArray[np.float32]:
 
 def _fit(
     study: StudyFolder, classifier: Classifier, images: Images, progress: Progress
-) -> tuple[dict[str, Fit], Images | None]:
-    """The methods, and the study's test images if its images are still there."""
+) -> tuple[dict[str, Fit], str, Images | None]:
+    """The methods, the chosen one, and the study's test images if it needs them."""
     manifest = study.manifest()
-    seed = manifest.options.seed
+    data, old, seed = None, None, manifest.options.seed
     try:
         data = reopen_data(study, manifest)
     except DataError as error:
         progress.log(f"No new head is fitted: {error.problem}")
-        return fit_methods(images, None, seed=seed), None
-    old = draw_training_images(data, classifier, progress, seed=seed)
+    if data is not None:
+        old = draw_training_images(data, classifier, progress, seed=seed)
     fits = fit_methods(images, old, seed=seed)
-    if choose(fits, images.labels) != HEAD:
-        return fits, None
+    method = choose(fits, images.labels)
+    if data is None or method != HEAD:
+        return fits, method, None
     test = data.subset("test")
-    return fits, read_images(classifier, test, test.digests, progress)
+    return fits, method, read_images(classifier, test, test.digests, progress)
 
 
 def _predictions(
