@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from concrete_study.datasets.batches import Subset
+from concrete_study.datasets.progress import SILENT
 from concrete_study.datasets.shifts import SHIFTS
-from concrete_study.models.classifier import NEW_HEAD
-from concrete_study.models.network import EPSILON
 from concrete_study.results.calibration import (
     HOTTEST,
     Scaling,
@@ -30,6 +29,7 @@ from concrete_study.results.calibration import (
 )
 from concrete_study.results.statistics import mean_interval
 from concrete_study.study.adaptation_methods import Images, choose, fit_methods
+from concrete_study.study.frozen_predictions import frozen_features
 
 Row = tuple[str, str, dict[str, float]]  # way, images, scores
 DRAWS = 10
@@ -64,7 +64,7 @@ def calibrations(best: Probabilities, subsets: dict[str, Subset]) -> Iterator[Ro
     for name in ("test", "tiles", "deck"):
         before = scores(best[name], subsets[name].labels)
         for way, temperature in temperatures.items():
-            cooled = Scaling(1 / temperature, (0.0, 0.0)).apply(best[name])
+            cooled = Scaling.of_temperature(temperature, 2).apply(best[name])
             found = scores(cooled, subsets[name].labels)
             yield way, name, {**found, "loss_difference": found["loss"] - before["loss"]}
 
@@ -74,7 +74,7 @@ def lowest_loss(versions: NDArray[np.float32], labels: NDArray[np.integer]) -> f
     truth = np.tile(labels, len(versions))
 
     def loss(log_temperature: float) -> float:
-        cooled = Scaling(1 / np.exp(log_temperature), (0.0, 0.0))
+        cooled = Scaling.of_temperature(np.exp(log_temperature), 2)
         return scores(cooled.apply(np.concatenate(versions)), truth)["loss"]
 
     found = minimize_scalar(loss, bounds=(0.0, np.log(HOTTEST)), method="bounded")
@@ -109,9 +109,7 @@ def images_of(
 ) -> Images:
     """A subset as adaptation reads it; the tiles of one photograph are a group."""
     subset, store = subsets[name], found.sources[name].store
-    layers = [f"block{block}_average" for block in NEW_HEAD.blocks]
-    pooled = [store.rows(0, layer, np.arange(len(subset))) for layer in layers]
-    features = np.sqrt(np.concatenate(pooled, 1, dtype=np.float32) + EPSILON)
+    features = frozen_features(store.network, [subset], size=store.size, progress=SILENT)
     files = [path.name for path in subset.paths]
     groups = [file.split("-")[0] if name == "tiles" else file for file in files]
     return Images(probabilities, features, subset.labels.astype(np.int64), groups)
