@@ -134,12 +134,16 @@ def _simplest(records: "Sequence[TrialRecord]", options: "SearchOptions") -> str
 
 def _next_command(study: "StudyFolder", records: "Sequence[TrialRecord]") -> str:
     from concrete_study.results.runs import has_diverged
+    from concrete_study.results.trials import OUT_OF_MEMORY
 
     state = study.state()
     if state == "running":
         return f"study show {study.name}, after more trials"
     if has_diverged(study):
-        return f"study search --name {study.name} --overwrite, with lower learning rates (--space)"
+        search = f"study search --name {study.name} --overwrite"
+        if OUT_OF_MEMORY in records[-1].message:
+            return f"{search}, with a smaller --batch-size or --image-size"
+        return f"{search}, with lower learning rates (--space)"
     if state != "finished":
         return f"study search --name {study.name} --resume"
     if not any(record.status == "completed" for record in records):

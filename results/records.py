@@ -76,6 +76,11 @@ class TrialRecord(StoredRecord, frozen=True, kw_only=True):
     parent: str | None = None  # the trial this one was promoted from
     message: str = ""
 
+    @property
+    def is_replaced(self) -> bool:
+        """Whether Hyperband runs another trial in the place of this one, which failed."""
+        return self.status == "failed" and self.round == 0
+
 
 class Round(Record, frozen=True, kw_only=True):
     """Trials of one epoch budget (rung); `bracket` and `round` count as Keras Tuner does."""

@@ -11,7 +11,7 @@ from concrete_study.results.objectives import OBJECTIVES, find_objective
 from concrete_study.results.records import SearchOptions, TrialRecord
 
 METRICS = ("loss", "accuracy", *OBJECTIVES)
-LOWER_RATES = "search again in a narrower space, with lower learning rates."  # trials diverged
+OUT_OF_MEMORY = "out of memory"  # in the message of a failed trial
 SELECTIONS = ("min", "1se")  # rules by which the best trial is chosen
 _WHOLE_NUMBERS = ("bracket", "round", "epochs", "best_epoch")
 
@@ -107,8 +107,15 @@ def best_trial(records: Sequence[TrialRecord], options: SearchOptions) -> TrialR
     raise SearchError(
         "No trial is completed, so there is no best trial.",
         f"Expected at least one completed trial; found {len(records)} trials.{reason}",
-        LOWER_RATES if records else "run the search first.",
+        remedy_of(messages) if records else "run the search first.",
     )
+
+
+def remedy_of(messages: Sequence[str]) -> str:
+    """What to do about failed trials; the last message decides."""
+    if messages and OUT_OF_MEMORY in messages[-1]:
+        return "search again with a smaller batch size or image size, or a lower unfreeze depth."
+    return "search again in a narrower space, with lower learning rates."
 
 
 def ended_by_failures(records: Sequence[TrialRecord]) -> bool:

@@ -30,8 +30,7 @@ class _EnoughError(Exception):
 def trial_key(trial: TrialRecord) -> TrialKey:
     """What a trial's result depends on within a search.
 
-    Its identifier is not part of it: after a failed trial fewer are promoted, and all later
-    identifiers change.
+    Its identifier is not part of it: a failed trial is replaced, and all later identifiers change.
     """
     return trial.epochs, tuple(sorted(trial.hyperparameters.items()))
 

@@ -19,7 +19,7 @@ from concrete_study.results.learning_curves import draw_rungs, trial_curves
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.results.runs import remove_unless_started, require_free
-from concrete_study.results.trials import LOWER_RATES, best_trial, find_best
+from concrete_study.results.trials import best_trial, find_best, remedy_of
 from concrete_study.search.cost import SearchPlan
 from concrete_study.search.images import require_split, store_split
 from concrete_study.search.manifest import Manifest, kept_manifest
@@ -27,7 +27,7 @@ from concrete_study.search.options import check, schedule_of
 from concrete_study.search.out_of_fold import out_of_fold_table, store_out_of_fold
 from concrete_study.search.preparation import Preparation, prepare, report_plan
 from concrete_study.search.progress import SearchProgress
-from concrete_study.search.schedule import total_epochs, total_trials
+from concrete_study.search.schedule import planned_trials, total_epochs
 from concrete_study.search.space import configuration_of
 from concrete_study.search.tensorboard import TrialBoard
 from concrete_study.search.tuner import StudyTuner
@@ -160,7 +160,7 @@ class _Run:
             for record in stored:
                 self.board.write(record)
         schedule = schedule_of(self.options)
-        self.progress.plan(total_trials(schedule), total_epochs(schedule), stored)
+        self.progress.plan(planned_trials(schedule, stored), total_epochs(schedule), stored)
         tuner = StudyTuner(
             self.options,
             directory=self.study.tuner_path,
@@ -183,19 +183,20 @@ class _Run:
             raise SearchError(
                 "Three trials in a row failed.",
                 f"Expected finite losses; the last failure: {failed[-1].message}.",
-                LOWER_RATES,
+                remedy_of([failed[-1].message]),
             ) from error
         finally:
             if self.records:
                 self.study.write_table(list(self.records.values()))
-        self._log_end(total_trials(schedule))
+        self._log_end()
         records, objective = list(self.records.values()), self.options.objective
         figure = draw_rungs(trial_curves(records), objective=find_objective(objective))
         save_figure(figure, self.study.path / "trials.png")
         return best_trial(records, self.options)
 
-    def _log_end(self, planned: int) -> None:
-        if (done := len(self.records)) < planned:
+    def _log_end(self) -> None:
+        done, planned = len(self.records), self.manifest.content.planned_trials
+        if done < planned:
             stopped = self.manifest.content.stopped
             why = f"the {stopped} is used up" if stopped else "no other configuration is left"
             self.progress.log(f"{done} of {planned} trials: {why}.")
@@ -221,7 +222,8 @@ class _Run:
         self.records[record.trial] = record
         self.study.write_trial(record)
         self._update_table()
-        self.manifest.save()
+        planned = planned_trials(schedule_of(self.options), list(self.records.values()))
+        self.manifest.save(planned_trials=planned)
         if self.board is not None:
             self.board.write(record)
         self.progress.trial_done(record, self._best())

@@ -6,8 +6,10 @@ which tests hold this against. (The formula in Keras Tuner's docstring is 2.7 ti
 """
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 
-from concrete_study.results.records import Round
+from concrete_study.results.records import Round, TrialRecord
 
 
 def hyperband_schedule(max_epochs: int, *, factor: int = 3, iterations: int = 1) -> list[Round]:
@@ -51,6 +53,15 @@ def flat_schedule(trials: int, max_epochs: int) -> list[Round]:
 def total_trials(schedule: list[Round]) -> int:
     """Trials of all rounds."""
     return sum(r.trials for r in schedule)
+
+
+def planned_trials(schedule: list[Round], records: Sequence[TrialRecord]) -> int:
+    """Trials of all rounds, with the replacements of those that failed in a first round."""
+    most = {r.bracket: r.trials for r in schedule if r.round == 0}
+    failed = Counter(record.bracket for record in records if record.is_replaced)
+    return total_trials(schedule) + sum(
+        min(count, most[bracket]) for bracket, count in failed.items() if bracket is not None
+    )
 
 
 def total_epochs(schedule: list[Round]) -> int:

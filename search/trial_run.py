@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from concrete_study.results.records import Epoch, TrialRecord
+from concrete_study.results.trials import OUT_OF_MEMORY
 from concrete_study.search.cross_validation import CrossValidated, cross_validate
 from concrete_study.search.options import seeds_of
 from concrete_study.search.preparation import FeatureSources, Preparation
@@ -66,7 +68,16 @@ def run_trial(
         probabilities = validated.probabilities
     except DivergedError as error:
         record = replace(requested, message=str(error), curve=error.curve)
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        # Configurations differ in memory; another one may fit.
+        record = replace(requested, message=f"{OUT_OF_MEMORY}: {_first_line(error)}")
     return TrialResult(replace(record, seconds=round(time.monotonic() - start, 3)), probabilities)
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of a message, without a full stop."""
+    lines = str(getattr(error, "message", error)).splitlines()
+    return lines[0].rstrip(".") if lines else "no details"
 
 
 def _completed(requested: TrialRecord, outcome: CrossValidated, objective: str) -> TrialRecord:

@@ -19,6 +19,7 @@ from concrete_study.datasets.errors import StudyStateError
 from concrete_study.results.hyperparameters import Dimension, Hyperparameter, Space, Value, by_name
 from concrete_study.results.objectives import find_objective
 from concrete_study.results.records import SearchOptions, TrialRecord
+from concrete_study.search.hyperband import HyperbandOracle
 from concrete_study.search.options import oracle_seed, schedule_of
 from concrete_study.search.schedule import total_trials
 
@@ -125,7 +126,7 @@ def make_oracle(options: SearchOptions) -> keras_tuner.Oracle:
         "seed": oracle_seed(options),
     }
     if options.algorithm == "hyperband":
-        return keras_tuner.oracles.HyperbandOracle(
+        return HyperbandOracle(
             max_epochs=options.max_epochs,
             factor=options.factor,
             hyperband_iterations=options.iterations,

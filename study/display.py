@@ -73,7 +73,8 @@ class Display(SearchProgress):
             speed_estimate_period=3600,  # durations of trials vary widely
         )
         self._view = Live(Group(self._bars, self._best), console=self.console)
-        self._planned = self._done = self._epochs = 0
+        self._planned = self._planned_epochs = 0
+        self._done = self._epochs = 0
         self._trials_bar: TaskID | None = None
         self._epochs_bar: TaskID | None = None
         self._curve: list[Epoch] = []
@@ -153,7 +154,7 @@ class Display(SearchProgress):
 
     def plan(self, trials: int, epochs: int, kept: Sequence[TrialRecord]) -> None:
         """Starts the bars of a search, including trials that an earlier run finished."""
-        self._planned, self._done = trials, len(kept)
+        self._planned, self._planned_epochs, self._done = trials, epochs, len(kept)
         self._epochs = sum(record.epochs for record in kept)
         if self._live:
             self._trials_bar = self._bars.add_task("trials", total=trials, completed=self._done)
@@ -201,6 +202,9 @@ class Display(SearchProgress):
         """Prints one line for the trial and updates the line of the best one."""
         self._done += 1
         self._epochs += trial.epochs
+        if trial.is_replaced:
+            self._planned += 1
+            self._planned_epochs += trial.epochs
         score = trial.message
         if trial.score is not None:
             score = f"score {plus_minus(trial.score, trial.standard_error, 5)}"
@@ -209,9 +213,9 @@ class Display(SearchProgress):
             f"{score}  {trial.seconds:.1f} s  {describe(trial.hyperparameters)}"
         )
         if self._trials_bar is not None and self._epochs_bar is not None:
-            self._bars.update(self._trials_bar, completed=self._done)
+            self._bars.update(self._trials_bar, completed=self._done, total=self._planned)
             # A failed trial ends early and counts with its whole budget.
-            self._bars.update(self._epochs_bar, completed=self._epochs)
+            self._bars.update(self._epochs_bar, completed=self._epochs, total=self._planned_epochs)
             if best and best.score is not None:
                 score = plus_minus(best.score, best.standard_error, 5)
                 self._best.plain = (

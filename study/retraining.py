@@ -21,7 +21,7 @@ from concrete_study.results.formats import csv_text
 from concrete_study.results.records import StudyRecord, Views
 from concrete_study.results.runs import has_diverged
 from concrete_study.results.stored import write_record
-from concrete_study.results.trials import LOWER_RATES
+from concrete_study.results.trials import remedy_of
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.training import Outcome
 from concrete_study.study.calibration import calibrate
@@ -150,10 +150,12 @@ def _finished(study: StudyFolder) -> StudyRecord:
     """The manifest of a study, which has to be finished."""
     manifest = study.manifest()
     if has_diverged(study):
+        records = study.trials()
         raise SearchError(
-            f"The search of study {study.name} failed: its trials diverged.",
-            f"Expected {manifest.planned_trials} trials; the last of {len(study.trials())} failed.",
-            LOWER_RATES,
+            f"The search of study {study.name} failed by its trials.",
+            f"Expected {manifest.planned_trials} trials; the last of {len(records)} failed: "
+            f"{records[-1].message}.",
+            remedy_of([records[-1].message]),
         )
     if (state := study.state()) != "finished":
         raise UnfinishedStudyError(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from msgspec.structs import replace
 from small_records import write_study
 from small_study import (
@@ -19,12 +20,16 @@ from small_study import (
 )
 
 from concrete_study.datasets.errors import DataError, SearchError, StudyStateError, UsageError
+from concrete_study.models.configuration import Configuration
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import Dimension
 from concrete_study.results.objectives import DEFAULT_OBJECTIVE
 from concrete_study.results.records import TrialRecord
 from concrete_study.results.trials import best_trial
+from concrete_study.search import trial_run
+from concrete_study.search.cross_validation import cross_validate
 from concrete_study.search.runner import run_search
+from concrete_study.search.space import configuration_of
 
 # Depth 1 at an RMSprop rate of 1e30 overflows float32 in its first step; depth 0 is at ease.
 DIVERGING = SPACE | {
@@ -192,6 +197,44 @@ def test_a_search_in_which_all_diverge_ends_with_an_error_also_on_resume(
         assert "training diverged in epoch 2" in caught.value.expected
         assert [record.status for record in study.trials()] == ["failed"] * count
         assert study.manifest().state == "failed"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        MemoryError("Unable to allocate 9 GiB"),
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating 9 GiB.\nDetails"),
+    ],
+    ids=["main-memory", "device"],
+)
+def test_a_trial_without_memory_is_failed_and_replaced_also_on_resume(
+    whole: Search, slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    too_large = configuration_of(whole.records[1].hyperparameters)
+
+    def train(network: object, configuration: Configuration, *given: Any, **named: Any) -> Any:
+        if configuration == too_large:
+            raise fault
+        return cross_validate(network, configuration, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trial_run, "cross_validate", train)
+    found = searched(slabs, tmp_path / "whole")
+    failed = [record for record in found.records if record.status == "failed"]
+    assert [record.trial for record in failed] == ["0001"]
+    assert failed[0].message.startswith("out of memory: ")
+    assert failed[0].message.endswith("9 GiB")
+    assert [r.epochs for r in found.records if r.status == "completed"] == [
+        record.epochs for record in whole.records
+    ]
+    assert found.study.manifest().planned_trials == TRIALS + 1
+    # The same, interrupted after the failure.
+    study = StudyFolder(tmp_path / "resumed")
+    with pytest.raises(KeyboardInterrupt):
+        run_search(found.options, study, Recorder(interrupt_after=2))
+    recorder = Recorder()
+    run_search(found.options, study, recorder, resume=True)
+    assert recorder.planned == (TRIALS + 1, 12, 2)
+    assert without_times(study.trials()) == found.records
 
 
 def test_a_bug_comes_out_as_itself(slabs: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from concrete_study.datasets.errors import StudyStateError
 from concrete_study.results.hyperparameters import Dimension, default_space
 from concrete_study.results.objectives import DEFAULT_OBJECTIVE
 from concrete_study.results.records import SearchOptions, TrialRecord
+from concrete_study.search import tuner
 from concrete_study.search.options import schedule_of
+from concrete_study.search.schedule import planned_trials
+from concrete_study.search.space import size_of
 from concrete_study.search.tuner import StudyTuner
 
 GRID = default_space() | {
@@ -111,9 +115,9 @@ def test_after_a_failed_trial_the_search_continues_without_output(
         return replace(trial, message="diverged") if failed else completed(trial)
 
     ran = searched(SearchOptions(), tmp_path, run=run)
-    # Each leaves one trial out of the next round.
+    # The first is replaced; the second, of a later round, leaves one trial out of the next.
     assert [t.trial for t in ran if t.status == "failed"] == ["0003", "0014"]
-    assert 20 < len(ran) < 30
+    assert [ran[3].round, ran[14].round, len(ran)] == [0, 1, 30]
     assert not {t.parent for t in ran} & {"0003", "0014"}
     assert max(t.epochs for t in ran) == 10
     output = capfd.readouterr()
@@ -125,6 +129,74 @@ def test_after_a_failed_trial_the_search_continues_without_output(
     assert (states.count("FAILED"), states.count("COMPLETED")) == (2, len(ran) - 2)
     # Resumed, failed trials are not tried again.
     assert searched(SearchOptions(), tmp_path, stored=ran[:16]) == ran[16:]
+
+
+def completed_by_round(trials: list[TrialRecord]) -> Counter[tuple[int | None, int | None]]:
+    return Counter((t.bracket, t.round) for t in trials if t.status == "completed")
+
+
+def test_a_failed_trial_of_a_first_round_is_replaced_and_changes_no_other_configuration(
+    tmp_path: Path,
+) -> None:
+    options = SearchOptions(iterations=2)
+    whole = searched(options, tmp_path)
+    first = [t.hyperparameters for t in whole if t.round == 0]
+    failing = (first[3], first[11], first[14], first[21], first[30])
+
+    def run(trial: TrialRecord) -> TrialRecord:
+        failed = trial.hyperparameters in failing
+        return replace(trial, message="diverged") if failed else completed(trial)
+
+    ran = searched(options, tmp_path, run=run)
+    assert completed_by_round(ran) == completed_by_round(whole)
+    assert len(ran) == planned_trials(schedule_of(options), ran) == len(whole) + len(failing)
+    drawn = [t.hyperparameters for t in ran if t.round == 0]
+    assert [h for h in drawn if h in first] == first
+    assert len({str(h) for h in drawn}) == len(first) + len(failing)
+    # Also resumed, wherever it ended.
+    for kept in (3, 4, 12, 25, 60):
+        assert searched(options, tmp_path, stored=ran[:kept], run=run) == ran[kept:]
+
+
+def test_a_first_round_has_no_more_replacements_than_trials(tmp_path: Path) -> None:
+    def run(trial: TrialRecord) -> TrialRecord:
+        failed = trial.bracket == 2 and int(trial.trial) % 3
+        return replace(trial, message="diverged") if failed else completed(trial)
+
+    ran = searched(SearchOptions(), tmp_path, run=run)
+    bracket = [t for t in ran if t.bracket == 2]
+    # 8 of 24 are completed, and Keras Tuner promotes none of the 8 that it would drop of 12.
+    assert (len(bracket), completed_by_round(bracket)) == (24, {(2, 0): 8})
+    assert len(ran) - 24 == 12
+    assert planned_trials(schedule_of(SearchOptions()), bracket) == 30 + 12
+
+
+def test_without_another_configuration_the_search_continues_without_a_replacement(
+    tmp_path: Path,
+) -> None:
+    space = GRID | {"dropout": Dimension(choices=(0.0, 0.1, 0.2, 0.3, 0.5))}
+    options = SearchOptions(space=space | {"head_units": Dimension(choices=(0,))})
+    whole = searched(options, tmp_path, run=completed)
+    assert len({str(t.hyperparameters) for t in whole}) == size_of(options.space) - 3 == 22
+
+    def run(trial: TrialRecord) -> TrialRecord:
+        failed = trial.trial in ("0001", "0003", "0006", "0008")
+        return replace(trial, message="diverged") if failed else completed(trial)
+
+    ran = searched(options, tmp_path, run=run)
+    assert 22 <= len({str(t.hyperparameters) for t in ran}) <= size_of(options.space)
+    assert completed_by_round(ran)[2, 0] < 12
+    assert completed_by_round(ran)[0, 0] == 4
+
+
+def test_a_search_without_failures_is_the_one_of_keras_tuner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for options in (SearchOptions(), SearchOptions(max_epochs=9, factor=2, iterations=2, seed=4)):
+        ours = searched(options, tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(tuner, "HyperbandOracle", keras_tuner.oracles.HyperbandOracle)
+            assert searched(options, tmp_path) == ours
 
 
 def test_three_failures_in_a_row_end_the_search_and_two_do_not(tmp_path: Path) -> None:

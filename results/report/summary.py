@@ -8,7 +8,7 @@ from concrete_study.results.hyperparameters import describe
 from concrete_study.results.report.data import ReportData
 from concrete_study.results.report.elements import Element, Section
 from concrete_study.results.report.scores import MANY_CLASSES, WORST_CLASSES, by_dataset_table
-from concrete_study.results.trials import LOWER_RATES, promotion_path
+from concrete_study.results.trials import promotion_path, remedy_of
 
 
 def summary_section(data: ReportData) -> Section:
@@ -24,11 +24,12 @@ def _search_result(data: ReportData) -> str:
     if not data.trials:
         return f"Study {data.name} has no finished trial yet."
     if (best := data.best) is None:
-        message = next((r.message for r in reversed(data.trials) if r.message), "")
-        last = f" The last failure: {message}" if message else ""
+        messages = [record.message for record in data.trials if record.message]
+        last = f" The last failure: {messages[-1]}" if messages else ""
+        remedy = remedy_of(messages)
         return (
             f"None of the {trials} of study {data.name} has a score.{last} "
-            f"{LOWER_RATES[0].upper()}{LOWER_RATES[1:]}"
+            f"{remedy[0].upper()}{remedy[1:]}"
         )
     known = {record.trial: record for record in data.trials}
     configurations = {promotion_path(record, known)[0] for record in data.trials}
