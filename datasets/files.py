@@ -3,9 +3,14 @@
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
+import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -15,6 +20,10 @@ import platformdirs
 from concrete_study.datasets.errors import ResourceError
 
 MEGABYTE = 1_000_000
+# A temporary file has the machine and the process of its writer in its name: `.NAME.HOST-PID-xxxx`.
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[a-z0-9_]{8}")
+_ABANDONED_SECONDS = 86_400.0  # without a write, on a machine of which the processes are unknown
 
 
 def cache_folder() -> Path:
@@ -28,10 +37,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path next to `path` that replaces it when the block succeeds.
 
     The bytes are on the disk (fsync) before the rename, so a reader sees the old file or
-    the complete new one, also after a power cut; on an error the temporary file is removed.
+    the complete new one, also after a power cut; on an error the temporary file is removed, and
+    after a kill by the next process that writes into the folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+    _remove_temporary_files(path.parent.absolute())
+    prefix = f".{path.name}.{_HOST}-{os.getpid()}-"
+    with NamedTemporaryFile(dir=path.parent, prefix=prefix, delete=False) as file:
         temporary = Path(file.name)
     try:
         yield temporary
@@ -40,6 +52,28 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@cache
+def _remove_temporary_files(folder: Path) -> None:
+    """Removes temporary files of processes that have ended, once in each process."""
+    for path in folder.iterdir():
+        if match := _TEMPORARY.fullmatch(path.name):
+            with suppress(OSError):  # another process removes it, or it is another user's
+                if _is_abandoned(path, match[1], int(match[2])):
+                    path.unlink()
+
+
+def _is_abandoned(path: Path, host: str, process: int) -> bool:
+    if host != _HOST or sys.platform == "win32":  # where signal 0 is Ctrl-C
+        return time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 @contextmanager

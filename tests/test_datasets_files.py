@@ -1,6 +1,9 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -112,3 +115,47 @@ def test_the_variable_sets_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> 
     assert cache_folder() == Path("/somewhere/else")
     monkeypatch.setenv("STUDY_CACHE_DIR", "")
     assert cache_folder().name == "concrete-study"
+
+
+WRITE_AND_WAIT = """
+import sys, time
+from pathlib import Path
+from concrete_study.datasets.files import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    print(temporary, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_writers_temporary_file_is_removed_and_a_running_ones_is_not(
+    tmp_path: Path,
+) -> None:
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITE_AND_WAIT, str(tmp_path / name)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("0001.json", "0002.json")
+    ]
+    try:
+        killed, running = (
+            Path(writer.stdout.readline().strip()) for writer in writers if writer.stdout
+        )
+        writers[0].kill()
+        writers[0].wait()
+        assert killed.exists()
+        elsewhere = [tmp_path / f".{name}.0123abcd-1-abcdefgh" for name in ("new", "old")]
+        for path in (*elsewhere, tmp_path / ".0003.json.user"):
+            path.touch()
+        two_days_ago = time.time() - 2 * 86_400
+        os.utime(elsewhere[1], (two_days_ago, two_days_ago))
+        write_text(tmp_path / "notes.txt", "")  # not the file that the killed one wrote
+        left = {path.name for path in tmp_path.iterdir()}
+        assert left == {"notes.txt", running.name, elsewhere[0].name, ".0003.json.user"}
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
