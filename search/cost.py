@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.configuration import Configuration
-from concrete_study.models.features import GIGABYTE, FeaturePlan, feature_folder
+from concrete_study.models.feature_plan import GIGABYTE, FeaturePlan
+from concrete_study.models.features import feature_folder
 from concrete_study.models.recipe import plan_phases
 from concrete_study.results.formats import counted, duration
 from concrete_study.results.records import ClassWeight, SearchOptions

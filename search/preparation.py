@@ -14,7 +14,8 @@ from concrete_study.datasets.summary import describe_classes
 from concrete_study.models.backbone import BackboneWeights, load_weights
 from concrete_study.models.batch_sources import FeatureSource, JoinedSource, PartSource
 from concrete_study.models.devices import prepare_devices, require_memory
-from concrete_study.models.features import BATCH_SIZE, FeatureStore, plan_features
+from concrete_study.models.feature_plan import plan_features
+from concrete_study.models.features import BATCH_SIZE, FeatureStore
 from concrete_study.models.network import feature_layers_of
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network

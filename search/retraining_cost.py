@@ -10,7 +10,8 @@ from concrete_study.datasets.batches import View
 from concrete_study.datasets.loading import StudyData
 from concrete_study.datasets.shifts import SHIFTS
 from concrete_study.datasets.splits import EXTERNAL
-from concrete_study.models.features import FeaturePlan, FeatureStore
+from concrete_study.models.feature_plan import FeaturePlan
+from concrete_study.models.features import FeatureStore
 from concrete_study.results.formats import counted, duration
 from concrete_study.search.cost import Retraining, SearchPlan
 

@@ -83,14 +83,12 @@ def run_search(
             study.clear()
         store_split(study, prepared.data)
         with kept_manifest(study, options, prepared, start=start) as manifest:
-            features = prepared.compute_features(progress)
             run = _Run(options, study, prepared, progress, manifest, plan, start + budget)
             if tensorboard:
                 run.board = TrialBoard(study.tensorboard_path, options.space, options.objective)
             with open_pool(
                 workers,
                 prepared,
-                features,
                 manifest=manifest,
                 progress=progress,
                 on_step=run.require_time,

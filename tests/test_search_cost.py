@@ -8,7 +8,7 @@ from small_study import TRIALS, Recorder, Search, small_options, without_times
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.errors import UsageError
-from concrete_study.models.features import FeaturePlan
+from concrete_study.models.feature_plan import FeaturePlan
 from concrete_study.results.folder import StudyFolder
 from concrete_study.search.cost import Retraining, SearchPlan, describe_plan
 from concrete_study.search.parsing import parse_budget
