@@ -20,7 +20,7 @@ from ray.exceptions import (
 from concrete_study.datasets.errors import ResourceError, StudyError
 from concrete_study.results.records import TrialRecord
 from concrete_study.search.progress import SearchProgress
-from concrete_study.search.ray_connection import Share
+from concrete_study.search.ray_connection import Share, fitting_workers
 from concrete_study.search.ray_worker import Opened, SearchTask
 
 ATTEMPTS = 3  # of a job whose worker is lost
@@ -155,13 +155,7 @@ class RayWorkers:
 
     def _wanted(self) -> int:
         """The number of workers; without a given one it follows a cluster that grows."""
-        if self._share.workers is not None:
-            return self._share.workers
-        there = ray.cluster_resources()
-        fitting = [there.get("CPU", 0.0) // self._share.cpus]
-        if self._share.gpus:
-            fitting.append(there.get("GPU", 0.0) // self._share.gpus)
-        return max(1, int(min(fitting)))
+        return self._share.workers or fitting_workers(self._share)
 
     def _receive(self, worker: Worker, value: Any) -> list[tuple[Job, Any]]:
         job, worker.job, worker.waits_for = worker.job, None, None

@@ -7,7 +7,9 @@ from socket import create_connection
 from typing import NamedTuple, Protocol
 
 from concrete_study.datasets.errors import ResourceError, UsageError
+from concrete_study.models.devices import count_gpus
 from concrete_study.results.records import TrialRecord
+from concrete_study.search.cost import Workforce
 from concrete_study.search.manifest import Manifest
 from concrete_study.search.preparation import FeatureSources, Preparation
 from concrete_study.search.progress import SearchProgress
@@ -87,6 +89,21 @@ def _require_reachable(address: str) -> None:
             f"Expected host:port of its head node, or auto; received: {error}.",
             parameter="cluster",
         ) from error
+
+
+def workforce_of(options: WorkerOptions) -> Workforce:
+    """The workers of a search, for its estimated time; a cluster is asked for its size.
+
+    A step on a part of the CPUs is taken to last longer by that part, and all CPUs to be as fast
+    as this machine's.
+    """
+    if not options.is_distributed:
+        return Workforce()
+    from concrete_study.search.ray_connection import available_cpus, expected_share
+
+    workers, share = expected_share(options, count_gpus())
+    slowdown = 1 / share.gpus if share.gpus else available_cpus() / share.cpus
+    return Workforce(workers, max(slowdown, 1.0))
 
 
 class TrialPool(Protocol):

@@ -14,7 +14,8 @@ from concrete_study.datasets.errors import ResourceError
 from concrete_study.datasets.folders import read_folder
 from concrete_study.datasets.sample import make_sample
 from concrete_study.datasets.splits import split_images
-from concrete_study.models import feature_shards, features
+from concrete_study.models import feature_shards
+from concrete_study.models import features as features_module
 from concrete_study.models.batch_sources import FeatureSource, ImageSource
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.feature_plan import image_bytes, plan_features
@@ -159,7 +160,7 @@ def test_shards_made_in_any_order_are_bit_for_bit_the_view_of_one_process(
     own_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(features, "BATCH_SIZE", 4)
+    monkeypatch.setattr(features_module, "BATCH_SIZE", 4)
     monkeypatch.setattr(feature_shards, "SHARD_IMAGES", 8)
     store = make_store(network, subsets["train"])
     store.compute(view)
