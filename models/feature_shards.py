@@ -14,7 +14,7 @@ from concrete_study.datasets.batches import View
 from concrete_study.datasets.files import replacing
 from concrete_study.models.features import BATCH_SIZE, FeatureStore
 
-SHARD_IMAGES = 4 * BATCH_SIZE  # whole batches; 15 s of one CPU at 224 pixels
+SHARD_IMAGES = 4 * BATCH_SIZE  # whole batches; 16 s of two cores at 224 pixels
 
 
 class Shard(NamedTuple):
