@@ -30,9 +30,14 @@ def prepare_devices() -> str:
     return ", ".join(detail.get("device_name", "GPU") for detail in details)
 
 
+def count_gpus() -> int:
+    """The number of GPUs that TensorFlow sees."""
+    return len(tf.config.list_physical_devices("GPU"))
+
+
 def device_kind() -> str:
     """`GPU` or `CPU`: their sums differ in the last digits."""
-    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    return "GPU" if count_gpus() else "CPU"
 
 
 @contextmanager

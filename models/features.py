@@ -11,11 +11,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 from filelock import FileLock
@@ -28,89 +28,21 @@ from concrete_study.datasets.errors import ResourceError
 from concrete_study.datasets.files import cache_folder, replacing, write_json
 from concrete_study.datasets.shifts import SHIFTS_VERSION
 from concrete_study.models.devices import device_kind
-from concrete_study.models.network import BLOCK5_FEATURE_LAYERS, FEATURE_LAYERS, feature_shape
+from concrete_study.models.feature_plan import GIGABYTE, image_bytes
+from concrete_study.models.network import feature_shape
 from concrete_study.models.trainable import Network
 
 # Raise it when the same inputs give other numbers (decoding, resizing, network).
 FEATURES_VERSION = 1
 LARGEST = np.finfo(np.float16).max
 BATCH_SIZE = 32
-GIGABYTE = 1e9
 # From a description and a total to a context whose value is called with the progress.
 Counting = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-
-
-class FeaturePlan(NamedTuple):
-    """Which features a study keeps on disk."""
-
-    feature_layers: tuple[str, ...]  # trials compute features at other layers batch by batch
-    views: int  # of the training images; validation images are not augmented
-    bytes: int
-    reason: str  # what does not fit; empty if everything does
 
 
 def feature_folder() -> Path:
     """The folder of all stored features."""
     return cache_folder() / "features"
-
-
-def image_bytes(layers: Sequence[str], size: int) -> int:
-    """Bytes of one image's float16 features at all these layers together."""
-    return sum(2 * int(np.prod(feature_shape(layer, size))) for layer in layers)
-
-
-def plan_features(
-    layers: Sequence[str],
-    *,
-    train: int,
-    validation: int,
-    sizes: Sequence[int],
-    views: int,
-    budget_gb: float,
-) -> FeaturePlan:
-    """Fits features into a disk budget.
-
-    If they do not fit, they are left out in this order: feature layers within block 5, whose
-    features follow from those below; views; the lowest feature layer.
-
-    Args:
-        layers: The feature layers of the space; `image` is never stored.
-        train: Images with augmented views: the training images, or all of a cross-validation.
-        validation: Other rows: unaugmented and shifted validation images.
-        sizes: Heights and widths of the images in pixels; each has its own features.
-        views: Augmented views of each training image, at least 1.
-        budget_gb: Gigabytes (1e9 bytes) on disk, at least 0.
-    """
-    kept = sorted({*layers} - {"image"}, key=FEATURE_LAYERS.index)
-    omitted: list[str] = []
-    while spare := [layer for layer in kept if layer in BLOCK5_FEATURE_LAYERS][-2:-1]:
-        if (train * views + validation) * sum(
-            image_bytes(kept, size) for size in sizes
-        ) <= budget_gb * GIGABYTE:
-            break
-        kept.remove(*spare)
-    while kept:
-        row = sum(image_bytes(kept, size) for size in sizes)
-        fitting = int((budget_gb * GIGABYTE - validation * row) // (train * row))
-        if fitting >= 1:
-            chosen = min(views, fitting)
-            return FeaturePlan(
-                tuple(kept),
-                chosen,
-                (train * chosen + validation) * row,
-                _reason(omitted, chosen, views, budget_gb),
-            )
-        omitted.append(kept.pop())
-    return FeaturePlan((), views, 0, _reason(omitted, views, views, budget_gb))
-
-
-def _reason(omitted: Sequence[str], chosen: int, views: int, budget_gb: float) -> str:
-    parts = []
-    if omitted:
-        parts.append(f"no room for {', '.join(omitted)}, computed in every epoch instead")
-    if chosen < views:
-        parts.append(f"room for {chosen} of {views} views")
-    return f"a feature cache of {budget_gb:g} GB has {', '.join(parts)}" if parts else ""
 
 
 class FeatureStore:
@@ -184,33 +116,63 @@ class FeatureStore:
             ResourceError: If the disk is full; files that were complete before stay.
             DataError: If an image can no longer be read.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # Another study on the same images waits here, and then finds the features.
-        with FileLock(self.folder / ".lock"):
+        with self.locked():
             if layers := self.missing(view):
-                for leftover in self.folder.glob(".view-*"):
-                    leftover.unlink()
-                self._write(view, layers, on_images)
+                with self.writing(view, layers) as files:
+                    self.append(files, view, layers, rows=range(len(self.subset)), done=on_images)
 
-    def _write(self, view: View, layers: Sequence[str], on_images: Callable[[int], None]) -> None:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps others from computing these features, and removes what a killed process left.
+
+        Another study on the same images waits here, and then finds the features.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".lock"):
+            for leftover in self.folder.glob(".*view-*"):
+                leftover.unlink(missing_ok=True)
+            yield
+
+    @contextmanager
+    def writing(self, view: View, layers: Sequence[str]) -> Iterator[list[IO[bytes]]]:
+        """Yields a file for each layer, which is complete and has its name when the block ends.
+
+        Raises:
+            ResourceError: If the disk is full, before or within the block.
+        """
         self._ensure_room(layers)
+        if not (self.folder / "key.json").exists():
+            write_json(self.folder / "key.json", self.key)
+        with self.full_disk(layers), ExitStack() as stack:
+            yield [self._new_file(stack, view, layer) for layer in layers]
+
+    def append(
+        self,
+        files: Sequence[IO[bytes]],
+        view: View,
+        layers: Sequence[str],
+        *,
+        rows: range,
+        done: Callable[[int], None] = lambda n: None,
+    ) -> None:
+        """Computes the features of some images and appends them to a file for each layer.
+
+        Args:
+            files: One for each layer.
+            view: As in `compute`.
+            layers: The feature layers.
+            rows: The images; in which batch an image is decides the last digits of its features,
+                so a part of a view begins at a multiple of BATCH_SIZE.
+            done: Called with the number of images after each batch.
+        """
         frozen = self.network.frozen_backbone(tuple(layers))
-        try:
-            if not (self.folder / "key.json").exists():
-                write_json(self.folder / "key.json", self.key)
-            with ExitStack() as stack:
-                files = [self._new_file(stack, view, layer) for layer in layers]
-                for images, _ in image_batches(
-                    self.subset, size=self.size, batch_size=BATCH_SIZE, view=view
-                ):
-                    for file, features in zip(files, frozen(images), strict=True):
-                        # Not memory-mapped: a full disk is an error here, not a SIGBUS.
-                        file.write(_as_float16(features.numpy()).tobytes())
-                    on_images(len(images))
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise self._no_room(layers, "the disk became full") from error
+        for images, _ in image_batches(
+            self.subset, size=self.size, batch_size=BATCH_SIZE, view=view, order=np.array(rows)
+        ):
+            for file, features in zip(files, frozen(images), strict=True):
+                # Not memory-mapped: a full disk is an error here, not a SIGBUS.
+                file.write(_as_float16(features.numpy()).tobytes())
+            done(len(images))
 
     def compute_all(self, views: Iterable[View], counting: Counting) -> None:
         """Computes the missing features of some views and reports the progress."""
@@ -228,6 +190,16 @@ class FeatureStore:
         header = {"descr": "<f2", "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(file, header)
         return file
+
+    @contextmanager
+    def full_disk(self, layers: Sequence[str]) -> Iterator[None]:
+        """Turns the error of a full disk into a ResourceError."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise self._no_room(layers, "the disk became full") from error
 
     def _ensure_room(self, layers: Sequence[str]) -> None:
         needed = len(self.subset) * image_bytes(layers, self.size)

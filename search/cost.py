@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.configuration import Configuration
-from concrete_study.models.features import GIGABYTE, FeaturePlan, feature_folder
+from concrete_study.models.feature_plan import GIGABYTE, FeaturePlan
+from concrete_study.models.features import feature_folder
 from concrete_study.models.recipe import plan_phases
 from concrete_study.results.formats import counted, duration
 from concrete_study.results.records import ClassWeight, SearchOptions
@@ -24,6 +25,13 @@ class Retraining(NamedTuple):
     epochs: int
     subsample: bool  # whether the search uses only a part of the images
     forward_passes: dict[int, int]  # images whose features are not stored yet, by image size
+
+
+class Workforce(NamedTuple):
+    """Who runs the trials, as far as the estimated time depends on it."""
+
+    workers: int = 1
+    slowdown: float = 1.0  # of a worker against this process, which has all CPUs of the machine
 
 
 class SearchPlan(NamedTuple):
@@ -47,6 +55,7 @@ class SearchPlan(NamedTuple):
     times: StepTimes
     retraining: Retraining
     elapsed: float  # for reading the images and finding near-duplicates
+    workforce: Workforce = Workforce()
 
     @property
     def feature_seconds(self) -> float:
@@ -55,8 +64,17 @@ class SearchPlan(NamedTuple):
 
     @property
     def search_seconds(self) -> float:
-        """Estimated time of all trials."""
-        return sum(self._seconds_by_trial())
+        """Estimated time of all trials.
+
+        Of several workers their mean, but not less than the rounds that wait for each other.
+        """
+        seconds = self._seconds_by_trial()
+        longest: dict[int | None, dict[int, float]] = {}  # trial, by bracket and round
+        for trial, each in zip(self.remaining, seconds, strict=True):
+            rounds = longest.setdefault(trial.bracket, {})
+            rounds[trial.round] = max(each, rounds.get(trial.round, 0.0))
+        chains = [sum(rounds.values()) for rounds in longest.values()]
+        return max([sum(seconds) / self.workforce.workers, *chains])
 
     @property
     def seconds(self) -> float:
@@ -65,16 +83,21 @@ class SearchPlan(NamedTuple):
 
     def size_seconds(self, size: int) -> float:
         """Estimated time of the forward passes of one image size."""
-        return self.forward_passes[size] * self.times.forward_pass * self.area(size)
+        passes = self.forward_passes[size] * self.workforce.slowdown / self.workforce.workers
+        return passes * self.times.forward_pass * self.area(size)
 
     def trial_seconds(
         self, epochs: int, depth: int | None = None, size: int | None = None
     ) -> float:
-        """Estimated time of a compiled trial; without a depth or a size a mean over the space."""
+        """Estimated time of a compiled trial on one worker.
+
+        Without a depth or a size it is a mean over the space.
+        """
         depths = self.depths if depth is None else (depth,)
         sizes = self.sizes if size is None else (size,)
         pairs = list(product(depths, sizes))
-        return sum(self._seconds(epochs, *pair) for pair in pairs) / len(pairs)
+        mean = sum(self._seconds(epochs, *pair) for pair in pairs) / len(pairs)
+        return mean * self.workforce.slowdown
 
     def area(self, size: int) -> float:
         """An image's pixels, relative to the largest images', which were timed."""
@@ -95,10 +118,11 @@ class SearchPlan(NamedTuple):
         )
 
     def _seconds_by_trial(self) -> list[float]:
-        """Each trial's time, with its share of the compilation."""
+        """Each trial's time, with its share of the compilation, which each worker does."""
         once = sum(self.times.compilation.values()) / len(self.times.compilation)
-        compilation = once * min(self.architectures / max(len(self.remaining), 1), 1)
-        return [compilation + self.trial_seconds(*trial) for trial in self.remaining]
+        compiled = self.architectures * self.workforce.workers
+        share = once * self.workforce.slowdown * min(compiled / max(len(self.remaining), 1), 1)
+        return [share + self.trial_seconds(t.epochs, t.depth, t.size) for t in self.remaining]
 
     def ensure_features_within(self, budget: float) -> None:
         """Refuses a time budget in which no trial would start.
@@ -120,8 +144,10 @@ class SearchPlan(NamedTuple):
     def trials_within(self, budget: float) -> Sequence[SimulatedTrial]:
         """The trials that fit into a time budget, in their order; the first always does."""
         left = budget - self.elapsed - self.feature_seconds
-        ends = accumulate(self._seconds_by_trial())
-        within = [trial for trial, end in zip(self.remaining, ends, strict=True) if end <= left]
+        ends = list(accumulate(self._seconds_by_trial()))
+        at_once = ends[-1] / self.search_seconds if ends and ends[-1] else 1.0
+        pairs = zip(self.remaining, ends, strict=True)
+        within = [trial for trial, end in pairs if end <= left * at_once]
         return within or self.remaining[:1]
 
 
@@ -171,7 +197,9 @@ def _describe_class_weight(plan: SearchPlan) -> list[str]:
 
 
 def _describe_time(plan: SearchPlan) -> str:
-    trials = f"{duration(plan.search_seconds)} for the trials"
+    workers = plan.workforce.workers
+    parallel = f" on {workers} workers" if workers > 1 else ""
+    trials = f"{duration(plan.search_seconds)} for the trials{parallel}"
     if not plan.features.feature_layers:
         return trials
     missing = [size for size, count in plan.forward_passes.items() if count]

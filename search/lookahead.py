@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from concrete_study.results.hyperparameters import Value
 from concrete_study.results.records import SearchOptions, TrialRecord
-from concrete_study.search.tuner import StudyTuner, declare
+from concrete_study.search.tuner import StudyTuner, random_start
 
 TrialKey: TypeAlias = tuple[int, tuple[tuple[str, Value], ...]]
 FindResult: TypeAlias = Callable[[TrialRecord], TrialRecord | None]
@@ -67,8 +67,7 @@ class _Replay:
         self.certain: list[TrialRecord] = []
         self._options, self._find, self._most = options, find, most
         self._unknown: Counter[tuple[int | None, int | None]] = Counter()  # by bracket and round
-        # Keras Tuner's number of random configurations before its first model.
-        self._random = max(3 * len(declare(options.space).space), 3)
+        self._random = random_start(options.space)
 
     def run(self, requested: TrialRecord) -> TrialRecord:
         """The known result, or a made-up one."""

@@ -14,7 +14,8 @@ from concrete_study.datasets.summary import describe_classes
 from concrete_study.models.backbone import BackboneWeights, load_weights
 from concrete_study.models.batch_sources import FeatureSource, JoinedSource, PartSource
 from concrete_study.models.devices import prepare_devices, require_memory
-from concrete_study.models.features import BATCH_SIZE, FeatureStore, plan_features
+from concrete_study.models.feature_plan import plan_features
+from concrete_study.models.features import BATCH_SIZE, FeatureStore
 from concrete_study.models.network import feature_layers_of
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
@@ -22,7 +23,7 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.metrics import ensure_defined
 from concrete_study.results.positive_class import describe_positive_class
 from concrete_study.results.records import SearchOptions, StudyRecord, TrialRecord
-from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
+from concrete_study.search.cost import SearchPlan, Workforce, count_architectures, describe_plan
 from concrete_study.search.cross_validation import FoldSources
 from concrete_study.search.images import load_data, resume_data
 from concrete_study.search.options import choose_class_weight
@@ -108,8 +109,12 @@ class Preparation:
             [[*augmented, *shifted]] * 2 if self.options.folds else [[*augmented], [0, *shifted]]
         )
 
-    def plan(self) -> SearchPlan:
-        """Times a few batches and estimates the cost of the remaining trials."""
+    def plan(self, workforce: Workforce) -> SearchPlan:
+        """Times a few batches and estimates the cost of the remaining trials.
+
+        Args:
+            workforce: Runs the trials.
+        """
         elapsed = time.monotonic() - self.began
         forward_passes = {
             size: missing_images(stores, self.views) for size, stores in self.stores.items()
@@ -148,6 +153,7 @@ class Preparation:
                 self.data, self.options.max_epochs, self.stores, self.features
             ),
             elapsed=elapsed,
+            workforce=workforce,
         )
 
     def compute_features(self, progress: Progress) -> FeatureSources:
@@ -221,12 +227,12 @@ def prepare(
 
 
 def report_plan(
-    prepared: Preparation, progress: SearchProgress, budget: float | None
+    prepared: Preparation, progress: SearchProgress, budget: float | None, workforce: Workforce
 ) -> SearchPlan:
     """Reports device, precision and estimated cost of a search."""
     precision = prepared.precision
     progress.log(f"Device: {prepared.devices}. Precision: {precision.name} ({precision.reason}).")
-    plan = prepared.plan()
+    plan = prepared.plan(workforce)
     for line in [*describe_plan(plan, budget), describe_retraining(plan)]:
         progress.log(line)
     if budget is None and (suggestion := suggest_subsample(plan)):

@@ -96,13 +96,37 @@ def _kept_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def expected_share(options: WorkerOptions, gpus: int) -> tuple[int, Share]:
+    """The number of workers and the share of each, before any is started.
+
+    Args:
+        options: Of the workers; a cluster is asked for its size.
+        gpus: Of this machine.
+    """
+    if options.cluster is None:
+        share = _share_of(options, gpus)
+        return share.workers or 1, share
+    with connected(options) as share:
+        return share.workers or fitting_workers(share), share
+
+
+def fitting_workers(share: Share) -> int:
+    """The number of workers for which the cluster has room, now; at least 1."""
+    there = ray.cluster_resources()
+    fitting = [there.get("CPU", 0.0) // share.cpus]
+    if share.gpus:
+        fitting.append(there.get("GPU", 0.0) // share.gpus)
+    return max(1, int(min(fitting)))
+
+
 def _local_cpus(options: WorkerOptions) -> int:
     """CPUs that Ray hands out: those there are, or as many as the workers need."""
     needed = (options.cpus_per_trial or 0.0) * (options.workers or 1)
-    return max(_available_cpus(), int(needed + 0.999))
+    return max(available_cpus(), int(needed + 0.999))
 
 
-def _available_cpus() -> int:
+def available_cpus() -> int:
+    """CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -111,7 +135,7 @@ def _share_of(options: WorkerOptions, gpus: float) -> Share:
     if cpus is None:
         cpus = 1.0
         if options.cluster is None and workers:
-            each = _available_cpus() / workers
+            each = available_cpus() / workers
             cpus = float(int(each)) if each >= 1 else int(100 * each) / 100
     if options.gpus_per_trial is not None:
         each = options.gpus_per_trial

@@ -10,9 +10,10 @@ from concrete_study.datasets.batches import View
 from concrete_study.datasets.loading import StudyData
 from concrete_study.datasets.shifts import SHIFTS
 from concrete_study.datasets.splits import EXTERNAL
-from concrete_study.models.features import FeaturePlan, FeatureStore
+from concrete_study.models.feature_plan import FeaturePlan
+from concrete_study.models.features import FeatureStore
 from concrete_study.results.formats import counted, duration
-from concrete_study.search.cost import Retraining, SearchPlan
+from concrete_study.search.cost import Retraining, SearchPlan, Workforce
 
 LONG = 3600.0  # seconds from which a subsample is suggested
 SUBSAMPLE = 1000  # images
@@ -84,7 +85,11 @@ def retraining_seconds(plan: SearchPlan) -> float:
     The predictions after it are computed in float32, and timed in the precision of the search.
     """
     work, times = plan.retraining, plan.times
-    whole = plan._replace(train=work.train, validation=work.validation * (1 + len(SHIFTS)))
+    whole = plan._replace(
+        train=work.train,
+        validation=work.validation * (1 + len(SHIFTS)),
+        workforce=Workforce(),  # one process
+    )
     area = sum(map(plan.area, plan.sizes)) / len(plan.sizes)
     compilation = sum(
         sum(times.compilation[phase] for phase in {0, depth}) for depth in plan.depths

@@ -31,7 +31,13 @@ from concrete_study.search.schedule import planned_trials, total_epochs
 from concrete_study.search.space import configuration_of
 from concrete_study.search.tensorboard import TrialBoard
 from concrete_study.search.tuner import StudyTuner
-from concrete_study.search.workers import IN_PROCESS, TrialPool, WorkerOptions, open_pool
+from concrete_study.search.workers import (
+    IN_PROCESS,
+    TrialPool,
+    WorkerOptions,
+    open_pool,
+    workforce_of,
+)
 
 _TABLE_LAG = 50  # trials.csv may lack one in so many trials while a search runs
 
@@ -77,20 +83,18 @@ def run_search(
         prepared = prepare(options, study, progress, resume=resume)
         if like is not None:
             require_split(like, prepared.data)
-        plan = report_plan(prepared, progress, time_budget)
+        plan = report_plan(prepared, progress, time_budget, workforce_of(workers))
         plan.ensure_features_within(budget)
         if overwrite:
             study.clear()
         store_split(study, prepared.data)
         with kept_manifest(study, options, prepared, start=start) as manifest:
-            features = prepared.compute_features(progress)
             run = _Run(options, study, prepared, progress, manifest, plan, start + budget)
             if tensorboard:
                 run.board = TrialBoard(study.tensorboard_path, options.space, options.objective)
             with open_pool(
                 workers,
                 prepared,
-                features,
                 manifest=manifest,
                 progress=progress,
                 on_step=run.require_time,
@@ -106,6 +110,7 @@ def plan_search(
     resume: bool = False,
     overwrite: bool = False,
     time_budget: float | None = None,
+    workers: WorkerOptions = IN_PROCESS,
 ) -> SearchPlan:
     """Reports the trials, disk space and estimated time of `run_search`, without running it.
 
@@ -114,8 +119,10 @@ def plan_search(
     Raises:
         StudyError: If options or images cannot be used, or the study is not free.
     """
+    workers.check()
     with _reserved(options, study, resume=resume, overwrite=overwrite):
-        return report_plan(prepare(options, study, progress, resume=resume), progress, time_budget)
+        prepared = prepare(options, study, progress, resume=resume)
+        return report_plan(prepared, progress, time_budget, workforce_of(workers))
 
 
 @contextmanager

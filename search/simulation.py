@@ -14,7 +14,7 @@ from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.options import schedule_of
 from concrete_study.search.schedule import total_trials
 from concrete_study.search.space import configuration_of
-from concrete_study.search.tuner import StudyTuner
+from concrete_study.search.tuner import StudyTuner, random_start
 
 
 class SimulatedTrial(NamedTuple):
@@ -23,6 +23,8 @@ class SimulatedTrial(NamedTuple):
     epochs: int
     depth: int | None  # unfreeze depth; None if it depends on scores
     size: int | None  # image size, likewise
+    bracket: int | None = None
+    round: int = 0  # of its bracket; it waits for all trials of the round before
 
 
 def simulate_schedule(
@@ -39,15 +41,20 @@ def simulate_schedule(
         records: Trials that have run; they keep their scores and are left out of the result.
     """
     if options.algorithm == "bayesian":
-        left = total_trials(schedule_of(options)) - len(records)
-        return [SimulatedTrial(options.max_epochs, None, None)] * left
+        alone = range(len(records), total_trials(schedule_of(options)))
+        random_trials = random_start(options.space)
+        return [
+            SimulatedTrial(options.max_epochs, None, None, round=max(n - random_trials + 1, 0))
+            for n in alone
+        ]
     proposed: list[SimulatedTrial] = []
     generator = random.Random(options.seed)  # noqa: S311 - a simulation, no secret
 
     def run(requested: TrialRecord) -> TrialRecord:
         configuration = configuration_of(requested.hyperparameters)
         depth, size = configuration.unfreeze_depth, configuration.image_size
-        proposed.append(SimulatedTrial(requested.epochs, depth, size))
+        bracket, number = requested.bracket, requested.round or 0
+        proposed.append(SimulatedTrial(requested.epochs, depth, size, bracket, number))
         score: dict[str, float] = {options.objective: generator.random()}
         return replace(requested, status="completed", metrics=score)
 

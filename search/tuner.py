@@ -159,6 +159,11 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     return hp
 
 
+def random_start(space: Space) -> int:
+    """Keras Tuner's number of random configurations before its first Bayesian model."""
+    return max(3 * len(declare(space).space), 3)
+
+
 def hyperparameters_of(space: Space, values: Mapping[str, Any]) -> dict[str, Value]:
     """A trial's active hyperparameters, without Keras Tuner's own, in the order of the space."""
     known = by_name()

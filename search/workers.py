@@ -7,7 +7,9 @@ from socket import create_connection
 from typing import NamedTuple, Protocol
 
 from concrete_study.datasets.errors import ResourceError, UsageError
+from concrete_study.models.devices import count_gpus
 from concrete_study.results.records import TrialRecord
+from concrete_study.search.cost import Workforce
 from concrete_study.search.manifest import Manifest
 from concrete_study.search.preparation import FeatureSources, Preparation
 from concrete_study.search.progress import SearchProgress
@@ -89,6 +91,21 @@ def _require_reachable(address: str) -> None:
         ) from error
 
 
+def workforce_of(options: WorkerOptions) -> Workforce:
+    """The workers of a search, for its estimated time; a cluster is asked for its size.
+
+    A step on a part of the CPUs is taken to last longer by that part, and all CPUs to be as fast
+    as this machine's.
+    """
+    if not options.is_distributed:
+        return Workforce()
+    from concrete_study.search.ray_connection import available_cpus, expected_share
+
+    workers, share = expected_share(options, count_gpus())
+    slowdown = 1 / share.gpus if share.gpus else available_cpus() / share.cpus
+    return Workforce(workers, max(slowdown, 1.0))
+
+
 class TrialPool(Protocol):
     """Runs trials, in the order that it chooses."""
 
@@ -144,45 +161,45 @@ class ThisProcess:
 def open_pool(
     options: WorkerOptions,
     prepared: Preparation,
-    features: FeatureSources,
     *,
     manifest: Manifest,
     progress: SearchProgress,
     on_step: Callable[[], None],
 ) -> Iterator[TrialPool]:
-    """Starts the workers, and stops them when the block ends.
+    """Starts the workers, computes missing features, and stops the workers at the block's end.
 
     Args:
         options: Where trials run.
         prepared: Of the search.
-        features: Of all images, for trials in this process.
         manifest: Records workers and nodes.
         progress: Receives epochs, or the events of workers.
-        on_step: Called between epochs or while waiting; an exception ends the search.
+        on_step: Called between epochs or while waiting for trials; an exception ends the search.
 
     Raises:
-        UsageError: If there is no cluster at the address.
+        StudyError: If there is no cluster at the address, or features cannot be computed.
     """
     if not options.is_distributed:
-        yield ThisProcess(prepared, features, progress, on_step)
+        yield ThisProcess(prepared, prepared.compute_features(progress), progress, on_step)
         return
     # Only here: they need the extra `cluster`.
+    from concrete_study.search import ray_worker
     from concrete_study.search.ray_connection import connected
+    from concrete_study.search.ray_features import compute_shared, shared_marker
     from concrete_study.search.ray_pool import RayPool
-    from concrete_study.search.ray_worker import SearchTask
+    from concrete_study.search.ray_workers import RayWorkers
 
-    with connected(options) as share:
-        task = SearchTask(prepared.options, prepared.data, manifest.content, share.threads)
-        stored = {record.trial: record for record in prepared.records}
-        pool = RayPool(
-            task,
-            share,
-            stored=stored,
-            progress=progress,
-            on_worker=manifest.add_worker,
-            on_step=on_step,
+    with connected(options) as share, shared_marker(prepared) as marker:
+        task = ray_worker.SearchTask(
+            prepared.options, prepared.data, manifest.content, share.threads, marker
         )
+        workers = RayWorkers(
+            ray_worker.TrialWorker, task, share, progress=progress, on_worker=manifest.add_worker
+        )
+        stored = {record.trial: record for record in prepared.records}
         try:
-            yield pool
+            compute_shared(workers, prepared, progress)
+            yield RayPool(
+                workers, prepared.options, stored=stored, progress=progress, on_step=on_step
+            )
         finally:
-            pool.close()
+            workers.close()

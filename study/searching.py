@@ -74,6 +74,7 @@ class SearchJob(NamedTuple):
             resume=self.resume,
             overwrite=self.overwrite,
             time_budget=self.time_budget,
+            workers=_workers(self.config),
         )
 
 

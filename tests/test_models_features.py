@@ -14,9 +14,12 @@ from concrete_study.datasets.errors import ResourceError
 from concrete_study.datasets.folders import read_folder
 from concrete_study.datasets.sample import make_sample
 from concrete_study.datasets.splits import split_images
+from concrete_study.models import feature_shards
+from concrete_study.models import features as features_module
 from concrete_study.models.batch_sources import FeatureSource, ImageSource
 from concrete_study.models.configuration import Configuration
-from concrete_study.models.features import FeatureStore, image_bytes, plan_features
+from concrete_study.models.feature_plan import image_bytes, plan_features
+from concrete_study.models.features import FeatureStore
 from concrete_study.models.network import nearest_feature_layer
 from concrete_study.models.precision import choose_precision
 from concrete_study.models.trainable import Network
@@ -147,6 +150,50 @@ def test_an_interruption_leaves_whole_views_and_the_next_run_continues(
     store.compute(1, on_images=counted.append)
     assert sum(counted) == len(subsets["train"])
     assert not list(store.folder.glob(".view-*"))
+
+
+@pytest.mark.parametrize("view", [0, 1, "blur"])
+def test_shards_made_in_any_order_are_bit_for_bit_the_view_of_one_process(
+    view: int | str,
+    network: Network,
+    subsets: dict[str, Subset],
+    own_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(features_module, "BATCH_SIZE", 4)
+    monkeypatch.setattr(feature_shards, "SHARD_IMAGES", 8)
+    store = make_store(network, subsets["train"])
+    store.compute(view)
+    files = [store.path(view, layer) for layer in FEATURE_LAYERS]
+    whole = [file.read_bytes() for file in files]
+    files[-1].unlink()
+    files[0].unlink()
+    with store.locked():
+        shards = feature_shards.missing_shards(store, view)
+        assert len(shards) > 2
+        assert shards[0].layers == (FEATURE_LAYERS[0], FEATURE_LAYERS[-1])
+        for shard in [*reversed(shards), shards[1]]:  # one of them twice
+            feature_shards.write_shard(store, shard)
+        feature_shards.join_shards(store, shards)
+    assert [file.read_bytes() for file in files] == whole
+    assert {p.name for p in store.folder.iterdir()} == {
+        ".lock",
+        "key.json",
+        *(file.name for file in files),
+    }
+
+
+def test_shards_of_a_killed_process_are_removed(
+    network: Network, subsets: dict[str, Subset], own_cache: Path
+) -> None:
+    store = make_store(network, subsets["train"])
+    with store.locked():
+        (shard,) = feature_shards.missing_shards(store, 0)
+        feature_shards.write_shard(store, shard)
+    (store.folder / "..view-0.block4_pool.npy.0-8.left").write_bytes(b"of a killed worker")
+    store.compute(0)
+    assert feature_shards.missing_shards(store, 0) == []
+    assert not list(store.folder.glob(".*view-*"))
 
 
 def test_a_second_store_finds_the_features_of_the_first(

@@ -1,6 +1,7 @@
 """The estimated cost of a search, and time budgets."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_study import TRIALS, Recorder, Search, small_options, without_times
@@ -8,9 +9,9 @@ from small_study import TRIALS, Recorder, Search, small_options, without_times
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.errors import UsageError
-from concrete_study.models.features import FeaturePlan
+from concrete_study.models.feature_plan import FeaturePlan
 from concrete_study.results.folder import StudyFolder
-from concrete_study.search.cost import Retraining, SearchPlan, describe_plan
+from concrete_study.search.cost import Retraining, SearchPlan, Workforce, describe_plan
 from concrete_study.search.parsing import parse_budget
 from concrete_study.search.retraining_cost import (
     describe_retraining,
@@ -21,6 +22,8 @@ from concrete_study.search.retraining_cost import (
 from concrete_study.search.runner import plan_search, run_search
 from concrete_study.search.simulation import SimulatedTrial, simulate_schedule
 from concrete_study.search.throughput import StepTimes
+from concrete_study.search.tuner import random_start
+from concrete_study.search.workers import IN_PROCESS, WorkerOptions, workforce_of
 from concrete_study.study.retraining import retrain
 
 TIMES = StepTimes(
@@ -73,6 +76,76 @@ def test_estimates_follow_from_the_measured_times() -> None:
     assert plan.trial_seconds(10) == pytest.approx(5.5)
     assert plan.search_seconds == pytest.approx(4 * 2 + 6 * 2.2 + 2 * 5.5)
     assert plan.seconds == pytest.approx(52 + plan.search_seconds)
+
+
+def chained(brackets: list[list[tuple[int, int]]]) -> SearchPlan:
+    """Of brackets, each a list of rounds: number of trials, and epochs of each."""
+    trials = [
+        SimulatedTrial(epochs, 3, None, bracket, number)
+        for bracket, rounds in enumerate(brackets)
+        for number, (count, epochs) in enumerate(rounds)
+        for _ in range(count)
+    ]
+    return made_plan(trials)._replace(architectures=0)
+
+
+def test_workers_share_out_the_trials_and_forward_passes() -> None:
+    one = chained([[(8, 4)]])  # 4.4 s each
+    two = one._replace(workforce=Workforce(workers=2))
+    assert one.search_seconds == pytest.approx(8 * 4.4)
+    assert two.search_seconds == pytest.approx(4 * 4.4)
+    assert two.feature_seconds == pytest.approx(26)
+    assert two.trial_seconds(4, 3) == one.trial_seconds(4, 3)
+    assert "26 s for 520 forward passes" in describe_plan(two)[2]
+    assert describe_plan(two)[2].endswith("18 s for the trials on 2 workers.")
+    assert retraining_seconds(two) == retraining_seconds(one)  # in one process
+
+
+def test_workers_on_parts_of_one_machine_save_no_time() -> None:
+    one = chained([[(8, 4)]])
+    two = one._replace(workforce=Workforce(workers=2, slowdown=2))
+    assert two.search_seconds == pytest.approx(one.search_seconds)
+    assert two.feature_seconds == pytest.approx(one.feature_seconds)
+    assert two.trial_seconds(4, 3) == 2 * one.trial_seconds(4, 3)
+
+
+def test_no_number_of_workers_is_faster_than_rounds_that_wait_for_each_other() -> None:
+    plan = chained([[(9, 2), (3, 4), (1, 10)], [(3, 4), (1, 10)]])
+    many = plan._replace(workforce=Workforce(workers=1000))
+    assert many.search_seconds == pytest.approx(2.2 + 4.4 + 11)
+    slow = plan._replace(workforce=Workforce(workers=1000, slowdown=4))
+    assert slow.search_seconds == pytest.approx(4 * (2.2 + 4.4 + 11))
+
+
+def test_each_worker_compiles_what_it_runs() -> None:
+    plan = made_plan(REMAINING)  # 4 architectures of 2 s, 8 trials
+    trials = plan.search_seconds - 8
+    assert plan._replace(workforce=Workforce(2)).search_seconds == pytest.approx(trials / 2 + 8)
+
+
+def test_more_trials_fit_into_a_time_budget_with_workers() -> None:
+    plan = chained([[(8, 4)]])
+    assert len(plan.trials_within(52 + 9)) == 2
+    assert len(plan._replace(workforce=Workforce(2)).trials_within(26 + 9)) == 4
+
+
+def test_a_bayesian_search_waits_for_each_trial_after_its_random_start(slabs: Path) -> None:
+    options = small_options(slabs, algorithm="bayesian", trials=20)
+    rounds = [trial.round for trial in simulate_schedule(options, [])]
+    start = random_start(options.space)
+    assert rounds == [0] * start + list(range(1, 20 - start + 1))
+
+
+@pytest.mark.parametrize("given", [{"workers": 2}, {"workers": 4, "cpus_per_trial": 0.5}])
+def test_workers_share_the_cpus_of_one_machine(given: dict[str, Any]) -> None:
+    pytest.importorskip("ray", reason="needs the extra `cluster`")
+    from concrete_study.search.ray_connection import available_cpus
+
+    cpus = available_cpus()
+    each = given.get("cpus_per_trial", cpus // 2 or cpus / 2)
+    expected = Workforce(given["workers"], max(cpus / each, 1))
+    assert workforce_of(WorkerOptions(**given)) == expected
+    assert workforce_of(IN_PROCESS) == Workforce()
 
 
 def test_the_plan_has_the_class_weights_of_imbalanced_images() -> None:

@@ -2,37 +2,68 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from msgspec.structs import replace
-from small_study import TRIALS, Recorder, Search, kill_once, small_options, without_times
+from small_study import (
+    SPACE,
+    SPACE_TOML,
+    TRIALS,
+    Recorder,
+    Search,
+    kill_once,
+    searched,
+    small_options,
+    without_times,
+)
 from test_search_interruption import ROOT, arguments
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.errors import ResourceError, UsageError
+from concrete_study.datasets.sample import make_sample
+from concrete_study.models import feature_shards
+from concrete_study.models.features import BATCH_SIZE
 from concrete_study.results.folder import StudyFolder
+from concrete_study.results.hyperparameters import Dimension
 from concrete_study.results.records import TrialRecord
+from concrete_study.search import trial_run, workers
 from concrete_study.search.runner import run_search
 from concrete_study.search.trial_run import TrialResult
-from concrete_study.search.workers import WorkerOptions
+from concrete_study.search.workers import IN_PROCESS, WorkerOptions
 
 ray = pytest.importorskip("ray", reason="needs the extra `cluster`")
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from concrete_study.search import ray_pool  # noqa: E402
-from concrete_study.search.ray_worker import TrialWorker  # noqa: E402
+from concrete_study.search import ray_worker  # noqa: E402
+from concrete_study.search.ray_worker import ShardTask, TrialWorker  # noqa: E402
 
 # Sums in another number of threads differ in the last digits; `whole` has as many as there are.
 THREADS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+# Without fine-tuning each worker compiles less.
+HEADS = SPACE | {"unfreeze_depth": Dimension(choices=(0,))}
+HEADS_TOML = SPACE_TOML.replace("[0, 1]", "0")
+
+
+def importable(patch: pytest.MonkeyPatch) -> None:
+    """Worker processes import the project from this checkout."""
+    patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+
+
 @pytest.fixture(autouse=True)
 def importable_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Worker processes import the project from this checkout."""
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+    importable(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def heads(slabs: Path, tmp_path_factory: pytest.TempPathFactory) -> Search:
+    """A search without fine-tuning by one process."""
+    return searched(slabs, tmp_path_factory.mktemp("runs") / "heads", space=HEADS)
 
 
 class Watcher(Recorder):
@@ -61,55 +92,118 @@ def require_equal(study: StudyFolder, best: TrialRecord, whole: Search) -> None:
     assert study.manifest().state == "finished"
 
 
-def test_three_workers_have_the_trials_of_one_process(
-    whole: Search, slabs: Path, tmp_path: Path
-) -> None:
-    study, watcher = StudyFolder(tmp_path / "parallel"), Watcher()
-    given = WorkerOptions(workers=3, cpus_per_trial=THREADS)
-    before = signal.getsignal(signal.SIGTERM)
-    best = run_search(small_options(slabs), study, watcher, workers=given)
-    require_equal(study, best, whole)
-    assert watcher.started == [record.trial for record in whole.records]
-    assert sorted(trial for _, trial in watcher.begun) == watcher.started
-    (session,) = study.manifest().sessions
-    assert 1 <= session.workers <= 3
-    assert len(session.nodes) == 1
-    assert watcher.addresses == {"127.0.0.1"}  # of no network
-    assert signal.getsignal(signal.SIGTERM) is before
-    assert not ray.is_initialized()
+FORGOTTEN = "0001"
+KILLED = "KILLED_WORKER"  # names a file, which is there once a worker is killed
 
 
-class Forgetful(TrialWorker):
-    """Never has memory for one trial."""
+class Unlucky(TrialWorker):
+    """Is killed within one shard of features, and never has memory for one trial."""
+
+    def compute(self, task: ShardTask) -> None:
+        store = self._prepared.stores[task.size][task.subset]
+        append = store.append
+
+        def append_and_die(*given: Any, **named: Any) -> None:
+            append(*given, **named)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if task.shard.start:
+            with suppress(FileExistsError):  # of another worker
+                Path(os.environ[KILLED]).touch(exist_ok=False)
+                store.append = append_and_die  # type: ignore[method-assign]
+        super().compute(task)
 
     def run(self, requested: TrialRecord) -> TrialResult:
-        if requested.trial == "0001":
+        if requested.trial == FORGOTTEN:
             raise MemoryError
         return super().run(requested)
 
 
-def test_a_trial_without_memory_is_tried_three_times_and_then_failed(
-    whole: Search, slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray_pool, "TrialWorker", Forgetful)
-    study, watcher = StudyFolder(tmp_path / "forgetful"), Watcher()
-    given = WorkerOptions(workers=2, cpus_per_trial=THREADS)
-    run_search(small_options(slabs), study, watcher, workers=given)
-    tried = [trial for _, trial in watcher.begun]
-    assert tried.count("0001") == 3
-    failed = [record for record in study.trials() if record.status == "failed"]
-    assert [record.trial for record in failed] == ["0001"]
+class Both(NamedTuple):
+    """The same search by one process, and by three workers with faults."""
+
+    alone: Search
+    parallel: Search
+    watcher: Watcher
+    features: list[dict[str, bytes]]
+
+
+def stored_features(cache: Path) -> dict[str, bytes]:
+    files = (cache / "features").rglob("*.*")
+    return {str(file.relative_to(cache)): file.read_bytes() for file in files if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def unlucky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """Of 120 images, so that a view has several shards; each search has a cache of its own."""
+    folder = tmp_path_factory.mktemp("unlucky")
+    make_sample(folder / "images", images=120, size=48, seed=3)
+    options, watcher = small_options(folder / "images"), Watcher()
+    found: list[Search] = []
+
+    def fails_alike(*given: Any, **named: Any) -> TrialResult:
+        if given[2].trial == FORGOTTEN:
+            return TrialResult(replace(given[2], message="out of memory"), [])
+        return trial_run.run_trial(*given, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "run_trial", fails_alike)
+        patch.setattr(ray_worker, "TrialWorker", Unlucky)
+        patch.setattr(feature_shards, "SHARD_IMAGES", BATCH_SIZE)
+        patch.setenv(KILLED, str(folder / "killed"))
+        importable(patch)
+        for name, recorder, given in (
+            ("alone", Recorder(), IN_PROCESS),
+            ("parallel", watcher, WorkerOptions(workers=3, cpus_per_trial=THREADS)),
+        ):
+            patch.setenv("STUDY_CACHE_DIR", str(folder / name))
+            study = StudyFolder(folder / "runs" / name)
+            best = run_search(options, study, recorder, workers=given)
+            found.append(Search(options, study, recorder, best))
+    assert (folder / "killed").exists()
+    alone, parallel = found
+    caches = [stored_features(folder / search.study.name) for search in found]
+    yield Both(alone, parallel, watcher, caches)
+
+
+def test_features_of_several_workers_are_those_of_one_process(unlucky: Both) -> None:
+    alone, parallel = unlucky.features
+    assert len(alone) > 20
+    assert parallel == alone
+    (lost,) = [line for line in unlucky.watcher.messages if line.startswith("Features of ")]
+    assert "attempt 1: worker" in lost
+    assert unlucky.watcher.counted == unlucky.alone.recorder.counted
+
+
+def test_three_workers_have_the_trials_of_one_process(unlucky: Both) -> None:
+    alone, (_, study, _, best), watcher = unlucky.alone, unlucky.parallel, unlucky.watcher
+    assert replace(best, seconds=0) == replace(alone.best, seconds=0)
+    assert without_messages(unlucky.parallel.records) == without_messages(alone.records)
+    assert study.manifest().state == "finished"
+    assert watcher.started == [record.trial for record in alone.records]
+    begun = [trial for _, trial in watcher.begun]
+    assert sorted(begun) == sorted([*watcher.started, FORGOTTEN, FORGOTTEN])
+    (session,) = study.manifest().sessions
+    assert 1 <= session.workers <= 7  # four are lost
+    assert len(session.nodes) == 1
+    assert watcher.addresses == {"127.0.0.1"}  # of no network
+    assert not ray.is_initialized()
+
+
+def without_messages(records: list[TrialRecord]) -> list[TrialRecord]:
+    return [replace(record, message="") for record in records]
+
+
+def test_a_trial_without_memory_is_tried_three_times_and_then_failed(unlucky: Both) -> None:
+    watcher, records = unlucky.watcher, unlucky.parallel.records
+    assert [trial for _, trial in watcher.begun].count(FORGOTTEN) == 3
+    failed = [record for record in records if record.status == "failed"]
+    assert [record.trial for record in failed] == [FORGOTTEN]
     assert failed[0].message.startswith("failed 3 times; worker ")
     assert failed[0].message.endswith("was lost: out of memory")
-    # Another one replaces it; the others have the results of one process.
-    assert len(study.trials()) == TRIALS + 1
-    ran = {(r.epochs, str(r.hyperparameters)): r.curve for r in study.trials()}
-    common = [r for r in whole.records if (r.epochs, str(r.hyperparameters)) in ran]
-    assert len(common) >= 4
-    for record in common:
-        if record.trial != "0001":
-            assert record.curve == ran[record.epochs, str(record.hyperparameters)]
-    assert sum("attempt" in message for message in watcher.messages) == 3
+    lost = [line for line in watcher.messages if line.startswith(f"Trial {FORGOTTEN}, attempt")]
+    assert len(lost) == 3
+    assert len(records) == TRIALS + 1  # another one replaces it
 
 
 @pytest.fixture
@@ -141,29 +235,38 @@ class Disturber(Watcher):
 
 
 def test_a_killed_worker_and_a_removed_node_change_no_trial(
-    cluster: Any, whole: Search, slabs: Path, tmp_path: Path
+    cluster: Any, heads: Search, slabs: Path, tmp_path: Path
 ) -> None:
     study, disturber = StudyFolder(tmp_path / "disturbed"), Disturber(cluster)
+    before = signal.getsignal(signal.SIGTERM)
     given = WorkerOptions(cluster=cluster.address, cpus_per_trial=THREADS)
-    best = run_search(small_options(slabs), study, disturber, workers=given)
-    require_equal(study, best, whole)
+    best = run_search(heads.options, study, disturber, workers=given)
+    require_equal(study, best, heads)
     assert any("attempt 1: worker" in message for message in disturber.messages)
     assert len(disturber.begun) > TRIALS
     assert ray.is_initialized() is False
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def heads_arguments(slabs: Path, folder: Path, *more: str) -> list[str]:
+    """The command line of the search `heads`."""
+    given = arguments(slabs, folder, *more)
+    (folder / "space.toml").write_text(HEADS_TOML)
+    return given
 
 
 def test_a_killed_driver_is_resumed_with_another_number_of_workers(
-    whole: Search, slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    heads: Search, slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     study, cpus = StudyFolder(Path("runs") / "killed"), ("--cpus-per-trial", str(THREADS))
-    command = arguments(slabs, tmp_path, "--name", "killed", "--workers", "2", *cpus)
+    command = heads_arguments(slabs, tmp_path, "--name", "killed", "--workers", "2", *cpus)
     kill_once(lambda: bool(list(study.trials_path.glob("*.json"))), command)
     kept = study.trials()
     assert 1 <= len(kept) < TRIALS
     more = ("--name", "killed", "--resume", "--workers", "1")
-    assert run(arguments(slabs, tmp_path, *more)) == ExitCode.OK
-    assert without_times(study.trials()) == whole.records
+    assert run(heads_arguments(slabs, tmp_path, *more)) == ExitCode.OK
+    assert without_times(study.trials()) == heads.records
     assert study.trials()[: len(kept)] == kept
     assert [session.workers > 0 for session in study.manifest().sessions] == [True, False]
 
