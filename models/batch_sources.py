@@ -69,7 +69,7 @@ class ImageSource:
         self, layers: tuple[str, ...], *, epoch: int, order: NDArray[np.int64], batch_size: int
     ) -> Iterator[Batch]:
         """See `BatchSource`; never holds more than a few batches."""
-        frozen = self.network.frozen_backbone(layers)
+        frozen = self.network.frozen_backbone(layers, divided=True)
         view = self.shift or view_of(epoch, self.views)
         for images, labels in image_batches(
             self.subset, size=self.size, batch_size=batch_size, view=view, order=order

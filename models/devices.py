@@ -26,8 +26,14 @@ def prepare_devices() -> str:
     for gpu in gpus:
         # Otherwise this process takes all GPU memory and no second one can check an export.
         tf.config.experimental.set_memory_growth(gpu, True)
+    return device_names()
+
+
+def device_names() -> str:
+    """The names of all GPUs of this machine; `CPU` if there is none."""
+    gpus = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    return ", ".join(detail.get("device_name", "GPU") for detail in details)
+    return ", ".join(detail.get("device_name", "GPU") for detail in details) or "CPU"
 
 
 def count_gpus() -> int:
@@ -38,6 +44,11 @@ def count_gpus() -> int:
 def device_kind() -> str:
     """`GPU` or `CPU`: their sums differ in the last digits."""
     return "GPU" if count_gpus() else "CPU"
+
+
+def training_devices() -> list[str]:
+    """Names of the logical devices over which a retraining divides its batches."""
+    return [device.name for device in tf.config.list_logical_devices(device_kind())]
 
 
 @contextmanager

@@ -26,7 +26,15 @@ from concrete_study.models.network import (
     unfrozen,
 )
 from concrete_study.models.precision import Precision
-from concrete_study.models.steps import Features, StepOptions, compiled, feature_spec
+from concrete_study.models.replicas import Part, joined, on_each_device
+from concrete_study.models.steps import (
+    Features,
+    StepOptions,
+    compiled,
+    feature_spec,
+    losses_of,
+    optimizer_of,
+)
 
 # One takes up to 60 MB of optimizer state and graphs; the default space has 40, of which a search
 # of 22 configurations trains fewer.
@@ -41,12 +49,21 @@ class Network:
         weights: The backbone's, from `load_weights`.
         classes: At least 2.
         precision: Number format of the convolutions; the head is always float32.
+        devices: Over which batches are divided; with fewer than two they stay whole.
     """
 
-    def __init__(self, weights: BackboneWeights, *, classes: int, precision: Precision) -> None:
+    def __init__(
+        self,
+        weights: BackboneWeights,
+        *,
+        classes: int,
+        precision: Precision,
+        devices: Sequence[str] = (),
+    ) -> None:
         self.weights = weights
         self.classes = classes
         self.precision = precision
+        self.devices = tuple(devices)
         self.backbone = build_backbone(weights, size=None, policy=precision.policy)
         self.trainable = lru_cache(MAX_ARCHITECTURES)(self._trainable_part)
         self.frozen_backbone = cache(self._frozen_backbone)
@@ -62,16 +79,25 @@ class Network:
     def _trainable_part(self, architecture: Architecture) -> "TrainablePart":
         return TrainablePart(self, self.head(architecture), architecture)
 
-    def _frozen_backbone(self, layers: tuple[str, ...], start: str = "image") -> FrozenBackbone:
+    def _frozen_backbone(
+        self, layers: tuple[str, ...], start: str = "image", *, divided: bool = False
+    ) -> FrozenBackbone:
         """Compiles the layers from images, or from features at `start`, to some feature layers."""
         outputs = [self._output(name) for name in layers]
         inputs = self.backbone.input if start == "image" else self.backbone.get_layer(start).output
         model = keras.Model(inputs, outputs)
         dtype = tf.float32 if start == "image" else tf.float16
-        frozen: FrozenBackbone = compiled(
-            lambda x: tuple(keras.tree.flatten(model(tf.cast(x, inputs.dtype), training=False))),
-            [feature_spec(start, dtype)],
-        )
+        devices = self.devices if divided else ()
+
+        def features(batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            parts = on_each_device(
+                devices,
+                tf.shape(batch)[0],
+                lambda part: model(tf.cast(part(batch), inputs.dtype), training=False),
+            )
+            return tuple(map(joined, zip(*map(keras.tree.flatten, parts), strict=True)))
+
+        frozen: FrozenBackbone = compiled(features, [feature_spec(start, dtype)])
         return frozen
 
     def _output(self, feature_layer: str) -> keras.KerasTensor:
@@ -117,7 +143,7 @@ class TrainablePart:
         convolutions = [network.backbone.get_layer(name) for name in unfrozen(depth)]
         self.trained = [*convolutions, *head.layers]
         self.variables = [v for layer in self.trained for v in (layer.kernel, layer.bias)]
-        self._optimizer = _optimizer(depth, network.precision)
+        self._optimizer = optimizer_of(depth, network.precision)
         self._optimizer.build(self.variables)
         self._scalars = [(v, v.numpy()) for v in self._optimizer.variables if v.shape.rank == 0]
         self._dtypes = [
@@ -226,33 +252,43 @@ class TrainablePart:
         seed: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The step as a graph; see `step`."""
+        count = tf.shape(labels)[0]
 
-        def drop(x: tf.Tensor) -> tf.Tensor:
-            return tf.nn.experimental.stateless_dropout(x, dropout, seed=seed)
+        def of_part(part: Part) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+            """Gradients of one device's images, their loss and number of correct predictions."""
 
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in self.variables])
-            logits = self.head.logits(self._pooled(features), drop)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), 1)  # against equal probabilities
-            smoothed = (1 - label_smoothing) * losses + label_smoothing * uniform
-            weighted = tf.gather(class_weights, labels) * smoothed
-            loss = self._optimizer.scale_loss(tf.reduce_mean(weighted))
-        gradients = tape.gradient(loss, [variable.value for variable in self.variables])
+            def drop(x: tf.Tensor) -> tf.Tensor:
+                # The mask of the whole batch, so that it does not depend on the devices.
+                if len(self.network.devices) < 2:
+                    return tf.nn.experimental.stateless_dropout(x, dropout, seed=seed)
+                whole = tf.ones((count, x.shape[-1]), x.dtype)
+                return x * part(tf.nn.experimental.stateless_dropout(whole, dropout, seed=seed))
+
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch([variable.value for variable in self.variables])
+                logits = self.head.logits(self._pooled(tuple(map(part, features))), drop)
+                truth = part(labels)
+                losses, weighted = losses_of(logits, truth, label_smoothing, class_weights)
+                mean = tf.reduce_sum(weighted) / tf.cast(count, tf.float32)
+                loss = self._optimizer.scale_loss(mean)
+            gradients = tape.gradient(loss, [variable.value for variable in self.variables])
+            correct = tf.equal(tf.argmax(logits, 1, tf.int32), truth)
+            return gradients, tf.reduce_sum(losses), tf.math.count_nonzero(correct, dtype=tf.int32)
+
+        gradients, losses, correct = zip(
+            *on_each_device(self.network.devices, count, of_part), strict=True
+        )
         for layer in self.head.layers:  # decoupled, as in Keras' AdamW
             layer.kernel.assign_sub(layer.kernel * self._optimizer.learning_rate * weight_decay)
-        self._optimizer.apply(gradients, self.variables)
-        correct = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
-        return tf.reduce_sum(losses), tf.math.count_nonzero(correct, dtype=tf.int32)
+        summed = [tf.add_n(parts) for parts in zip(*gradients, strict=True)]
+        self._optimizer.apply(summed, self.variables)
+        return tf.add_n(losses), tf.add_n(correct)
 
     def probabilities(self, features: tuple[tf.Tensor, ...]) -> tf.Tensor:
         """Class probabilities as a graph; see `predict`."""
-        return tf.nn.softmax(self.head.logits(self._pooled(features), lambda x: x))
 
+        def of_part(part: Part) -> tf.Tensor:
+            return self.head.logits(self._pooled(tuple(map(part, features))), lambda x: x)
 
-def _optimizer(unfreeze_depth: int, precision: Precision) -> keras.Optimizer:
-    """As in the reference recipe: Adam for the head, RMSprop for fine-tuning."""
-    optimizer = keras.optimizers.RMSprop() if unfreeze_depth else keras.optimizers.Adam()
-    if precision.name == "float16":  # small gradients would underflow
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer
+        count = tf.shape(features[0])[0]
+        return tf.nn.softmax(joined(on_each_device(self.network.devices, count, of_part)))

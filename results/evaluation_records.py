@@ -133,6 +133,7 @@ class RetrainingRecord(StoredRecord, frozen=True, kw_only=True):
     test_opened: list[str]
     commit: str | None
     versions: dict[str, str]
+    devices: str = ""  # of the training; unknown in older records
     seconds: float
     exports: dict[str, float] = msgspec.field(
         default_factory=dict

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from concrete_study.datasets.errors import SearchError, UnfinishedStudyError
 from concrete_study.datasets.files import replacing_folder, write_text
 from concrete_study.datasets.splits import EXTERNAL
-from concrete_study.models.devices import memory_errors, prepare_devices
+from concrete_study.models.devices import device_names, memory_errors, prepare_devices
 from concrete_study.models.export import KERAS_FILE, parameter_counts, summary_text, trained_model
 from concrete_study.models.head import Weights
 from concrete_study.models.precision import Precision
@@ -116,6 +116,7 @@ def _write(
         test_opened=opened,
         commit=git_commit(),
         versions=versions(),
+        devices=device_names(),
         seconds=round(time.monotonic() - start, 1),
     )
     write_record(folder / job.study.metrics_path.name, record)

@@ -15,6 +15,7 @@ from concrete_study.models.batch_sources import (
     FeatureSource,
     ImageSource,
 )
+from concrete_study.models.devices import training_devices
 from concrete_study.models.features import FeatureStore
 from concrete_study.models.network import feature_layers_of, nearest_feature_layer
 from concrete_study.models.precision import Precision, choose_precision
@@ -79,8 +80,9 @@ class TrialTraining:
         self.network = self.network_in(choose_precision(manifest.precision))
 
     def network_in(self, precision: Precision) -> Network:
-        """The untrained network in a number format."""
-        return Network(self.weights, classes=len(self.classes), precision=precision)
+        """The untrained network in a number format, on all GPUs of this machine."""
+        classes, devices = len(self.classes), training_devices()
+        return Network(self.weights, classes=classes, precision=precision, devices=devices)
 
     def train(self, file: TrainingFile) -> Outcome:
         """Runs the recipe, or the rest of it, and keeps every finished epoch in a file."""
@@ -91,6 +93,8 @@ class TrialTraining:
             return earlier
         if done:
             self.progress.log(f"Continuing after epoch {done} of {self.epochs}.")
+        if (count := len(self.network.devices)) > 1:
+            self.progress.log(f"Each batch is divided over {count} devices.")
         try:
             outcome = self._train(file, earlier)
             file.save()

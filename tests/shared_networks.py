@@ -4,6 +4,7 @@ Earlier training of a network has no effect on later training, and building and 
 takes most of the time of a small search. So tests load weights once and share their networks.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -18,8 +19,11 @@ load_weights = cache(backbone.load_weights)
 _networks: dict[tuple[str, int, str], Network] = {}
 
 
-def shared_network(weights: BackboneWeights, *, classes: int, precision: Precision) -> Network:
+def shared_network(
+    weights: BackboneWeights, *, classes: int, precision: Precision, devices: Sequence[str] = ()
+) -> Network:
     """Takes the arguments of `Network`; equal ones give the same network, with its weights."""
+    assert len(devices) < 2, "several devices need a process of their own"
     key = weights.sha256, classes, precision.name
     if key not in _networks:
         _networks[key] = Network(weights, classes=classes, precision=precision)
