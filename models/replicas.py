@@ -1,7 +1,7 @@
 """A batch divided over several devices of one machine, within one compiled step.
 
 All devices read the same variables, those of the first device, so their weights cannot differ; see
-docs/decisions/031-several-gpus.md.
+docs/decisions/032-several-gpus.md.
 """
 
 from collections.abc import Callable, Sequence
