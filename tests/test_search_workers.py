@@ -1,6 +1,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -47,6 +48,7 @@ THREADS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_co
 
 # Without fine-tuning each worker compiles less.
 HEADS = SPACE | {"unfreeze_depth": Dimension(choices=(0,))}
+HEADS_VIEWS = 2 + 7  # of training images, and of validation images with six shifts; one layer
 HEADS_TOML = SPACE_TOML.replace("[0, 1]", "0")
 
 
@@ -205,46 +207,69 @@ def test_a_trial_without_memory_is_tried_three_times_and_then_failed(unlucky: Bo
     assert len(lost) == 3
 
 
+class Nodes(NamedTuple):
+    """A cluster, and the cache of all its nodes but the head."""
+
+    cluster: Any
+    cache: Path
+
+    def add(self) -> None:
+        self.cluster.add_node(
+            num_cpus=THREADS,
+            object_store_memory=100_000_000,
+            env_vars={"STUDY_CACHE_DIR": str(self.cache)},
+        )
+
+
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
     """Two nodes on the loopback address."""
     node = {"num_cpus": THREADS, "object_store_memory": 100_000_000, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    cluster.add_node(num_cpus=THREADS, object_store_memory=100_000_000)
-    yield cluster
+    nodes = Nodes(Cluster(initialize_head=True, head_node_args=node), tmp_path / "cache")
+    nodes.add()
+    yield nodes
     ray.shutdown()
-    cluster.shutdown()
+    nodes.cluster.shutdown()
 
 
 class Disturber(Watcher):
     """Kills the first worker within its trial; later removes a node, and adds another."""
 
-    def __init__(self, cluster: Any) -> None:
+    def __init__(self, nodes: Nodes) -> None:
         super().__init__()
-        self.cluster = cluster
+        self.nodes = nodes
 
     def worker_started(self, worker: str, trial: TrialRecord) -> None:
         super().worker_started(worker, trial)
         if len(self.begun) == 1:
             os.kill(self.processes[worker], signal.SIGKILL)
         if len(self.begun) == 4:
-            (node,) = self.cluster.worker_nodes
-            self.cluster.remove_node(node, allow_graceful=False)
-            self.cluster.add_node(num_cpus=THREADS, object_store_memory=100_000_000)
+            until = time.monotonic() + 240
+            while len(list(self.nodes.cache.rglob("*.npy"))) < HEADS_VIEWS:
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            (node,) = self.nodes.cluster.worker_nodes
+            self.nodes.cluster.remove_node(node, allow_graceful=False)
+            self.nodes.add()
 
 
 def test_a_killed_worker_and_a_removed_node_change_no_trial(
-    cluster: Any, heads: Search, slabs: Path, tmp_path: Path
+    nodes: Nodes, heads: Search, cache: Path, tmp_path: Path
 ) -> None:
-    study, disturber = StudyFolder(tmp_path / "disturbed"), Disturber(cluster)
+    study, disturber = StudyFolder(tmp_path / "disturbed"), Disturber(nodes)
     before = signal.getsignal(signal.SIGTERM)
-    given = WorkerOptions(cluster=cluster.address, cpus_per_trial=THREADS)
+    given = WorkerOptions(cluster=nodes.cluster.address, cpus_per_trial=THREADS)
     best = run_search(heads.options, study, disturber, workers=given)
     require_equal(study, best, heads)
     assert any("attempt 1: worker" in message for message in disturber.messages)
     assert len(disturber.begun) > TRIALS
     assert ray.is_initialized() is False
     assert signal.getsignal(signal.SIGTERM) is before
+    # The node that does not share the driver's features has computed them itself.
+    own, shared = stored_features(nodes.cache), stored_features(cache)
+    files = [name for name in own if name.endswith(".npy")]
+    assert len(files) == HEADS_VIEWS
+    assert all(own[name] == shared[name] for name in files)
 
 
 def heads_arguments(slabs: Path, folder: Path, *more: str) -> list[str]:
