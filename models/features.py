@@ -123,15 +123,21 @@ class FeatureStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps others from computing these features, and removes what a killed process left.
+        """Keeps others from computing these features, and removes what killed processes left.
 
         Another study on the same images waits here, and then finds the features.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock"):
-            for leftover in self.folder.glob(".*view-*"):
-                leftover.unlink(missing_ok=True)
-            yield
+            try:
+                self._remove_unfinished()
+                yield
+            finally:
+                self._remove_unfinished()
+
+    def _remove_unfinished(self) -> None:
+        for file in self.folder.glob(".*view-*"):
+            file.unlink(missing_ok=True)
 
     @contextmanager
     def writing(self, view: View, layers: Sequence[str]) -> Iterator[list[IO[bytes]]]:

@@ -58,7 +58,11 @@ def _compute(
             workers.assign(lambda: next(jobs, None), shared=True)
             for job, value in workers.collect():
                 if isinstance(value, Lost):
-                    raise ResourceError(f"{job.name}: {value.message}.")
+                    raise ResourceError(
+                        f"{job.name}: {value.message}.",
+                        "Expected enough memory for a batch on each worker.",
+                        "fewer workers; a search can be resumed.",
+                    )
                 shard = job.argument.shard
                 left[shard.view] -= 1
                 if not left[shard.view]:
