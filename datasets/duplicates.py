@@ -5,7 +5,6 @@ number of images times the number of neighbours. Results are kept in the user's 
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
+from concrete_study.datasets.cache import read_cached, write_cached
 from concrete_study.datasets.decoding import (
     THUMBNAIL_SIDE,
     UnreadableImageError,
@@ -25,7 +25,7 @@ from concrete_study.datasets.decoding import (
     thumbnail,
 )
 from concrete_study.datasets.errors import DataError
-from concrete_study.datasets.files import cache_folder, write_json
+from concrete_study.datasets.files import cache_folder
 from concrete_study.datasets.progress import SILENT, Progress
 from concrete_study.datasets.similarity import Matcher, describe
 
@@ -69,8 +69,8 @@ def find_pairs(
     digests = sorted(files)
     key = hashlib.sha256("\n".join([str(DUPLICATES_VERSION), *digests]).encode()).hexdigest()
     stored = cache_folder() / "duplicates" / f"{key[:32]}.json"
-    if stored.exists():
-        return [Pair(*pair) for pair in json.loads(stored.read_text())["pairs"]]
+    if (known := read_cached(stored, list[Pair])) is not None:
+        return known
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         read = (d for d in digests if d not in thumbnails)
         found = {**thumbnails, **dict(pool.map(lambda d: (d, _read_thumbnail(files[d])), read))}
@@ -80,7 +80,7 @@ def find_pairs(
             Pair(digests[one], digests[other], round(correlation, 4))
             for one, other, correlation in _compare([found[digest] for digest in digests], progress)
         ]
-    write_json(stored, {"pairs": sorted(pairs)})
+    write_cached(stored, sorted(pairs))
     return sorted(pairs)
 
 

@@ -1,7 +1,6 @@
 """Reading a folder of labelled images: every file is hashed and, once, decoded."""
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from concrete_study.datasets.cache import read_cached, write_cached
 from concrete_study.datasets.decoding import (
     MAX_MEGAPIXELS,
     THUMBNAIL_SIDE,
@@ -25,7 +25,7 @@ from concrete_study.datasets.decoding import (
     thumbnail,
 )
 from concrete_study.datasets.errors import DataError
-from concrete_study.datasets.files import cache_folder, file_sha256, write_json
+from concrete_study.datasets.files import cache_folder, file_sha256
 from concrete_study.datasets.layouts import Layout, LayoutFile, find_layout
 from concrete_study.datasets.printing import printable
 from concrete_study.datasets.progress import SILENT, Progress
@@ -112,7 +112,7 @@ def read_folder(
     layout = find_layout(root, class_map=class_map, labels=labels, least_classes=least_classes)
     images: list[LabelledImage] = []
     faults: list[Fault] = []
-    decodable = _read_decodable()
+    decodable = read_cached(_decodable_path(), set[str]) or set()
     thumbnails: dict[str, NDArray[np.uint8]] = {}
     with (
         progress.counting("reading images", len(layout.files)) as done,
@@ -126,7 +126,7 @@ def read_folder(
             done(1)
     if thumbnails:
         with suppress(OSError):  # a cache that cannot be written costs time only
-            write_json(_decodable_path(), {"sha256": sorted(decodable | thumbnails.keys())})
+            write_cached(_decodable_path(), sorted(decodable | thumbnails.keys()))
     _require_classes(layout, images, faults)
     return ImageFolder(
         {"": root}, layout.classes, images, faults, thumbnails, layout.ignored, layout.notes
@@ -137,13 +137,6 @@ def _decodable_path() -> Path:
     """Contents that Pillow decoded to the last byte; another version or limit may not."""
     limit = f"-{pixel_limit():g}-megapixels" if pixel_limit() != MAX_MEGAPIXELS else ""
     return cache_folder() / "decodable" / f"pillow-{PIL.__version__}{limit}.json"
-
-
-def _read_decodable() -> set[str]:
-    try:
-        return set(json.loads(_decodable_path().read_text())["sha256"])
-    except OSError:
-        return set()
 
 
 def _require_classes(

@@ -24,8 +24,14 @@ from numpy.typing import NDArray
 
 from concrete_study.datasets.augmentation import AUGMENTATION
 from concrete_study.datasets.batches import Subset, View, image_batches
+from concrete_study.datasets.cache import (
+    has_checksum,
+    is_intact,
+    is_verified,
+    replacing_with_checksum,
+)
 from concrete_study.datasets.errors import ResourceError
-from concrete_study.datasets.files import cache_folder, replacing, write_json
+from concrete_study.datasets.files import cache_folder, write_json
 from concrete_study.datasets.shifts import SHIFTS_VERSION
 from concrete_study.models.devices import device_kind
 from concrete_study.models.feature_plan import GIGABYTE, image_bytes
@@ -83,7 +89,7 @@ class FeatureStore:
 
     def missing(self, view: View) -> list[str]:
         """The layers at which a view's features are not stored."""
-        return [layer for layer in self.feature_layers if not self.path(view, layer).exists()]
+        return [layer for layer in self.feature_layers if not has_checksum(self.path(view, layer))]
 
     def rows(self, view: View, layer: str, order: NDArray[np.int64]) -> NDArray[np.float16]:
         """Reads the features of some images: shape (images, *feature_shape(layer))."""
@@ -96,8 +102,15 @@ class FeatureStore:
         return rows
 
     def _opened(self, view: View, layer: str) -> FileIO:
+        path = self.path(view, layer)
         try:
-            return self.path(view, layer).open("rb", buffering=0)
+            if not is_intact(path):  # read for the first time, in a worker process
+                raise ResourceError(
+                    "the stored features are damaged.",
+                    f"Expected {path} to have the content of its checksum.",
+                    "run it again; a search can be resumed.",
+                )
+            return path.open("rb", buffering=0)
         except FileNotFoundError as error:
             raise ResourceError(
                 "the stored features are missing.",
@@ -180,8 +193,18 @@ class FeatureStore:
                 file.write(_as_float16(features.numpy()).tobytes())
             done(len(images))
 
-    def compute_all(self, views: Iterable[View], counting: Counting) -> None:
-        """Computes the missing features of some views and reports the progress."""
+    def compute_all(
+        self,
+        views: Iterable[View],
+        counting: Counting,
+        *,
+        log: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        """Computes the missing and damaged features of some views and reports the progress."""
+        views = list(views)
+        for damaged in self._damaged(views, counting):
+            log(f"{damaged} is damaged and is computed again.")
+            damaged.unlink()
         missing = [view for view in views if self.missing(view)]
         if missing:
             total = len(self.subset) * len(missing)
@@ -189,8 +212,22 @@ class FeatureStore:
                 for view in missing:
                     self.compute(view, on_images=done)
 
+    def _damaged(self, views: Iterable[View], counting: Counting) -> list[Path]:
+        """Stored files that do not have the content of their checksum."""
+        paths = [self.path(view, layer) for view in views for layer in self.feature_layers]
+        unread = [path for path in paths if has_checksum(path) and not is_verified(path)]
+        description, total = f"checking features of {self.subset.name}", len(self.subset)
+        if sum(path.stat().st_size for path in unread) < GIGABYTE:  # about a second
+            return [path for path in unread if not is_intact(path)]
+        damaged = []
+        with counting(description, total * len(unread)) as done:
+            for path in unread:
+                damaged += [] if is_intact(path) else [path]
+                done(total)
+        return damaged
+
     def _new_file(self, stack: ExitStack, view: View, layer: str) -> IO[bytes]:
-        temporary = stack.enter_context(replacing(self.path(view, layer)))
+        temporary = stack.enter_context(replacing_with_checksum(self.path(view, layer)))
         file = stack.enter_context(temporary.open("wb"))
         shape = (len(self.subset), *feature_shape(layer, self.size))
         header = {"descr": "<f2", "fortran_order": False, "shape": shape}

@@ -161,7 +161,7 @@ class Preparation:
         sources: FeatureSources = {}
         for size, stores in self.stores.items():
             for store, views in zip(stores, self.views, strict=True):
-                store.compute_all(views, progress.counting)
+                store.compute_all(views, progress.counting, log=progress.log)
             sources[size] = self._folds_of(stores)
         return sources
 
@@ -221,7 +221,7 @@ def prepare(
         load_weights(options.weights, seed=options.seed),
         devices=devices,
         earlier=study.manifest() if resume else None,
-        records=study.trials() if resume else [],
+        records=study.stored_trials() if resume else [],
         began=began,
     )
 

@@ -55,7 +55,7 @@ def frozen_features(
     parts = []
     for subset in subsets:
         store = FeatureStore(network, subset, _LAYERS, size=size)
-        store.compute_all([0], progress.counting)
+        store.compute_all([0], progress.counting, log=progress.log)
         order = np.arange(len(subset))
         pooled = np.hstack([store.rows(0, layer, order) for layer in _LAYERS])
         parts.append(np.sqrt(pooled.astype(np.float32) + EPSILON))

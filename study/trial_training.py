@@ -160,6 +160,6 @@ class TrialTraining:
         }
         layers = [layer for layer in stored if layer in needed]
         store = FeatureStore(self.network, subset, layers, size=self.configuration.image_size)
-        store.compute_all([*range(views), *shifts], self.progress.counting)
+        store.compute_all([*range(views), *shifts], self.progress.counting, log=self.progress.log)
         shifted = [FeatureSource(store, 1, shift=shift) for shift in shifts]
         return [FeatureSource(store, views), *shifted]

@@ -12,6 +12,7 @@ from shared_networks import load_weights, small_network
 from concrete_study.datasets.batches import Subset, image_batches, subset_of
 from concrete_study.datasets.errors import ResourceError
 from concrete_study.datasets.folders import read_folder
+from concrete_study.datasets.progress import SILENT
 from concrete_study.datasets.sample import make_sample
 from concrete_study.datasets.splits import split_images
 from concrete_study.models import feature_shards
@@ -142,6 +143,7 @@ def test_an_interruption_leaves_whole_views_and_the_next_run_continues(
         ".lock",
         "key.json",
         *(f"view-0.{layer}.npy" for layer in FEATURE_LAYERS),
+        *(f"view-0.{layer}.npy.sha256" for layer in FEATURE_LAYERS),
     }
     (store.folder / ".view-1.block5_average.npy.left").write_bytes(b"by a killed process")
     counted: list[int] = []
@@ -201,6 +203,24 @@ def test_a_second_store_finds_the_features_of_the_first(
 ) -> None:
     make_store(network, subsets["train"]).compute(0)
     assert make_store(make_network(), subsets["train"]).missing(0) == []
+
+
+def test_damaged_features_are_computed_again_with_one_line_each(
+    network: Network, subsets: dict[str, Subset], own_cache: Path
+) -> None:
+    store = make_store(network, subsets["train"])
+    store.compute(0)
+    path = store.path(0, "block5_average")
+    whole = path.read_bytes()
+    for damage in (whole[:-2], whole[:-1] + bytes([whole[-1] ^ 1]), b"", None):
+        path.unlink() if damage is None else path.write_bytes(damage)
+        if damage:
+            with pytest.raises(ResourceError, match="features are damaged"):
+                store.rows(0, "block5_average", np.arange(2))
+        lines: list[str] = []
+        store.compute_all([0], SILENT.counting, log=lines.append)
+        assert lines == ([] if damage is None else [f"{path} is damaged and is computed again."])
+        assert path.read_bytes() == whole
 
 
 def test_a_full_disk_is_one_clear_error(subsets: dict[str, Subset], own_cache: Path) -> None:
