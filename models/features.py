@@ -202,15 +202,28 @@ class FeatureStore:
     ) -> None:
         """Computes the missing and damaged features of some views and reports the progress."""
         views = list(views)
-        for damaged in self._damaged(views, counting):
-            log(f"{damaged} is damaged and is computed again.")
-            damaged.unlink()
+        self.remove_damaged(views, counting, log=log)
         missing = [view for view in views if self.missing(view)]
         if missing:
             total = len(self.subset) * len(missing)
             with counting(f"features of {self.subset.name} at {self.size} pixels", total) as done:
                 for view in missing:
                     self.compute(view, on_images=done)
+
+    def remove_damaged(
+        self,
+        views: Iterable[View],
+        counting: Counting,
+        *,
+        log: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        """Removes stored files that do not have the content of their checksum."""
+        for path in self._damaged(views, counting):
+            with self.locked():
+                # Another process may have computed it again while this one waited.
+                if path.exists() and not is_intact(path):
+                    log(f"{path} is damaged and is computed again.")
+                    path.unlink()
 
     def _damaged(self, views: Iterable[View], counting: Counting) -> list[Path]:
         """Stored files that do not have the content of their checksum."""

@@ -36,6 +36,7 @@ def compute_shared(workers: RayWorkers, prepared: Preparation, progress: SearchP
     """
     for size, stores in prepared.stores.items():
         for number, (store, views) in enumerate(zip(stores, prepared.views, strict=True)):
+            store.remove_damaged(views, progress.counting, log=progress.log)
             if any(map(store.missing, views)):
                 with store.locked():
                     _compute(workers, store, views, progress, task=(size, number))

@@ -181,7 +181,7 @@ def test_shards_made_in_any_order_are_bit_for_bit_the_view_of_one_process(
     assert {p.name for p in store.folder.iterdir()} == {
         ".lock",
         "key.json",
-        *(file.name for file in files),
+        *(f"{file.name}{ending}" for file in files for ending in ("", ".sha256")),
     }
 
 
