@@ -157,6 +157,7 @@ def unlucky(tmp_path_factory: pytest.TempPathFactory) -> Both:
         patch.setattr(ray_worker, "TrialWorker", Unlucky)
         patch.setattr(feature_shards, "SHARD_IMAGES", BATCH_SIZE)
         patch.setenv(KILLED, str(folder / "killed"))
+        patch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # of another Ray, which is not joined
         importable(patch)
         for name, recorder, given in (
             ("alone", Recorder(), IN_PROCESS),
