@@ -9,10 +9,11 @@ ARG DASHBOARD=""
 WORKDIR /source
 COPY requirements.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.lock
-# Not in the lock: NVIDIA's libraries, and what KubeRay submits jobs through.
+# Not in the lock: NVIDIA's libraries, and what KubeRay submits jobs through; its probes call wget.
 RUN if [ -n "$CUDA" ]; then pip install --no-cache-dir \
     "tensorflow[and-cuda]==$(python -c 'import importlib.metadata as m; print(m.version("tensorflow"))')"; fi
-RUN if [ -n "$DASHBOARD" ]; then pip install --no-cache-dir \
+RUN if [ -n "$DASHBOARD" ]; then apt-get update && apt-get install --yes --no-install-recommends wget \
+    && rm -rf /var/lib/apt/lists/* && pip install --no-cache-dir \
     "ray[default]==$(python -c 'import importlib.metadata as m; print(m.version("ray"))')"; fi
 COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation . \

@@ -48,6 +48,17 @@ LabelsOption = Annotated[
     Path | None,
     typer.Option(help="CSV file with the columns file and class, instead of class folders."),
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of processes that share the images (extra `cluster`).",
+        show_default="1, or as many as the cluster has room for",
+    ),
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(help="Use the Ray cluster at this address, e.g. auto or 10.0.0.1:6379."),
+]
 
 FormatsOption = Annotated[
     str,

@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from concrete_study.cli.arguments import (
+    ClusterOption,
     LabelsOption,
     MapOption,
     ModelArgument,
     PositiveOption,
+    WorkersOption,
 )
 from concrete_study.cli.output import echo
 
@@ -32,6 +34,8 @@ def evaluate_command(
         ),
     ] = None,
     positive_class: PositiveOption = None,
+    workers: WorkersOption = None,
+    cluster: ClusterOption = None,
 ) -> None:
     """Evaluate the retrained model on an external test set.
 
@@ -53,6 +57,8 @@ def evaluate_command(
         labels=labels,
         positive_class=positive_class,
         study_data=study_data or (),
+        workers=workers,
+        cluster=cluster,
         progress=True,
     )
     echo(f"Study {model.name} on {data}\n")

@@ -1,6 +1,7 @@
 """`study predict`: predictions of the retrained model for any files."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concrete_study.cli.arguments import ModelOption, PositiveOption
+from concrete_study.cli.arguments import ClusterOption, ModelOption, PositiveOption, WorkersOption
 from concrete_study.cli.output import echo, write_data
 
 if TYPE_CHECKING:
     from concrete_study.study.prediction import Prediction
+    from concrete_study.study.reporting import ProgressOption
 
 _MOST_CLASSES = 10  # in a line of the table
 
@@ -51,6 +53,8 @@ def predict_command(
     explain: Annotated[
         Path | None, typer.Option(help="New folder for Grad-CAM overlays, one PNG per image.")
     ] = None,
+    workers: WorkersOption = None,
+    cluster: ClusterOption = None,
 ) -> None:
     """Predict the class of images.
 
@@ -71,11 +75,24 @@ def predict_command(
         positive_class=positive_class,
         max_megapixels=max_megapixels,
         explain=explain,
-        progress=True,
+        workers=workers,
+        cluster=cluster,
+        progress=_progress(),
     )
     counts: Counter[str] = Counter()
     _print(_counting(rows, counts), model.classes, format)
     _log_counts(counts)
+
+
+def _progress() -> "ProgressOption":
+    """Shows progress, except that of rows which are printed on a terminal."""
+    from concrete_study.search.progress import SearchProgress
+
+    class Messages(SearchProgress):
+        def log(self, message: str) -> None:
+            echo(message, err=True)
+
+    return Messages() if sys.stdout.isatty() else True
 
 
 def _counting(rows: Iterable["Prediction"], counts: Counter[str]) -> Iterator["Prediction"]:

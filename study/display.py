@@ -112,7 +112,10 @@ class Display(SearchProgress):
             SpeedColumn(unit),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console, speed_estimate_period=300) as progress:
+        # Not redirected: rows of predictions go to stdout, and the bar to stderr.
+        with Progress(
+            *columns, console=self.console, speed_estimate_period=300, redirect_stdout=False
+        ) as progress:
             task = progress.add_task(for_terminal(description), total=total or None)
 
             def count(number: int) -> None:

@@ -3,10 +3,15 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from concrete_study.datasets.batches import subset_of
+import numpy as np
+from numpy.typing import NDArray
+
+from concrete_study.datasets.batches import Subset, subset_of
 from concrete_study.datasets.decoding import limit_pixels
 from concrete_study.datasets.errors import DataError, UsageError
 from concrete_study.datasets.files import file_sha256, write_text
@@ -26,8 +31,10 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import csv_text
 from concrete_study.results.model_folder import ModelFolder
 from concrete_study.results.positive_class import find_positive_class
+from concrete_study.results.records import SearchOptions
 from concrete_study.results.stored import write_record
 from concrete_study.search.images import stored_roots
+from concrete_study.search.workers import IN_PROCESS, WorkerOptions
 
 
 def evaluate_external(
@@ -38,6 +45,7 @@ def evaluate_external(
     *,
     labels: Path | None = None,
     positive_class: str | None = None,
+    workers: WorkerOptions = IN_PROCESS,
 ) -> EvaluationRecord:
     """Evaluates a retrained or adapted model on another folder.
 
@@ -50,6 +58,7 @@ def evaluate_external(
         labels: A CSV file of labels, see `find_layout`.
         progress: Receives messages and progress.
         positive_class: Instead of the study's.
+        workers: Where images are predicted.
 
     Returns:
         The content of `evaluations/<folder>/metrics.json`. Each folder of images, map of classes,
@@ -60,13 +69,14 @@ def evaluate_external(
         UsageError: If `class_map`, `labels` or `positive_class` cannot be used.
         DataError: If the folder cannot be read, or no image of it is left.
     """
+    workers.check()
     prepare_devices()
     study = model.study
     with study.lock(), memory_errors():
         classes = study.required_metrics().test.classes
         manifest = study.manifest()
         positive = find_positive_class(classes, positive_class or manifest.positive_class)
-        record = _evaluate(model, root, class_map, labels, progress, positive)
+        record = _evaluate(model, root, class_map, labels, progress, positive, workers)
         write_record(model.evaluations_path / record.folder / "metrics.json", record)
         if model.site is None and study.card_path.exists():
             write_card(study)  # its limitations include external test sets
@@ -114,6 +124,7 @@ def _evaluate(
     labels: Path | None,
     progress: Progress,
     positive: str | None,
+    workers: WorkerOptions,
 ) -> EvaluationRecord:
     """Predicts the new images of a folder, and writes `predictions.csv`."""
     manifest = model.study.manifest()
@@ -121,12 +132,12 @@ def _evaluate(
     classifier = Classifier(model.path / KERAS_FILE)  # raises if it is damaged
     folder, rows = read_unseen(model.study, root, class_map, labels, progress)
     with progress.counting("evaluating", len(rows)) as done:
-        probabilities = predict_images(
-            classifier,
-            subset_of(folder.roots, rows, EXTERNAL, manifest.classes),
-            batch_size=manifest.options.batch_size,
-            on_images=done,
-        )
+        subset = subset_of(folder.roots, rows, EXTERNAL, manifest.classes)
+        if workers.is_distributed:
+            probabilities = _on_workers(model, subset, manifest.options, workers, done)
+        else:
+            size = manifest.options.batch_size
+            probabilities = predict_images(classifier, subset, batch_size=size, on_images=done)
     files, truth = [row.file for row in rows], [row.label for row in rows]
     groups = [row.group for row in rows]
     checkpoints = {"best" if model.site is None else "adapted": probabilities}
@@ -150,6 +161,31 @@ def _evaluate(
         commit=git_commit(),
         versions=versions(),
     )
+
+
+def _on_workers(
+    model: ModelFolder,
+    subset: Subset,
+    options: SearchOptions,
+    workers: WorkerOptions,
+    on_images: Callable[[int], None],
+) -> NDArray[np.float32]:
+    """As `predict_images`, computed by several workers."""
+    # Only here: it needs the extra `cluster`.
+    from concrete_study.study.worker_batches import map_batches
+
+    # Workers may run in another folder.
+    subset = replace(subset, paths=[path.absolute() for path in subset.paths])
+    size, images = options.batch_size, np.arange(len(subset))
+    batches = (subset.select(images[first : first + size]) for first in images[::size])
+    predict = partial(predict_images, batch_size=size)
+    found = []
+    for probabilities in map_batches(
+        predict, batches, model.path / KERAS_FILE, workers, max_megapixels=options.max_megapixels
+    ):
+        found.append(probabilities)
+        on_images(len(probabilities))
+    return np.concatenate(found)
 
 
 def _require_targets(class_map: Mapping[str, str], classes: Sequence[str]) -> None:

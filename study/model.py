@@ -45,11 +45,19 @@ def store_new_folders(study: StudyFolder, folders: Sequence[PathLike]) -> None:
     moved_data.store_new_folders(study, [Path(folder) for folder in folders])
 
 
-def _with_memory_errors(rows: "Iterator[Prediction]") -> "Iterator[Prediction]":
+def _reported(
+    rows: "Iterator[Prediction]", progress: ProgressOption, total: int
+) -> "Iterator[Prediction]":
     from concrete_study.models.devices import memory_errors
 
-    with memory_errors():
-        yield from rows
+    with (
+        memory_errors(),
+        reporting(progress) as receiver,
+        receiver.counting("predicting", total, "files") as done,
+    ):
+        for row in rows:
+            yield row
+            done(1)
 
 
 class Model:
@@ -142,6 +150,8 @@ class Model:
         labels: PathLike | None = None,
         positive_class: str | None = None,
         study_data: Sequence[PathLike] = (),
+        workers: int | None = None,
+        cluster: str | None = None,
         progress: ProgressOption = None,
     ) -> EvaluationRecord:
         """Evaluates the model on an external test set, without near-duplicates of the study.
@@ -152,6 +162,8 @@ class Model:
             labels: CSV file with the columns file and class, instead of class folders.
             positive_class: Instead of the study's.
             study_data: New folders of the study's own images if they have moved.
+            workers: Number of processes that share the images (extra `cluster`), as in `search`.
+            cluster: Address of a Ray cluster, which finds the images at the same paths.
             progress: Whether to show progress, see `search`.
 
         Returns:
@@ -169,6 +181,7 @@ class Model:
         """
         store_new_folders(self.folder.study, study_data)
         import_tensorflow()
+        from concrete_study.search.workers import WorkerOptions
         from concrete_study.study.external import evaluate_external
 
         with reporting(progress) as receiver:
@@ -179,6 +192,7 @@ class Model:
                 receiver,
                 labels=None if labels is None else Path(labels),
                 positive_class=positive_class,
+                workers=WorkerOptions(workers, cluster),
             )
 
     def predict(
@@ -190,6 +204,8 @@ class Model:
         positive_class: str | None = None,
         max_megapixels: float | None = None,
         explain: PathLike | None = None,
+        workers: int | None = None,
+        cluster: str | None = None,
         progress: ProgressOption = None,
     ) -> "DataFrame":
         """Predicts the class of images, also of those that cannot be read.
@@ -202,6 +218,8 @@ class Model:
             positive_class: Instead of the study's.
             max_megapixels: Largest image that is read, instead of the study's.
             explain: New folder for Grad-CAM overlays, one PNG per image.
+            workers: Number of processes that share the files (extra `cluster`), as in `search`.
+            cluster: Address of a Ray cluster, which finds the files at the same paths.
             progress: Whether to show progress, see `search`.
 
         Returns:
@@ -210,6 +228,7 @@ class Model:
 
         Raises:
             UsageError: If an argument cannot be used.
+            ResourceError: If workers are asked for without the extra.
             StudyStateError: If there are no predictions to choose a threshold by.
 
         Example:
@@ -226,6 +245,8 @@ class Model:
             positive_class=positive_class,
             max_megapixels=max_megapixels,
             explain=explain,
+            workers=workers,
+            cluster=cluster,
             progress=progress,
         )
         blanks = (None,) * len(self.classes)
@@ -246,6 +267,8 @@ class Model:
         positive_class: str | None = None,
         max_megapixels: float | None = None,
         explain: PathLike | None = None,
+        workers: int | None = None,
+        cluster: str | None = None,
         progress: ProgressOption = None,
     ) -> "Iterator[Prediction]":
         """As `predict`, one row after the other, for any number of images.
@@ -265,22 +288,44 @@ class Model:
             value = choose_threshold(
                 self.folder, positive, receiver, threshold=threshold, recall=recall
             )
-        classifier = self._classifier
+        import_tensorflow()
         from concrete_study.datasets.decoding import limit_pixels
+        from concrete_study.models.export import KERAS_FILE
+        from concrete_study.search.workers import WorkerOptions
         from concrete_study.study.explanation import with_overlays
         from concrete_study.study.image_paths import expand
-        from concrete_study.study.prediction import predict_files
+        from concrete_study.study.prediction import predict_files, predict_on_workers
 
+        options = WorkerOptions(workers, cluster)
+        options.check()
+        classifier = self._classifier  # raises if it is damaged, also for workers
         limit = manifest.options.max_megapixels if max_megapixels is None else max_megapixels
         limit_pixels(limit)
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
-        files = expand([os.fspath(path) for path in given])
-        rows = predict_files(
-            classifier, files, self.classes, threshold=value, positive_class=positive
-        )
+        names = [os.fspath(path) for path in given]
+        # Names on standard input can be read only once.
+        total = 0 if "-" in names else sum(1 for _ in expand(names))
+        if options.is_distributed:
+            rows = predict_on_workers(
+                self.path / KERAS_FILE,
+                expand(names),
+                self.classes,
+                options,
+                threshold=value,
+                positive_class=positive,
+                max_megapixels=limit,
+            )
+        else:
+            rows = predict_files(
+                classifier,
+                expand(names),
+                self.classes,
+                threshold=value,
+                positive_class=positive,
+            )
         if explain is not None:
             rows = with_overlays(rows, classifier, self.classes, Path(explain))
-        return _with_memory_errors(rows)
+        return _reported(rows, progress, total)
 
     def explain(
         self, image: PathLike, to: PathLike | None = None, *, layer: str = "block5_conv3"

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from concrete_study.datasets.decoding import UnreadableImageError, decode_image
 from concrete_study.models.classifier import Classifier
 from concrete_study.results.positive_class import class_index, find_positive_class
+from concrete_study.search.workers import WorkerOptions
 from concrete_study.study.image_paths import refusal
 
 BATCH_SIZE = 32
@@ -66,6 +68,49 @@ def predict_files(
                     continue
                 p = tuple(next(probabilities))
                 yield Prediction(file, classes[_decide(p, threshold, index)], p)
+
+
+def predict_on_workers(
+    keras_file: Path,
+    files: Iterable[str],
+    classes: Sequence[str],
+    options: WorkerOptions,
+    *,
+    threshold: float | None,
+    positive_class: str | None,
+    max_megapixels: float,
+) -> Iterator[Prediction]:
+    """As `predict_files`, with the same rows in the same order, computed by several workers.
+
+    Raises:
+        UsageError: If there is no cluster at the address.
+        ResourceError: If a batch lost its worker three times.
+    """
+    # Only here: it needs the extra `cluster`.
+    from concrete_study.study.worker_batches import map_batches
+
+    waiting = iter(files)
+    batches = iter(lambda: list(islice(waiting, BATCH_SIZE)), [])
+    # Workers may run in another folder.
+    rows = partial(_rows, Path.cwd(), tuple(classes), threshold, positive_class)
+    for found in map_batches(rows, batches, keras_file, options, max_megapixels=max_megapixels):
+        yield from found
+
+
+def _rows(
+    folder: Path,
+    classes: Sequence[str],
+    threshold: float | None,
+    positive_class: str | None,
+    classifier: Classifier,
+    files: Sequence[str],
+) -> list[Prediction]:
+    """Predictions of files whose paths may be relative to a folder."""
+    paths = [os.path.join(folder, file) for file in files]  # noqa: PTH118 - keeps odd names
+    found = predict_files(
+        classifier, paths, classes, threshold=threshold, positive_class=positive_class
+    )
+    return [row._replace(file=file) for row, file in zip(found, files, strict=True)]
 
 
 def _decide(p: Sequence[float], threshold: float | None, positive: int | None) -> int:
