@@ -62,8 +62,9 @@ def require_equal(study: StudyFolder, best: TrialRecord, whole: Search) -> None:
 
 
 def test_three_workers_have_the_trials_of_one_process(
-    whole: Search, slabs: Path, tmp_path: Path
+    whole: Search, slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # of a cluster that was not asked for
     study, watcher = StudyFolder(tmp_path / "parallel"), Watcher()
     given = WorkerOptions(workers=3, cpus_per_trial=THREADS)
     before = signal.getsignal(signal.SIGTERM)
