@@ -22,15 +22,22 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.metrics import ensure_defined
 from concrete_study.results.positive_class import describe_positive_class
 from concrete_study.results.records import SearchOptions, StudyRecord, TrialRecord
-from concrete_study.search.cost import SearchPlan, count_architectures, describe_plan
+from concrete_study.search.cost import (
+    SearchPlan,
+    count_architectures,
+    describe_budget,
+    describe_plan,
+)
 from concrete_study.search.cross_validation import FoldSources
 from concrete_study.search.images import load_data, resume_data
 from concrete_study.search.options import choose_class_weight
+from concrete_study.search.parsing import parse_budget
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.retraining_cost import (
     describe_retraining,
     missing_images,
     retraining_of,
+    suggest_budget,
     suggest_subsample,
 )
 from concrete_study.search.simulation import simulate_schedule
@@ -67,6 +74,7 @@ class Preparation:
     ) -> None:
         self.options, self.data, self.weights, self.records = options, data, weights, records
         self.devices, self.began = devices, began
+        self.is_resumed = earlier is not None
         chosen = choose_precision(earlier.precision if earlier else options.precision)
         self.precision = chosen._replace(reason="as before") if earlier else chosen
         self.network = Network(weights, classes=len(data.folder.classes), precision=self.precision)
@@ -229,6 +237,15 @@ def report_plan(
     plan = prepared.plan()
     for line in [*describe_plan(plan, budget), describe_retraining(plan)]:
         progress.log(line)
-    if budget is None and (suggestion := suggest_subsample(plan)):
-        progress.suggest(*suggestion)
+    if budget is None:
+        _suggest(plan, progress, is_resumed=prepared.is_resumed)
     return plan
+
+
+def _suggest(plan: SearchPlan, progress: SearchProgress, *, is_resumed: bool) -> None:
+    """Reports what shortens a search of over an hour; one that is resumed keeps its images."""
+    if not is_resumed and (subsample := suggest_subsample(plan)):
+        progress.suggest(*subsample)
+    elif shorter := suggest_budget(plan):
+        progress.suggest(*shorter)
+        progress.log(describe_budget(plan, parse_budget(str(shorter.value))))
