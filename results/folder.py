@@ -134,7 +134,9 @@ class StudyFolder:
 
     def trials(self) -> list[TrialRecord]:
         """All recorded trials, sorted by trial id."""
-        records = [read_record(path, TrialRecord) for path in self.trials_path.glob("*.json")]
+        # Not glob, for which a folder without permission is empty.
+        paths = self.trials_path.iterdir() if self.trials_path.exists() else ()
+        records = [read_record(path, TrialRecord) for path in paths if path.suffix == ".json"]
         return sorted(records, key=lambda record: trial_order(record.trial))
 
     def write_trial(self, record: TrialRecord) -> None:
