@@ -64,8 +64,8 @@ def in_latex(line: str) -> str:
 
 def _accented(found: re.Match[str]) -> str:
     """A letter with an accent as it is, and any other character by its number."""
-    base, *marks = unicodedata.normalize("NFD", found[0])
-    if base.isascii() and marks and all(mark in _ACCENTS for mark in marks):
+    parts = unicodedata.normalize("NFD", found[0])
+    if parts[0].isascii() and all(mark in _ACCENTS for mark in parts[1:]):
         return found[0]
     return _LETTERS.get(found[0]) or f"U+{ord(found[0]):04X}"
 

@@ -25,20 +25,17 @@ from concrete_study.results.records import SearchOptions, StudyRecord, TrialReco
 from concrete_study.search.cost import (
     SearchPlan,
     count_architectures,
-    describe_budget,
     describe_plan,
 )
 from concrete_study.search.cross_validation import FoldSources
 from concrete_study.search.images import load_data, resume_data
 from concrete_study.search.options import choose_class_weight
-from concrete_study.search.parsing import parse_budget
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.retraining_cost import (
     describe_retraining,
     missing_images,
     retraining_of,
-    suggest_budget,
-    suggest_subsample,
+    suggest,
 )
 from concrete_study.search.simulation import simulate_schedule
 from concrete_study.search.space import architectures, image_sizes
@@ -238,14 +235,5 @@ def report_plan(
     for line in [*describe_plan(plan, budget), describe_retraining(plan)]:
         progress.log(line)
     if budget is None:
-        _suggest(plan, progress, is_resumed=prepared.is_resumed)
+        suggest(plan, progress, is_resumed=prepared.is_resumed)
     return plan
-
-
-def _suggest(plan: SearchPlan, progress: SearchProgress, *, is_resumed: bool) -> None:
-    """Reports what shortens a search of over an hour; one that is resumed keeps its images."""
-    if not is_resumed and (subsample := suggest_subsample(plan)):
-        progress.suggest(*subsample)
-    elif shorter := suggest_budget(plan):
-        progress.suggest(*shorter)
-        progress.log(describe_budget(plan, parse_budget(str(shorter.value))))

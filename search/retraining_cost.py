@@ -13,7 +13,9 @@ from concrete_study.datasets.shifts import SHIFTS
 from concrete_study.datasets.splits import EXTERNAL
 from concrete_study.models.features import FeaturePlan, FeatureStore
 from concrete_study.results.formats import counted, duration
-from concrete_study.search.cost import Retraining, SearchPlan
+from concrete_study.search.cost import Retraining, SearchPlan, describe_budget
+from concrete_study.search.parsing import parse_budget
+from concrete_study.search.progress import SearchProgress
 
 LONG = 3600.0  # seconds from which a subsample or a time budget is suggested
 SUBSAMPLE = 1000  # images
@@ -140,3 +142,12 @@ def suggest_budget(plan: SearchPlan) -> Suggestion | None:
     if seconds > WORTHWHILE * whole:
         return None
     return Suggestion("time_budget", f"{hours}h", seconds, whole)
+
+
+def suggest(plan: SearchPlan, progress: SearchProgress, *, is_resumed: bool) -> None:
+    """Reports what shortens a search of over an hour; one that is resumed keeps its images."""
+    if not is_resumed and (subsample := suggest_subsample(plan)):
+        progress.suggest(*subsample)
+    elif shorter := suggest_budget(plan):
+        progress.suggest(*shorter)
+        progress.log(describe_budget(plan, parse_budget(str(shorter.value))))

@@ -4,9 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from small_study import (
@@ -150,7 +151,10 @@ def test_a_read_only_folder_of_images_is_studied_as_any_other(
 
 
 def subprocess_run(
-    arguments: Sequence[str], *, prefix: Sequence[str] = (), **variables: str | None
+    arguments: Sequence[str],
+    *,
+    prefix: Sequence[str] = (),
+    variables: Mapping[str, str | None] = MappingProxyType({}),
 ) -> subprocess.CompletedProcess[str]:
     """Runs `study` in a process of its own; variables that are None are unset."""
     given = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
@@ -197,14 +201,18 @@ def test_files_without_permission_are_named(small: StudyFolder, slabs: Path) -> 
 def test_without_a_home_folder_only_what_needs_the_cache_ends_with_an_error(
     home: str | None, small: StudyFolder, slabs: Path
 ) -> None:
-    variables = {"HOME": home, "STUDY_CACHE_DIR": None, "XDG_CACHE_HOME": None}
+    variables: dict[str, str | None] = {
+        "HOME": home,
+        "STUDY_CACHE_DIR": None,
+        "XDG_CACHE_HOME": None,
+    }
     image = str(next((slabs / "Positive").iterdir()))
     for command in (["list"], ["report"], ["predict", image]):
-        ended = subprocess_run(command, **variables)
+        ended = subprocess_run(command, variables=variables)
         assert ended.returncode == ExitCode.OK, ended.stderr
         assert "Traceback" not in ended.stderr
     if home:
-        ended = subprocess_run(["search", "--data", str(slabs), *SMALL], **variables)
+        ended = subprocess_run(["search", "--data", str(slabs), *SMALL], variables=variables)
         assert ended.returncode == ExitCode.RESOURCES, ended.stderr
         assert f"{home}/.cache/concrete-study" in ended.stderr
         assert "STUDY_CACHE_DIR" in ended.stderr

@@ -10,13 +10,13 @@ from concrete_study.cli.errors import ExitCode, option_name
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.features import FeaturePlan
 from concrete_study.results.folder import StudyFolder
-from concrete_study.search import preparation
 from concrete_study.search.cost import Retraining, SearchPlan, describe_plan
 from concrete_study.search.parsing import parse_budget
 from concrete_study.search.retraining_cost import (
     describe_retraining,
     retraining_passes,
     retraining_seconds,
+    suggest,
     suggest_budget,
     suggest_subsample,
 )
@@ -160,7 +160,7 @@ def test_a_long_search_names_the_option_that_can_shorten_it_and_by_how_much(
 ) -> None:
     long = made_plan(REMAINING * 400)._replace(images=(10_000, 2_000))
     for is_resumed, option in ((False, "--search-images 1000"), (True, "--time-budget 1h")):
-        preparation._suggest(long, Display(option_name), is_resumed=is_resumed)
+        suggest(long, Display(option_name), is_resumed=is_resumed)
         printed = capsys.readouterr().err
         assert printed.startswith(f"With {option}, search and retraining together would take about")
         assert ("fit into the time budget of 1 h 00 min" in printed) == is_resumed
