@@ -199,7 +199,10 @@ def _user_error(error: OSError) -> "ResourceError | None":
     if not isinstance(name, str | bytes | os.PathLike):
         return None  # no file to name to the user
     path = Path(os.fsdecode(name))
-    in_cache = path.absolute().is_relative_to(cache_folder().absolute())
+    cache = cache_folder().absolute()
+    in_cache = path.absolute().is_relative_to(cache) or (
+        not cache.exists() and cache.is_relative_to(path.absolute())  # e.g. a missing home folder
+    )
     remedy = (
         "set the environment variable STUDY_CACHE_DIR to a folder that can be written."
         if in_cache
@@ -217,8 +220,8 @@ def _user_error(error: OSError) -> "ResourceError | None":
             f"Expected {path} to be a file or not to exist.",
             f"move it away, or {remedy}",
         )
-    if in_cache and not cache_folder().exists():
-        return ResourceError(f"Cannot create the cache folder {cache_folder()}.", hint=remedy)
+    if in_cache and not cache.exists():
+        return ResourceError(f"Cannot create the cache folder {cache}.", hint=remedy)
     if error.errno in NO_FOLDER and (file := _file_in_the_way(path)) is not None:
         return ResourceError(
             f"Cannot create a folder at {file}: {error.strerror}.",

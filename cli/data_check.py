@@ -30,7 +30,7 @@ def check_command(
     """
     from concrete_study.cli.errors import ExitCode
     from concrete_study.datasets.audit import audit_folder
-    from concrete_study.datasets.files import write_text
+    from concrete_study.datasets.files import replacing_folder, write_text
     from concrete_study.datasets.folders import locate
     from concrete_study.datasets.labels import parse_class_map
     from concrete_study.datasets.printing import in_json
@@ -53,10 +53,11 @@ def check_command(
             audit = audit_folder(found, pairs, on_image=lambda: done(1))
     check = data_check(audit)
     if page is not None:
-        write_record(page / "check.json", check)
         name = folder.resolve().name
         html = data_check_page(check, name, lambda file: locate(found.roots, file))
-        write_text(page / "index.html", html)
+        with replacing_folder(page) as new:
+            write_record(new / "check.json", check)
+            write_text(new / "index.html", html)
         echo(f"Page: {page / 'index.html'}", err=True)
     if format is Format.JSON:
         print(in_json(record_text(check)), end="")

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Literal
 
@@ -13,6 +14,16 @@ _CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f{_MARKS}]")
 _CONTROL_IN_LINES = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f{_MARKS}]")
 # What spreadsheets take for a formula (OWASP, "CSV Injection"), also after our own apostrophe.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_TAG = re.compile("<(?=[A-Za-z/!?])")  # also of a comment or an automatic link
+_LINK = re.compile(r"\]\(")
+_LATEX = str.maketrans(
+    {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "→": r"$\rightarrow$"}
+    | {"±": r"$\pm$", "\u00d7": r"$\times$", "\u00a0": "~"}
+)
+_LATEX_START = re.compile(r"^([\[*])")
+_NOT_ASCII = re.compile("[^\x00-\x7f]")
+_ACCENTS = "\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327"  # which every LaTeX font has
+_LETTERS = {"ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "ø": r"\o{}", "Ø": r"\O{}"}
 
 
 def printable(text: str) -> str:
@@ -34,6 +45,29 @@ def in_json(text: str) -> str:
     r"""The text of a JSON value with further characters as `\u0085`, which JSON reads back."""
     escaped = _CONTROL_IN_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return printable(escaped)
+
+
+def in_markdown(text: str) -> str:
+    """Text of Markdown in which a name starts no HTML, link or image; escaped again it is equal."""
+    return _LINK.sub(r"]\(", _TAG.sub("&lt;", printable(text)))
+
+
+def in_latex(line: str) -> str:
+    r"""A line of a LaTeX table that pdfLaTeX compiles; its syntax is escaped already.
+
+    In LaTeX's default encoding `<`, `>` and `|` print as other characters, and most letters
+    without a Latin base are errors. At the start of a row, `[` is an argument of the command
+    before it, and `*` a part of its name.
+    """
+    return _LATEX_START.sub(r"{}\1", _NOT_ASCII.sub(_accented, line.translate(_LATEX)))
+
+
+def _accented(found: re.Match[str]) -> str:
+    """A letter with an accent as it is, and any other character by its number."""
+    parts = unicodedata.normalize("NFD", found[0])
+    if parts[0].isascii() and all(mark in _ACCENTS for mark in parts[1:]):
+        return found[0]
+    return _LETTERS.get(found[0]) or f"U+{ord(found[0]):04X}"
 
 
 def csv_cell(text: str) -> str:

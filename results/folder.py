@@ -174,7 +174,10 @@ class StudyFolder:
     def stored_trials(self) -> list[TrialRecord]:
         """The recorded trials, of which a search that is resumed runs the missing ones."""
         records = []
-        for path in self.trials_path.glob("*.json"):
+        # Not glob, for which a folder without permission is empty.
+        for path in self.trials_path.iterdir() if self.trials_path.exists() else ():
+            if path.suffix != ".json":
+                continue
             records.append(read_record(path, TrialRecord))
             if records[-1].trial != path.stem:
                 raise damaged(path, f"trial {records[-1].trial}", f"trial {path.stem}")

@@ -7,7 +7,15 @@ from typing import Any
 import pandas as pd
 
 from concrete_study.datasets.errors import UsageError
-from concrete_study.datasets.printing import csv_cell, csv_quoting, in_json, one_line, printable
+from concrete_study.datasets.printing import (
+    csv_cell,
+    csv_quoting,
+    in_json,
+    in_latex,
+    in_markdown,
+    one_line,
+    printable,
+)
 from concrete_study.results.hyperparameters import by_name
 
 FORMATS = ("csv", "json", "markdown", "latex")
@@ -41,7 +49,7 @@ def render(frame: pd.DataFrame, style: str, *, transposed: bool = False) -> str:
         return markdown_table(list(shown.columns), shown.to_numpy().tolist())
     if style == "latex":
         latex = readable(frame, transposed=transposed).to_latex(index=False, escape=True)
-        return latex.replace("→", r"$\rightarrow$")
+        return "".join(map(in_latex, latex.splitlines(keepends=True)))
     raise UsageError(
         f"{style!r} is unknown.", f"Expected one of {', '.join(FORMATS)}.", parameter="format"
     )
@@ -62,7 +70,10 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A table in GitHub's Markdown; a `|` in a cell is escaped, which tabulate does not do."""
-    cells = [[one_line(str(cell)).replace("|", r"\|") for cell in row] for row in (head, *rows)]
+    cells = [
+        [in_markdown(one_line(str(cell))).replace("|", r"\|") for cell in row]
+        for row in (head, *rows)
+    ]
     cells.insert(1, ["---"] * len(head))
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 

@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,9 @@ def check_name(name: str) -> str:
 
 def list_studies(runs: Path) -> list[StudyFolder]:
     """Every folder in `runs` that has a study.json, even a damaged one, oldest first."""
-    studies = [StudyFolder(path.parent) for path in runs.glob("*/study.json")]
+    # Not glob, for which a folder without permission is empty.
+    found = map(StudyFolder, runs.iterdir() if runs.is_dir() else ())
+    studies = [study for study in found if os.access(study.manifest_path, os.F_OK)]
     return sorted(studies, key=lambda study: (_created(study), study.name))
 
 

@@ -42,6 +42,12 @@ def read_record(path: Path, kind: type[R]) -> R:
         raise damaged(path, *received_and_expected(str(error))) from error
     except FileNotFoundError as error:
         raise damaged(path, "no file", "a JSON object") from error
+    except PermissionError as error:
+        raise StudyStateError(
+            f"{path} cannot be read.",
+            "Expected read permission; found none.",
+            "change the permissions.",
+        ) from error
     except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise damaged(path, str(error), "a JSON object") from error
 

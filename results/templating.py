@@ -2,12 +2,21 @@
 
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import (
+    Environment,
+    PackageLoader,
+    StrictUndefined,
+    pass_eval_context,
+    select_autoescape,
+)
+from jinja2.nodes import EvalContext
+
+from concrete_study.datasets.printing import in_markdown
 
 
 @cache
 def templates(folder: str = "") -> Environment:
-    """The templates of `results/templates/` or a folder in it; HTML is escaped automatically.
+    """The templates of `results/templates/` or a folder in it; HTML is escaped in all.
 
     Every call returns the same object, so filters that a caller adds stay.
     """
@@ -18,4 +27,11 @@ def templates(folder: str = "") -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=select_autoescape(["html.jinja"]),
+        finalize=_escaped,
     )
+
+
+@pass_eval_context
+def _escaped(context: EvalContext, value: object) -> object:
+    """The value of an expression in a template; those of Markdown have no autoescape."""
+    return in_markdown(value) if isinstance(value, str) and not context.autoescape else value

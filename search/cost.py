@@ -173,12 +173,17 @@ def describe_plan(plan: SearchPlan, budget: float | None = None) -> list[str]:
         f"Estimated time: {_describe_time(plan)}.",
     ]
     if plan.remaining and budget is not None and plan.elapsed + plan.seconds > budget:
-        within = plan.trials_within(budget)
-        lines.append(
-            f"About {len(within)} of {trials} trials, up to {max(t.epochs for t in within)} "
-            f"epochs, fit into the time budget of {duration(budget)}."
-        )
+        lines.append(describe_budget(plan, budget))
     return lines
+
+
+def describe_budget(plan: SearchPlan, budget: float) -> str:
+    """The trials that fit into a time budget in seconds, in one line."""
+    within = plan.trials_within(budget)
+    return (
+        f"About {len(within)} of {len(plan.remaining)} trials, up to "
+        f"{max(t.epochs for t in within)} epochs, fit into the time budget of {duration(budget)}."
+    )
 
 
 def _describe_images(plan: SearchPlan) -> str:

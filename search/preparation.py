@@ -32,7 +32,7 @@ from concrete_study.search.retraining_cost import (
     describe_retraining,
     missing_images,
     retraining_of,
-    suggest_subsample,
+    suggest,
 )
 from concrete_study.search.simulation import simulate_schedule
 from concrete_study.search.space import architectures, image_sizes
@@ -68,6 +68,7 @@ class Preparation:
     ) -> None:
         self.options, self.data, self.weights, self.records = options, data, weights, records
         self.devices, self.began = devices, began
+        self.is_resumed = earlier is not None
         chosen = choose_precision(earlier.precision if earlier else options.precision)
         self.precision = chosen._replace(reason="as before") if earlier else chosen
         self.network = Network(weights, classes=len(data.folder.classes), precision=self.precision)
@@ -235,6 +236,6 @@ def report_plan(
     plan = prepared.plan(workforce)
     for line in [*describe_plan(plan, budget), describe_retraining(plan)]:
         progress.log(line)
-    if budget is None and (suggestion := suggest_subsample(plan)):
-        progress.suggest(*suggestion)
+    if budget is None:
+        suggest(plan, progress, is_resumed=prepared.is_resumed)
     return plan

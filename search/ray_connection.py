@@ -48,7 +48,7 @@ def connected(options: WorkerOptions) -> Iterator[Share]:
         if options.cluster is None:
             with _loopback():
                 ray.init(
-                    address="local",  # else it joins one that runs here, and refuses num_cpus
+                    address="local",  # not another cluster that runs here, or RAY_ADDRESS
                     num_cpus=_local_cpus(options),
                     include_dashboard=False,
                     object_store_memory=OBJECT_STORE_BYTES,

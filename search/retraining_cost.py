@@ -3,6 +3,7 @@
 The best configuration is not known before the search, so all times are means over its space.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,18 +14,20 @@ from concrete_study.datasets.splits import EXTERNAL
 from concrete_study.models.feature_plan import FeaturePlan
 from concrete_study.models.features import FeatureStore
 from concrete_study.results.formats import counted, duration
-from concrete_study.search.cost import Retraining, SearchPlan, Workforce
+from concrete_study.search.cost import Retraining, SearchPlan, Workforce, describe_budget
+from concrete_study.search.parsing import parse_budget
+from concrete_study.search.progress import SearchProgress
 
-LONG = 3600.0  # seconds from which a subsample is suggested
+LONG = 3600.0  # seconds from which a subsample or a time budget is suggested
 SUBSAMPLE = 1000  # images
-WORTHWHILE = 0.75  # of the whole time, at most, that a suggested subsample takes
+WORTHWHILE = 0.75  # of the whole time, at most, that a suggestion takes
 
 
 class Suggestion(NamedTuple):
     """A value of an argument that shortens the search and the retraining."""
 
     parameter: str
-    value: int
+    value: int | str
     seconds: float  # estimated with it
     instead_of: float  # estimated without it
 
@@ -128,3 +131,28 @@ def suggest_subsample(plan: SearchPlan) -> Suggestion | None:
     if seconds > WORTHWHILE * whole:
         return None
     return Suggestion("search_images", SUBSAMPLE, seconds, whole)
+
+
+def suggest_budget(plan: SearchPlan) -> Suggestion | None:
+    """A time budget in whole hours that leaves a quarter of the trials' time, or more.
+
+    None if search and retraining take less than an hour, or it would not save a quarter of them.
+    """
+    whole = plan.seconds + retraining_seconds(plan)
+    if whole < LONG or not plan.remaining:
+        return None
+    start = plan.elapsed + plan.feature_seconds
+    hours = math.ceil((start + plan.search_seconds / 4) / LONG)
+    seconds = hours * LONG - plan.elapsed + retraining_seconds(plan)
+    if seconds > WORTHWHILE * whole:
+        return None
+    return Suggestion("time_budget", f"{hours}h", seconds, whole)
+
+
+def suggest(plan: SearchPlan, progress: SearchProgress, *, is_resumed: bool) -> None:
+    """Reports what shortens a search of over an hour; one that is resumed keeps its images."""
+    if not is_resumed and (subsample := suggest_subsample(plan)):
+        progress.suggest(*subsample)
+    elif shorter := suggest_budget(plan):
+        progress.suggest(*shorter)
+        progress.log(describe_budget(plan, parse_budget(str(shorter.value))))

@@ -157,3 +157,26 @@ def mounted_disk(folder: Path, size: str) -> Iterator[Path]:
     finally:
         os.chdir("/")
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[Path]:
+    """A folder that cannot be written, by root either; skips the test where that is impossible."""
+    if os.geteuid():
+        folders = [path for path in (folder, *folder.rglob("*")) if path.is_dir()]
+        for path in folders:
+            path.chmod(0o555)
+        try:
+            yield folder
+        finally:
+            for path in folders:
+                path.chmod(0o755)
+        return
+    bind = ["mount", "--bind", str(folder), str(folder)]
+    if sys.platform != "linux" or subprocess.run(bind, check=False).returncode:
+        pytest.skip("no right to mount a folder")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

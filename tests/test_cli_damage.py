@@ -1,15 +1,12 @@
 """Damaged files, diverged searches and read-only folders: each is named, with what to do."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from small_records import write_study
-from small_study import SMALL, SPACE_TOML, Search
+from small_study import SMALL, SPACE_TOML, Search, read_only
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
@@ -121,30 +118,14 @@ def test_a_diverged_search_is_failed_everywhere_and_resuming_is_not_suggested(
 
 
 @pytest.fixture
-def read_only(study: StudyFolder) -> Iterator[StudyFolder]:
+def locked(study: StudyFolder) -> Iterator[StudyFolder]:
     """The study in a folder that cannot be written, by root either."""
-    runs = study.path.parent.resolve()
-    if os.geteuid():
-        folders = [folder for folder in (runs, *runs.rglob("*")) if folder.is_dir()]
-        for folder in folders:
-            folder.chmod(0o555)
+    with read_only(study.path.parent.resolve()):
         yield study
-        for folder in folders:
-            folder.chmod(0o755)
-        return
-    bind = ["mount", "--bind", str(runs), str(runs)]
-    if sys.platform != "linux" or subprocess.run(bind, check=False).returncode:
-        pytest.skip("no right to mount a folder")
-    try:
-        again = ["mount", "-o", "remount,ro,bind", str(runs)]
-        subprocess.run(again, check=True)
-        yield study
-    finally:
-        subprocess.run(["umount", "--lazy", str(runs)], check=True)
 
 
 def test_a_read_only_folder_can_be_read_and_is_named_otherwise(
-    read_only: StudyFolder, whole: Search, slabs: Path, tmp_path: Path, capsys: Captured
+    locked: StudyFolder, whole: Search, slabs: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     (tmp_path / "space.toml").write_text(SPACE_TOML)
     for command in (["list"], ["show"], ["best"], ["compare"]):

@@ -147,14 +147,14 @@ def test_a_killed_writers_temporary_file_is_removed_and_a_running_ones_is_not(
         writers[0].kill()
         writers[0].wait()
         assert killed.exists()
-        elsewhere = [tmp_path / f".{name}.0123abcd-1-abcdefgh" for name in ("new", "old")]
-        for path in (*elsewhere, tmp_path / ".0003.json.user"):
+        foreign = [tmp_path / f".{name}.0123abcd-1-abcdefgh" for name in ("new", "old")]
+        for path in (*foreign, tmp_path / ".0003.json.user"):
             path.touch()
         two_days_ago = time.time() - 2 * 86_400
-        os.utime(elsewhere[1], (two_days_ago, two_days_ago))
+        os.utime(foreign[1], (two_days_ago, two_days_ago))
         write_text(tmp_path / "notes.txt", "")  # not the file that the killed one wrote
         left = {path.name for path in tmp_path.iterdir()}
-        assert left == {"notes.txt", running.name, elsewhere[0].name, ".0003.json.user"}
+        assert left == {"notes.txt", running.name, foreign[0].name, ".0003.json.user"}
     finally:
         for writer in writers:
             writer.kill()

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from PIL import Image
+from pylatexenc.latexwalker import (
+    LatexCharsNode,
+    LatexEnvironmentNode,
+    LatexGroupNode,
+    LatexMacroNode,
+    LatexMathNode,
+    LatexNode,
+    LatexSpecialsNode,
+    LatexWalker,
+)
 from rich.console import Console
 from small_records import CHECK
 from small_report import Tags
@@ -25,6 +37,7 @@ from concrete_study.datasets.printing import (
     for_terminal,
     from_csv_cell,
     in_json,
+    in_markdown,
     one_line,
     printable,
 )
@@ -35,6 +48,13 @@ from concrete_study.study.display import Display
 
 COMMANDS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+RAW_HTML = re.compile("<[A-Za-z/!?]")
+COMMANDS_OF_LATEX = {
+    *("\\", "toprule", "midrule", "bottomrule", "rightarrow", "pm", "times", "ss", "ae", "AE"),
+    *("o", "O", "textless", "textgreater", "textbar", "textbackslash", "textasciitilde"),
+    *("textasciicircum", *"&%$#_{}"),
+}
+NODES = (LatexCharsNode, LatexGroupNode, LatexMacroNode, LatexMathNode, LatexSpecialsNode)
 texts = st.one_of(names, st.text())
 
 
@@ -54,6 +74,48 @@ def test_no_name_starts_a_formula_and_each_is_read_again(name: str) -> None:
     assert from_csv_cell(csv_cell(name)) == name
 
 
+def require_latex(text: str, *, columns: int, rows: int) -> None:
+    """Parses a table strictly; every command in it is one that LaTeX and booktabs have."""
+    (table, *end), _, _ = LatexWalker(text, tolerant_parsing=False).get_latex_nodes()
+    assert isinstance(table, LatexEnvironmentNode)
+    assert not "".join(node.latex_verbatim() for node in end).strip()
+    cells, commands = [0], []
+    for node in walk(table.nodelist):
+        assert isinstance(node, NODES)
+        if isinstance(node, LatexMacroNode):
+            commands.append(node.macroname)
+            if node.macroname == "\\":
+                cells.append(0)
+        elif isinstance(node, LatexSpecialsNode):
+            cells[-1] += node.specials_chars == "&"
+    assert set(commands) <= COMMANDS_OF_LATEX
+    assert cells == [columns - 1] * (rows + 1) + [0]
+    for line in text.splitlines():
+        assert not line.startswith(("[", "*"))
+        assert all(c.isascii() or unicodedata.category(c)[0] == "L" for c in line)
+
+
+def walk(nodes: Iterable[LatexNode]) -> Iterator[LatexNode]:
+    for node in nodes:
+        yield node
+        yield from walk(getattr(node, "nodelist", ()) or ())
+
+
+@pytest.mark.parametrize("start", ["[2pt]", "*", "[", "<0.1", "a|b", "ä ß ø", "Трещина", "1 ± 2"])
+def test_a_name_at_the_start_of_a_row_is_no_argument_of_latex(start: str) -> None:
+    text = render(pd.DataFrame({start: [start], "score": [0.5]}), "latex")
+    require_latex(text, columns=2, rows=1)
+
+
+def test_markdown_has_no_tag_and_no_link_of_a_name() -> None:
+    for name in (*HOSTILE_NAMES, "![x](https://example.org/x.png)", "<!-- x", "</b>", "a < b <0.1"):
+        once = in_markdown(name)
+        assert not RAW_HTML.search(once)
+        assert "](" not in once
+        assert in_markdown(once) == once
+    assert in_markdown("a < b, p <0.0001 & c") == "a < b, p <0.0001 & c"
+
+
 @slow(0.2)  # a table is made of each
 @given(
     st.lists(
@@ -68,6 +130,8 @@ def test_a_table_of_any_names_is_safe_in_every_format(rows: list[tuple[str, floa
     assert not COMMANDS.search(render(frame, "json"))
     for style in ("markdown", "latex"):
         assert not COMMANDS.search(render(frame, style))
+    require_latex(render(frame, "latex"), columns=2, rows=len(rows))
+    assert not RAW_HTML.search(render(frame, "markdown"))
     for line in render(frame, "latex").splitlines()[4:-2]:
         assert not re.search(r"(?<!\\)[%$#_{}]", re.sub(r"\\text\w+ ?\{?\}?|\{\}", "", line))
 

@@ -239,6 +239,9 @@ def test_names_with_html_are_escaped_and_only_the_scripts_of_the_page_may_run(
     assert digests
     assert set(re.findall(r"'sha256-([^']+)'", tags.policy)) == digests
     assert tags.policy.startswith("default-src 'none'; img-src data:;")
+    markdown = (study.path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "&lt;img src=x" in markdown
+    assert not re.search("<[A-Za-z/!?]", markdown)
     assert not re.search(r"script-src[^;]*(unsafe|http|\*)", tags.policy)
 
 

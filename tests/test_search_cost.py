@@ -7,7 +7,7 @@ import pytest
 from small_study import TRIALS, Recorder, Search, small_options, without_times
 
 from concrete_study.cli.app import run
-from concrete_study.cli.errors import ExitCode
+from concrete_study.cli.errors import ExitCode, option_name
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.feature_plan import FeaturePlan
 from concrete_study.results.folder import StudyFolder
@@ -17,6 +17,8 @@ from concrete_study.search.retraining_cost import (
     describe_retraining,
     retraining_passes,
     retraining_seconds,
+    suggest,
+    suggest_budget,
     suggest_subsample,
 )
 from concrete_study.search.runner import plan_search, run_search
@@ -24,6 +26,7 @@ from concrete_study.search.simulation import SimulatedTrial, simulate_schedule
 from concrete_study.search.throughput import StepTimes
 from concrete_study.search.tuner import random_start
 from concrete_study.search.workers import IN_PROCESS, WorkerOptions, workforce_of
+from concrete_study.study.display import Display
 from concrete_study.study.retraining import retrain
 
 TIMES = StepTimes(
@@ -211,6 +214,29 @@ def test_a_subsample_is_suggested_for_a_search_that_takes_over_an_hour() -> None
     assert suggest_subsample(large._replace(retraining=work._replace(subsample=True))) is None
     few = [SimulatedTrial(1, 0, None)]  # most of the time is in the features, which remain
     assert suggest_subsample(large._replace(remaining=few)) is None
+
+
+def test_a_time_budget_is_suggested_for_long_trials() -> None:
+    plan = made_plan(REMAINING * 400)
+    suggestion = suggest_budget(plan)
+    assert suggestion is not None
+    assert (suggestion.parameter, suggestion.value) == ("time_budget", "1h")
+    assert suggestion.seconds == pytest.approx(3600 + retraining_seconds(plan))
+    assert suggestion.instead_of == pytest.approx(plan.seconds + retraining_seconds(plan))
+    assert len(plan.remaining) > len(plan.trials_within(3600)) > len(plan.remaining) / 4
+    assert suggest_budget(made_plan(REMAINING)) is None
+    assert suggest_budget(plan._replace(forward_passes={224: 500_000})) is None
+
+
+def test_a_long_search_names_the_option_that_can_shorten_it_and_by_how_much(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long = made_plan(REMAINING * 400)._replace(images=(10_000, 2_000))
+    for is_resumed, option in ((False, "--search-images 1000"), (True, "--time-budget 1h")):
+        suggest(long, Display(option_name), is_resumed=is_resumed)
+        printed = capsys.readouterr().err
+        assert printed.startswith(f"With {option}, search and retraining together would take about")
+        assert ("fit into the time budget of 1 h 00 min" in printed) == is_resumed
 
 
 def test_the_plan_of_a_subsample_has_the_features_that_the_retraining_computes(
