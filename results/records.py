@@ -4,9 +4,10 @@
 metrics in [0, 1], times in seconds, timestamps in ISO 8601 with their offset.
 """
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from concrete_study.datasets.folders import Fault
 from concrete_study.results.hyperparameters import Value
@@ -15,6 +16,7 @@ from concrete_study.results.options import SearchOptions as SearchOptions
 
 SCHEMA_VERSION = 1  # raise it when a stored record changes its meaning or its fields
 
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # fits into every table
 State = Literal["running", "finished", "interrupted", "failed"]
 Views = Literal["fresh", "stored"]  # new augmented views in every epoch, or those of the search
 
@@ -67,15 +69,15 @@ class TrialRecord(StoredRecord, frozen=True, kw_only=True):
     trial: str  # Keras Tuner's identifier, e.g. "0007"
     status: Literal["completed", "failed"]
     hyperparameters: dict[str, Value]  # active ones only
-    epochs: int  # the rung: the epoch budget
+    epochs: Count  # the rung: the epoch budget
     seconds: float
     score: float | None = None
     standard_error: float | None = None  # of the score, over folds or repeats
-    best_epoch: int | None = None
+    best_epoch: Count | None = None
     metrics: dict[str, float] = {}
     curve: list[Epoch] = []
-    bracket: int | None = None  # Hyperband only
-    round: int | None = None  # Hyperband only
+    bracket: Count | None = None  # Hyperband only
+    round: Count | None = None  # Hyperband only
     parent: str | None = None  # the trial this one was promoted from
     message: str = ""
 

@@ -1,9 +1,11 @@
 """Hostile stored records and study folders: read, or refused with the name of the file."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hostile import csv_like, damaged, names, parses_or_refuses, slow, written
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -153,3 +155,15 @@ def test_a_study_folder_of_any_records_is_read_or_refused(
 def test_any_predictions_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
     with parses_or_refuses():
         read_predictions(written(tmp_path / "predictions.csv", content))
+
+
+@pytest.mark.parametrize("epochs", [-1, 2**31, 2**63, -(2**63) - 1, 10**30])
+def test_a_count_that_no_table_holds_is_refused(epochs: int, tmp_path: Path) -> None:
+    text = re.sub(rb'"epochs": \d+', b'"epochs": %d' % epochs, TEXTS[1].encode())
+    study = StudyFolder(tmp_path / "first")
+    study.trials_path.mkdir(parents=True)
+    path = written(study.trials_path / "0007.json", text)
+    with pytest.raises(StudyStateError, match=r"0007\.json is damaged") as caught:
+        study.trials()
+    assert "epochs" in caught.value.expected
+    assert str(path) in caught.value.problem
