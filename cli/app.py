@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # EDQUOT: the usual limit of a home folder on a cluster.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_FILE = (errno.EISDIR, errno.ELOOP)
 NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
 
 
@@ -209,6 +210,12 @@ def _user_error(error: OSError) -> "ResourceError | None":
             f"Cannot access {path}: {error.strerror}.",
             "Expected read and write permission; found none.",
             f"change the permissions, or {remedy}",
+        )
+    if error.errno in NO_FILE:
+        return ResourceError(
+            f"Cannot use {path}: {error.strerror}.",
+            f"Expected {path} to be a file or not to exist.",
+            f"move it away, or {remedy}",
         )
     if in_cache and not cache_folder().exists():
         return ResourceError(f"Cannot create the cache folder {cache_folder()}.", hint=remedy)

@@ -107,7 +107,6 @@ def _print_scratch(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
 
 def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
     from concrete_study.cli.scores import print_datasets, print_scores
-    from concrete_study.datasets.splits import read_split
     from concrete_study.results.evaluation import clustered_accuracy, read_predictions
     from concrete_study.results.formats import counted
     from concrete_study.results.headlines import calibration_text
@@ -115,7 +114,7 @@ def _print_metrics(study: "StudyFolder", metrics: "RetrainingRecord") -> None:
     from concrete_study.study.best import TRAINED_ON
 
     # Before anything is printed: they raise an error if they are damaged.
-    predictions, rows = read_predictions(study.predictions_path), read_split(study.split_path)
+    predictions, rows = read_predictions(study.predictions_path), study.split()
     echo(f"Study {study.name}, trial {metrics.trial}: {describe(metrics.hyperparameters)}")
     trained = f"Trained {counted(metrics.epochs, 'epoch')} on {TRAINED_ON[metrics.views]}"
     echo(f"{trained}; best epoch: {metrics.best_epoch}.")

@@ -41,3 +41,4 @@ class AdaptationRecord(StoredRecord, frozen=True, kw_only=True):
     exports: dict[str, float] = msgspec.field(
         default_factory=dict
     )  # by file, largest difference of a predicted probability
+    files: dict[str, str] = msgspec.field(default_factory=dict)  # SHA-256 of each file next to it

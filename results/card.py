@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from concrete_study.datasets.files import write_text
-from concrete_study.datasets.splits import read_split
 from concrete_study.results.diagnosis import diagnosis_text
 from concrete_study.results.evaluation import CHECKPOINT_NAMES, clustered_accuracy, read_predictions
 from concrete_study.results.evaluation_records import EvaluationRecord, RetrainingRecord, TestReport
@@ -40,7 +39,7 @@ def write_card(study: StudyFolder) -> None:
         study.required_metrics(),
         study.evaluations(),
         trials=len(study.trials()),
-        clustering=clustered_accuracy(predictions, record.classes, read_split(study.split_path)),
+        clustering=clustered_accuracy(predictions, record.classes, study.split()),
     )
     write_text(study.card_path, card)
 

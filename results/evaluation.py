@@ -16,7 +16,7 @@ from concrete_study.results.evaluation_records import ClassScores, Diagnosis, Sc
 from concrete_study.results.metrics import WeightedScores, estimates
 from concrete_study.results.positive_class import class_index, find_positive_class
 from concrete_study.results.statistics import log_loss, wilson_interval
-from concrete_study.results.stored import damaged
+from concrete_study.results.stored import damaged, require_described
 
 # The checkpoints that are evaluated, in order, with their labels. The best epoch is the one with
 # the best objective; its weights are exported and scored, calibrated unless it was declined.
@@ -43,6 +43,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
         StudyStateError: If the file is damaged; the message names it.
     """
     try:
+        require_described(path)
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         for name in table.columns.intersection(_NAMES):
             table[name] = table[name].map(from_csv_cell)

@@ -137,6 +137,7 @@ class RetrainingRecord(StoredRecord, frozen=True, kw_only=True):
     exports: dict[str, float] = msgspec.field(
         default_factory=dict
     )  # by file, largest difference of a predicted probability
+    files: dict[str, str] = msgspec.field(default_factory=dict)  # SHA-256 of each file next to it
 
 
 class ScratchRecord(StoredRecord, frozen=True, kw_only=True):
@@ -152,6 +153,12 @@ class ScratchRecord(StoredRecord, frozen=True, kw_only=True):
     seconds: float
 
 
+class FilesRecord(StoredRecord, frozen=True, kw_only=True):
+    """`best/illustrations/files.json`: what was written to its folder."""
+
+    files: dict[str, str]  # SHA-256 of each file next to it
+
+
 class EvaluationRecord(StoredRecord, frozen=True, kw_only=True):
     """`evaluations/<folder>/metrics.json`: the retrained model on an external test set."""
 
@@ -165,5 +172,6 @@ class EvaluationRecord(StoredRecord, frozen=True, kw_only=True):
     faults: list[Fault]
     test: TestReport
     evaluated: str
+    files: dict[str, str] = msgspec.field(default_factory=dict)  # SHA-256 of each file next to it
     commit: str | None
     versions: dict[str, str]

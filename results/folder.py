@@ -9,8 +9,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from msgspec.structs import replace
 
-from concrete_study.datasets.errors import NotRetrainedError, StudyStateError
-from concrete_study.datasets.files import write_text
+from concrete_study.datasets.errors import (
+    DamagedModelError,
+    NotRetrainedError,
+    StudyStateError,
+    UnfinishedStudyError,
+)
+from concrete_study.datasets.files import file_sha256, write_text
+from concrete_study.datasets.splits import SplitRow, read_split
 from concrete_study.results.evaluation_records import (
     EvaluationRecord,
     RetrainingRecord,
@@ -18,7 +24,13 @@ from concrete_study.results.evaluation_records import (
 )
 from concrete_study.results.formats import csv_text
 from concrete_study.results.records import State, StudyRecord, TrialRecord
-from concrete_study.results.stored import read_record, write_record
+from concrete_study.results.stored import (
+    METRICS_FILE,
+    damaged,
+    described_folders,
+    read_record,
+    write_record,
+)
 from concrete_study.results.trials import trial_order, trials_table
 
 # `_is_locked` takes the lock for an instant; waiting half a second outlasts it.
@@ -72,7 +84,7 @@ class StudyFolder:
     @property
     def metrics_path(self) -> Path:
         """The metrics of the retrained best trial."""
-        return self.best_path / "metrics.json"
+        return self.best_path / METRICS_FILE
 
     @property
     def predictions_path(self) -> Path:
@@ -116,7 +128,7 @@ class StudyFolder:
 
     def evaluations(self) -> list[EvaluationRecord]:
         """The evaluations on external test sets, by folder name."""
-        paths = sorted(self.evaluations_path.glob("*/metrics.json"))
+        paths = described_folders(self.evaluations_path)
         return [read_record(path, EvaluationRecord) for path in paths]
 
     def manifest(self) -> StudyRecord:
@@ -132,9 +144,40 @@ class StudyFolder:
         """The best epoch's probabilities of every validation image, to choose thresholds by."""
         return self.best_path / "validation.csv"
 
+    def split(self) -> list[SplitRow]:
+        """The content of split.csv.
+
+        Raises:
+            StudyStateError: If it is missing, or not the one that the study began with.
+        """
+        rows, expected = read_split(self.split_path), self.manifest().split_sha256
+        if expected and (received := file_sha256(self.split_path)) != expected:
+            raise damaged(self.split_path, f"SHA-256 {received}", f"SHA-256 {expected}")
+        return rows
+
     def trials(self) -> list[TrialRecord]:
-        """All recorded trials, sorted by trial id."""
-        records = [read_record(path, TrialRecord) for path in self.trials_path.glob("*.json")]
+        """All recorded trials, sorted by trial id.
+
+        Raises:
+            UnfinishedStudyError: If a finished study has lost some of them.
+        """
+        records = self.stored_trials()
+        expected = self.manifest().finished_trials if self.manifest_path.exists() else None
+        if expected is not None and len(records) < expected:
+            raise UnfinishedStudyError(
+                f"trials of study {self.name} are missing.",
+                f"Expected {expected} files in {self.trials_path}; found {len(records)}.",
+                study=self.name,
+            )
+        return records
+
+    def stored_trials(self) -> list[TrialRecord]:
+        """The recorded trials, of which a search that is resumed runs the missing ones."""
+        records = []
+        for path in self.trials_path.glob("*.json"):
+            records.append(read_record(path, TrialRecord))
+            if records[-1].trial != path.stem:
+                raise damaged(path, f"trial {records[-1].trial}", f"trial {path.stem}")
         return sorted(records, key=lambda record: trial_order(record.trial))
 
     def write_trial(self, record: TrialRecord) -> None:
@@ -189,6 +232,9 @@ class StudyFolder:
     def metrics(self) -> RetrainingRecord | None:
         """The metrics of the retrained best trial, or None before it is retrained."""
         path = self.metrics_path
+        if not path.exists() and (self.best_path / "model.keras").exists():
+            expected = "Expected the metrics of the model next to it; found none."
+            raise DamagedModelError(f"{path} is missing.", expected, study=self.name)
         return read_record(path, RetrainingRecord) if path.exists() else None
 
     def required_metrics(self) -> RetrainingRecord:

@@ -7,7 +7,7 @@ from concrete_study.datasets.errors import StudyStateError
 from concrete_study.results.adaptation_record import AdaptationRecord
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.runs import check_name, latest_study, list_studies, open_study
-from concrete_study.results.stored import read_record
+from concrete_study.results.stored import METRICS_FILE, described_folders, read_record
 
 SEPARATOR = ":"  # between a study and a site; no name of a study has one
 
@@ -79,13 +79,13 @@ def adapted_path(study: StudyFolder, site: str) -> Path:
 
 def sites(study: StudyFolder) -> list[str]:
     """The sites that a study's model is adapted to."""
-    return sorted(path.parent.name for path in study.path.glob("adapted/*/metrics.json"))
+    return [path.parent.name for path in described_folders(study.path / "adapted")]
 
 
 def adaptations(study: StudyFolder) -> list[AdaptationRecord]:
     """The adaptations of a study's present model, by site."""
     opened = study.required_metrics().test_opened
-    paths = [adapted_path(study, site) / "metrics.json" for site in sites(study)]
+    paths = [adapted_path(study, site) / METRICS_FILE for site in sites(study)]
     records = [read_record(path, AdaptationRecord) for path in paths]
     return [record for record in records if record.test_opened == opened]
 
@@ -98,8 +98,8 @@ def read_adaptation(study: StudyFolder, site: str) -> AdaptationRecord:
         StudyStateError: If there is no such adaptation, its record is damaged, or the study was
             retrained since.
     """
-    path = adapted_path(study, check_name(site)) / "metrics.json"
-    if not path.exists():
+    path = adapted_path(study, check_name(site)) / METRICS_FILE
+    if not path.parent.is_dir():
         raise StudyStateError(
             f"Study {study.name} has no model adapted to {site}.",
             f"Available sites: {', '.join(sites(study)) or 'none'}.",

@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest, bootstrap
 
-from concrete_study.datasets.splits import read_split
 from concrete_study.results.evaluation import final_rows, read_predictions, truth_and_probabilities
 from concrete_study.results.folder import StudyFolder
 
@@ -41,7 +40,7 @@ def paired_table(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     Source: McNemar (1947), "Note on the sampling error of the difference between correlated
     proportions or percentages".
     """
-    tested = [s for s in studies if s.predictions_path.exists() and s.split_path.exists()]
+    tested = [s for s in studies if s.metrics() is not None]
     predictions = [(study.name, _predictions(study)) for study in tested]
     rows = [
         _compare(first, second)
@@ -94,7 +93,7 @@ def _predictions(study: StudyFolder) -> pd.DataFrame:
     classes = [name.removeprefix("p_") for name in best.columns if name.startswith("p_")]
     truth, probabilities = truth_and_probabilities(best, classes)
     # Studies may have different names for one file; byte-identical files are numbered.
-    split = pd.DataFrame(read_split(study.split_path)).set_index("file")
+    split = pd.DataFrame(study.split()).set_index("file")
     rows = split.reindex(best["file"].to_list())
     number = rows.groupby("sha256").cumcount().astype(str)
     predictions = rows[["group"]].assign(correct=probabilities.argmax(axis=1) == truth)

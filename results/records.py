@@ -27,6 +27,9 @@ class StoredRecord(Record, frozen=True, kw_only=True):
     """A whole stored file."""
 
     schema_version: int = SCHEMA_VERSION
+    sha256: str = (
+        ""  # of the record without it; only in the file, where an empty one is not checked
+    )
 
 
 class Epoch(Record, frozen=True, kw_only=True):
@@ -125,6 +128,7 @@ class StudyRecord(StoredRecord, frozen=True, kw_only=True):
     options: SearchOptions
     schedule: list[Round]
     planned_trials: int
+    finished_trials: int | None = None  # of a finished search, which may end before all planned
     data: dict[str, str]  # folders by dataset name; the only one has the name ""
     classes: list[str]
     positive_class: str | None = None  # None for more than two classes, unless given
@@ -137,6 +141,7 @@ class StudyRecord(StoredRecord, frozen=True, kw_only=True):
     class_weight: ClassWeight = "none"  # in the training loss of trials and retraining
     precision: str
     fingerprint: str
+    split_sha256: str = ""  # of split.csv; an empty one is not checked
     weights_sha256: str
     seeds: Seeds
     versions: dict[str, str]

@@ -13,6 +13,7 @@ from concrete_study.results.adaptation_record import AdaptationRecord
 from concrete_study.results.audit import DataCheckRecord
 from concrete_study.results.evaluation_records import (
     EvaluationRecord,
+    FilesRecord,
     RetrainingRecord,
     ScratchRecord,
 )
@@ -26,6 +27,7 @@ SCHEMAS: dict[str, type[StoredRecord]] = {
     "retraining": RetrainingRecord,
     "scratch": ScratchRecord,
     "evaluation": EvaluationRecord,
+    "files": FilesRecord,
     "adaptation": AdaptationRecord,
     "data-check": DataCheckRecord,
     "audit": AuditRecord,

@@ -1,17 +1,21 @@
 """Stored records: reading, validating and writing them; errors name the file and the key."""
 
+import hashlib
 import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from concrete_study.datasets.errors import StudyStateError, UsageError
-from concrete_study.datasets.files import write_text
+from concrete_study.datasets.files import file_sha256, write_text
 from concrete_study.results.records import SCHEMA_VERSION, StoredRecord
 
 R = TypeVar("R", bound=StoredRecord)
+METRICS_FILE = "metrics.json"
+FILES_FILE = "files.json"
 
 
 class _Version(msgspec.Struct):
@@ -30,7 +34,10 @@ def read_record(path: Path, kind: type[R]) -> R:
         version = msgspec.json.decode(content, type=_Version).schema_version
         if version != SCHEMA_VERSION:
             raise damaged(path, f"schema_version {version}", f"schema_version {SCHEMA_VERSION}")
-        return msgspec.json.decode(content, type=kind)
+        record = msgspec.json.decode(content, type=kind)
+        if record.sha256 and record.sha256 != _sha256(record):
+            raise damaged(path, "other content", f"content of SHA-256 {record.sha256}")
+        return replace(record, sha256="")
     except msgspec.ValidationError as error:
         raise damaged(path, *received_and_expected(str(error))) from error
     except FileNotFoundError as error:
@@ -54,9 +61,47 @@ def record_text(record: StoredRecord) -> str:
     Raises:
         ValueError: If a value does not fit the record, e.g. a number is NaN or infinite.
     """
-    content = msgspec.json.encode(record)
-    msgspec.json.decode(content, type=type(record))  # msgspec writes NaN as null
+    # msgspec writes NaN as null, which decoding refuses.
+    decoded = msgspec.json.decode(msgspec.json.encode(record), type=type(record))
+    content = msgspec.json.encode(replace(decoded, sha256=_sha256(decoded)))
     return msgspec.json.format(content, indent=2).decode() + "\n"
+
+
+def _sha256(record: StoredRecord) -> str:
+    """Of the values, not of the text: a file that is indented in another way is the same."""
+    return hashlib.sha256(msgspec.json.encode(replace(record, sha256=""))).hexdigest()
+
+
+class _Described(msgspec.Struct):
+    files: dict[str, str] = {}
+
+
+def described_folders(path: Path) -> list[Path]:
+    """The record of each folder in a folder; one that is missing is an error when it is read."""
+    folders = sorted(path.glob("[!.]*")) if path.is_dir() else []  # hidden: not written to its end
+    return [folder / METRICS_FILE for folder in folders if folder.is_dir()]
+
+
+def file_checksums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a folder, as the `files` of the record that comes next to it."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
+
+
+def require_described(path: Path) -> None:
+    """Checks that a file has the content that `metrics.json` in its folder states, if it does.
+
+    Raises:
+        StudyStateError: If it has not.
+        OSError: If it cannot be read.
+    """
+    try:
+        content = path.with_name(METRICS_FILE).read_bytes()
+        expected = msgspec.json.decode(content, type=_Described).files.get(path.name)
+    except (OSError, ValueError):  # the record is not written yet; or whoever reads it reports it
+        return
+    if expected and (received := file_sha256(path)) != expected:
+        raise damaged(path, f"SHA-256 {received}", f"SHA-256 {expected}")
 
 
 def damaged(path: Path, received: str, expected: str) -> StudyStateError:

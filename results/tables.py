@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from concrete_study.datasets.errors import StudyStateError
-from concrete_study.datasets.splits import read_split
 from concrete_study.results.evaluation_records import Estimate, TestReport
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.hyperparameters import by_name
@@ -191,6 +190,6 @@ def _external(study: StudyFolder, several: set[str]) -> dict[str, float]:
 
 def subset_images(study: StudyFolder, subset: str) -> frozenset[str]:
     """The images of a subset by SHA-256; none if the study has no split yet."""
-    if not study.split_path.exists():
+    if not (study.split_path.exists() or study.manifest().split_sha256):
         return frozenset()
-    return frozenset(row.sha256 for row in read_split(study.split_path) if row.subset == subset)
+    return frozenset(row.sha256 for row in study.split() if row.subset == subset)

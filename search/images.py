@@ -12,7 +12,7 @@ from concrete_study.datasets.loading import LoadingOptions, StudyData, load_imag
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.reading import name_datasets
 from concrete_study.datasets.sample import sample_folder
-from concrete_study.datasets.splits import SplitRow, parse_shares, read_split, write_split
+from concrete_study.datasets.splits import SplitRow, parse_shares, write_split
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import SearchOptions, StudyRecord
 from concrete_study.results.runs import list_studies
@@ -69,7 +69,7 @@ def _earlier_split(options: SearchOptions, study: StudyFolder) -> Mapping[str, s
         try:
             stored = other.manifest().options
             if all(getattr(stored, name) == getattr(options, name) for name in SPLIT_OPTIONS):
-                return {row.sha256: row.subset for row in read_split(other.split_path)}
+                return {row.sha256: row.subset for row in other.split()}
         except (StudyError, OSError):
             continue  # not begun yet, or damaged
     return {}
@@ -90,7 +90,7 @@ def store_split(study: StudyFolder, data: StudyData) -> None:
 def require_split(study: StudyFolder, data: StudyData) -> None:
     """Raises StudyStateError if the images are not those that a study began with."""
     roots = data.folder.roots
-    if _within_folders(read_split(study.split_path), roots) != _within_folders(data.rows, roots):
+    if _within_folders(study.split(), roots) != _within_folders(data.rows, roots):
         folders = " and ".join(str(root) for root in roots.values())
         raise StudyStateError(
             f"the images of study {study.name} have changed.",
@@ -156,7 +156,7 @@ def reopen_data(study: StudyFolder, manifest: StudyRecord) -> StudyData:
     """
     options = manifest.options
     limit_pixels(options.max_megapixels)
-    rows, roots = read_split(study.split_path), stored_roots(manifest)
+    rows, roots = study.split(), stored_roots(manifest)
     require_folders(study, roots, options)
     for row in rows:
         path = locate(roots, row.file)

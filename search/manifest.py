@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from concrete_study.datasets.augmentation import AUGMENTATION
 from concrete_study.datasets.errors import StudyStateError
+from concrete_study.datasets.files import file_sha256
 from concrete_study.datasets.tree import count_ignored
 from concrete_study.models.backbone import BackboneWeights
 from concrete_study.results.environment import git_commit, now, versions
@@ -75,6 +76,7 @@ def kept_manifest(
         sessions=[*content.sessions, session],
         state="running",
         finished=None,
+        finished_trials=None,
         stopped=None,
         devices=prepared.devices,
         features=_features(prepared),
@@ -87,7 +89,8 @@ def kept_manifest(
     except BaseException:
         manifest.save(state="failed")
         raise
-    manifest.save(state="finished", finished=now())
+    trials = len(study.stored_trials())
+    manifest.save(state="finished", finished=now(), finished_trials=trials)
 
 
 def require_same_weights(study: StudyFolder, sha256: str, weights: BackboneWeights) -> None:
@@ -135,6 +138,7 @@ def _new_content(
         class_weight=prepared.class_weight,
         precision=prepared.precision.name,
         fingerprint=data.folder.fingerprint,
+        split_sha256=file_sha256(study.split_path),
         weights_sha256=prepared.weights.sha256,
         seeds=Seeds(study=options.seed, oracle=oracle_seed(options)),
         versions=versions(),

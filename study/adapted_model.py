@@ -23,7 +23,7 @@ from concrete_study.results.evaluation import (
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import csv_text
 from concrete_study.results.model_folder import adapted_path
-from concrete_study.results.stored import write_record
+from concrete_study.results.stored import METRICS_FILE, file_checksums, write_record
 from concrete_study.study.adaptation_methods import Adapted, Images
 
 
@@ -89,9 +89,10 @@ def write_adapted_model(
             versions=versions(),
             seconds=round(time.monotonic() - start, 1),
             exports=exports,
+            files=file_checksums(path),
         )
         write_text(path / "model-card.md", adapted_card(record, predictions))
-        write_record(path / "metrics.json", record)
+        write_record(path / METRICS_FILE, record)
     return record
 
 

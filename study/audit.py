@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +28,7 @@ from concrete_study.results.records import StudyRecord
 from concrete_study.results.shortcuts import find_shortcuts, shortcuts_table
 from concrete_study.results.stored import damaged, write_record
 from concrete_study.results.study_audit import AuditRecord, OutOfFold, PredictionSource, audit_page
+from concrete_study.results.trials import find_best
 from concrete_study.search.images import reopen_data
 from concrete_study.search.manifest import require_same_weights
 from concrete_study.search.space import image_sizes
@@ -86,7 +86,7 @@ def _audit(
     labels = np.array([classes.index(row.label) for row in rows])
     folds = audit_folds(rows, seed=manifest.options.seed)
     features = _features(study, manifest, data, progress)
-    predicted = _stored_predictions(study.out_of_fold_path, rows, classes) or _Predicted(
+    predicted = _stored_predictions(study, rows, classes) or _Predicted(
         predict_out_of_fold(features, labels, folds, classes=len(classes)),
         "logistic regression",
         len(folds),
@@ -127,17 +127,22 @@ def _features(
 
 
 def _stored_predictions(
-    path: Path, rows: Sequence[SplitRow], classes: Sequence[str]
+    study: StudyFolder, rows: Sequence[SplitRow], classes: Sequence[str]
 ) -> _Predicted | None:
     """Those of a search with folds, if they have every image."""
-    if not path.exists():
+    path = study.out_of_fold_path
+    best = find_best(study.trials(), study.manifest().options)
+    if best is None or not study.manifest().options.folds:
         return None
     try:
+        original = study.trials_path / f"{best.trial}.csv"  # of which it is a copy
+        if path.read_bytes() != original.read_bytes():
+            raise damaged(path, "other content", f"the content of {original}")
         table = pd.read_csv(path, dtype={"file": str}, keep_default_na=False)
         table = table.set_index(table["file"].map(from_csv_cell))
         columns = table[[f"p_{name}" for name in classes]].astype(float)
         folds = table["fold"].nunique()
-    except (ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise damaged(path, str(error), "a probability of each class for each image") from error
     if set(table.index) != {row.file for row in rows}:
         return None  # the search took a sample of the images

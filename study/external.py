@@ -9,12 +9,12 @@ from pathlib import Path
 from concrete_study.datasets.batches import subset_of
 from concrete_study.datasets.decoding import limit_pixels
 from concrete_study.datasets.errors import DataError, UsageError
-from concrete_study.datasets.files import file_sha256, write_text
+from concrete_study.datasets.files import file_sha256, replacing_folder, write_text
 from concrete_study.datasets.folders import ImageFolder, LabelledImage, Roots, locate
 from concrete_study.datasets.groups import group_images, links_by_name
 from concrete_study.datasets.progress import Progress
 from concrete_study.datasets.reading import find_near_duplicates, read_folders
-from concrete_study.datasets.splits import EXTERNAL, SplitRow, read_split
+from concrete_study.datasets.splits import EXTERNAL, SplitRow
 from concrete_study.models.classifier import Classifier, predict_images
 from concrete_study.models.devices import memory_errors, prepare_devices
 from concrete_study.models.export import KERAS_FILE
@@ -26,7 +26,7 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import csv_text
 from concrete_study.results.model_folder import ModelFolder
 from concrete_study.results.positive_class import find_positive_class
-from concrete_study.results.stored import write_record
+from concrete_study.results.stored import METRICS_FILE, file_checksums, write_record
 from concrete_study.search.images import stored_roots
 
 
@@ -67,7 +67,6 @@ def evaluate_external(
         manifest = study.manifest()
         positive = find_positive_class(classes, positive_class or manifest.positive_class)
         record = _evaluate(model, root, class_map, labels, progress, positive)
-        write_record(model.evaluations_path / record.folder / "metrics.json", record)
         if model.site is None and study.card_path.exists():
             write_card(study)  # its limitations include external test sets
     return record
@@ -115,7 +114,7 @@ def _evaluate(
     progress: Progress,
     positive: str | None,
 ) -> EvaluationRecord:
-    """Predicts the new images of a folder, and writes `predictions.csv`."""
+    """Predicts the new images of a folder, and writes predictions and record."""
     manifest = model.study.manifest()
     model.adaptation()  # raises if it is of an earlier model
     classifier = Classifier(model.path / KERAS_FILE)  # raises if it is damaged
@@ -134,22 +133,25 @@ def _evaluate(
     usual = find_positive_class(manifest.classes, manifest.positive_class)
     variant = _variant(class_map, labels, "" if positive == usual else f"{positive}")
     name = f"{plain_name(root)}-{folder.fingerprint[:8]}{variant}"
-    path = model.evaluations_path / name
-    write_text(path / "predictions.csv", csv_text(table))
-    return EvaluationRecord(
-        study=model.study.name,
-        folder=path.name,
-        data=str(root.resolve()),
-        fingerprint=folder.fingerprint,
-        class_map=dict(class_map),
-        labels=str(labels.resolve()) if labels else None,
-        excluded=len(folder.images) - len(rows),
-        faults=folder.faults,
-        test=evaluate(read_predictions(path / "predictions.csv"), manifest.classes, positive),
-        evaluated=now(),
-        commit=git_commit(),
-        versions=versions(),
-    )
+    with replacing_folder(model.evaluations_path / name) as path:
+        write_text(path / "predictions.csv", csv_text(table))
+        record = EvaluationRecord(
+            study=model.study.name,
+            folder=name,
+            data=str(root.resolve()),
+            fingerprint=folder.fingerprint,
+            class_map=dict(class_map),
+            labels=str(labels.resolve()) if labels else None,
+            excluded=len(folder.images) - len(rows),
+            faults=folder.faults,
+            test=evaluate(read_predictions(path / "predictions.csv"), manifest.classes, positive),
+            evaluated=now(),
+            commit=git_commit(),
+            versions=versions(),
+            files=file_checksums(path),
+        )
+        write_record(path / METRICS_FILE, record)
+    return record
 
 
 def _require_targets(class_map: Mapping[str, str], classes: Sequence[str]) -> None:
@@ -180,7 +182,7 @@ def _unseen(
     progress: Progress,
 ) -> list[tuple[LabelledImage, str]]:
     """The images that are no near-duplicates of the study's own, with their groups."""
-    rows, images = read_split(study.split_path), folder.images
+    rows, images = study.split(), folder.images
     known = {row.sha256: locate(roots, row.file) for row in rows}
     # Test images too: only retraining opens them. External test sets are not the study's own.
     seen = {row.sha256 for row in rows if row.subset != EXTERNAL}

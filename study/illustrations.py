@@ -16,6 +16,7 @@ from concrete_study.datasets.loading import StudyData
 from concrete_study.models.classifier import Classifier
 from concrete_study.models.export import KERAS_FILE, open_keras_file, summary_text
 from concrete_study.results.evaluation import read_predictions
+from concrete_study.results.evaluation_records import FilesRecord
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.report.images import MOST, SIZE, training_samples
 from concrete_study.results.report.scores import (
@@ -23,6 +24,7 @@ from concrete_study.results.report.scores import (
     least_confident,
     misclassified,
 )
+from concrete_study.results.stored import FILES_FILE, file_checksums, write_record
 from concrete_study.study.explanation import explain_image
 
 
@@ -41,6 +43,7 @@ def illustrate(study: StudyFolder, data: StudyData, views: int) -> None:
         files = [training_samples(data.rows, label)[0] for label in data.folder.classes]
         _write_views(data, files, views, classifier.size, folder)
         write_text(folder / "base.txt", summary_text(_base_model(model)))
+        write_record(folder / FILES_FILE, FilesRecord(files=file_checksums(folder)))
 
 
 def _base_model(model: Path) -> keras.Model:

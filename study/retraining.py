@@ -20,7 +20,7 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import csv_text
 from concrete_study.results.records import StudyRecord, Views
 from concrete_study.results.runs import has_diverged
-from concrete_study.results.stored import write_record
+from concrete_study.results.stored import file_checksums, write_record
 from concrete_study.results.trials import LOWER_RATES
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.training import Outcome
@@ -117,6 +117,7 @@ def _write(
         commit=git_commit(),
         versions=versions(),
         seconds=round(time.monotonic() - start, 1),
+        files=file_checksums(folder),
     )
     write_record(folder / job.study.metrics_path.name, record)
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from concrete_study.datasets.splits import SplitRow, read_split
+from concrete_study.datasets.files import file_sha256
+from concrete_study.datasets.splits import SplitRow
 from concrete_study.results.adaptation_record import AdaptationRecord
 from concrete_study.results.evaluation import read_predictions
 from concrete_study.results.evaluation_records import (
     EvaluationRecord,
+    FilesRecord,
     RetrainingRecord,
     ScratchRecord,
 )
@@ -19,6 +21,12 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.model_folder import adaptations
 from concrete_study.results.objectives import Objective, find_objective
 from concrete_study.results.records import StudyRecord, TrialRecord
+from concrete_study.results.stored import (
+    FILES_FILE,
+    damaged,
+    read_record,
+    require_described,
+)
 from concrete_study.results.trials import find_best, rank
 
 
@@ -63,7 +71,8 @@ def read_report_data(study: StudyFolder) -> ReportData:
     objective, summary = record.options.objective, study.best_path / "summary.txt"
 
     def predictions(path: Path) -> pd.DataFrame | None:
-        return read_predictions(path) if retraining is not None and path.exists() else None
+        expected = retraining is not None and (path.exists() or path.name in retraining.files)
+        return read_predictions(path) if expected else None
 
     return ReportData(
         name=study.name,
@@ -72,13 +81,34 @@ def read_report_data(study: StudyFolder) -> ReportData:
         objective=find_objective(objective),
         trials=trials,
         ranked=rank(trials, objective=objective),
-        split=read_split(study.split_path) if study.split_path.exists() else [],
+        split=study.split() if study.split_path.exists() or record.split_sha256 else [],
         retraining=retraining,
         scratch=study.scratch(),
         predictions=predictions(study.predictions_path),
         validation=predictions(study.validation_path),
-        model_summary=summary.read_text(encoding="utf-8") if summary.exists() else "",
-        illustrations=study.illustrations_path if study.illustrations_path.exists() else None,
+        model_summary=_described_text(summary),
+        illustrations=_illustrations(study.illustrations_path),
         evaluations=study.evaluations(),
         adaptations=adaptations(study) if retraining is not None else [],
     )
+
+
+def _described_text(path: Path) -> str:
+    """The text of a file, which the record next to it describes; empty without both."""
+    try:
+        require_described(path)
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, ValueError) as error:
+        raise damaged(path, str(error), "a text") from error
+
+
+def _illustrations(folder: Path) -> Path | None:
+    """The folder, if there is one; its files are the ones that were written to it."""
+    if not folder.exists():
+        return None
+    record = folder / FILES_FILE
+    for name, sha256 in (read_record(record, FilesRecord).files if record.exists() else {}).items():
+        path = folder / name
+        if not path.is_file() or file_sha256(path) != sha256:
+            raise damaged(path, "other content", f"SHA-256 {sha256}")
+    return folder
