@@ -21,7 +21,7 @@ def list_command(format: FormatOption = Format.TABLE) -> None:
     Example: study list --format json
     """
     from concrete_study.datasets.errors import StudyStateError
-    from concrete_study.results.runs import RUNS, list_studies
+    from concrete_study.results.runs import RUNS, list_studies, lost_studies
     from concrete_study.results.tables import studies_table
 
     studies = list_studies(RUNS)
@@ -34,5 +34,7 @@ def list_command(format: FormatOption = Format.TABLE) -> None:
             study.metrics()
         except StudyStateError as error:
             echo(f"Warning: {error.problem} {error.expected}", err=True)
+    for study in lost_studies(RUNS):
+        echo(f"Warning: {study.manifest_path} is missing. Expected the study's record.", err=True)
     if not studies:
         echo("No studies in runs/. Try: study search", err=True)

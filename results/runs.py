@@ -44,6 +44,12 @@ def list_studies(runs: Path) -> list[StudyFolder]:
     return sorted(studies, key=lambda study: (_created(study), study.name))
 
 
+def lost_studies(runs: Path) -> list[StudyFolder]:
+    """Every folder in `runs` that has files of a study, but no study.json; by name."""
+    studies = [StudyFolder(path) for path in sorted(runs.glob("[!.]*")) if path.is_dir()]
+    return [s for s in studies if not s.manifest_path.exists() and s.leftovers()]
+
+
 def open_study(runs: Path, name: str | None) -> StudyFolder:
     """Finds a study by name; without a name, the latest one.
 

@@ -1,12 +1,16 @@
 """Damaged files of a study and of its cache: the same result, or refused by name."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.damage import DAMAGES, Harness
 from concrete_study.results.folder import StudyFolder
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from damage_harness import Harness
+from damages import DAMAGES
 
 ALLOWED = ("repaired", "refused")
 
