@@ -147,8 +147,8 @@ class Harness:
             return "refused" if named and "Try: " in message else f"unclear: {message[:300]!r}"
         if ran.code:
             return f"code {ran.code}: {ran.error.strip().splitlines()[-1][:300]}"
-        if "Warning: " in ran.error and file in ran.error:
-            return "refused"  # by `list`, which goes on with other studies
+        if "Warning: " in ran.error and str(Path(file).parent) in ran.error:
+            return "refused"  # by `list`, which continues with other studies
         expected = self.expected[command]
         wrong = [] if _agree(expected.output, ran.output) else ["output"]
         for name in expected.files.keys() | ran.files.keys():
