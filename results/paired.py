@@ -40,7 +40,7 @@ def paired_table(studies: Sequence[StudyFolder]) -> pd.DataFrame:
     Source: McNemar (1947), "Note on the sampling error of the difference between correlated
     proportions or percentages".
     """
-    tested = [s for s in studies if s.metrics() is not None]
+    tested = [study for study in studies if _is_tested(study)]
     predictions = [(study.name, _predictions(study)) for study in tested]
     rows = [
         _compare(first, second)
@@ -48,6 +48,15 @@ def paired_table(studies: Sequence[StudyFolder]) -> pd.DataFrame:
         if first[1].index.equals(second[1].index)
     ]
     return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def _is_tested(study: StudyFolder) -> bool:
+    """Whether the study has predictions of its test split, or has lost them."""
+    metrics = study.metrics()
+    lost = metrics is not None and study.predictions_path.name in metrics.files
+    if not (study.predictions_path.exists() or lost):
+        return False
+    return study.split_path.exists() or bool(study.manifest().split_sha256)
 
 
 def _compare(

@@ -132,11 +132,11 @@ def _stored_predictions(
     """Those of a search with folds, if they have every image."""
     path = study.out_of_fold_path
     best = find_best(study.trials(), study.manifest().options)
-    if best is None or not study.manifest().options.folds:
+    original = study.trials_path / f"{best.trial if best else ''}.csv"  # of which it is a copy
+    if not path.exists() and not original.exists():
         return None
     try:
-        original = study.trials_path / f"{best.trial}.csv"  # of which it is a copy
-        if path.read_bytes() != original.read_bytes():
+        if original.exists() and path.read_bytes() != original.read_bytes():
             raise damaged(path, "other content", f"the content of {original}")
         table = pd.read_csv(path, dtype={"file": str}, keep_default_na=False)
         table = table.set_index(table["file"].map(from_csv_cell))
