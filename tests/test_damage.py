@@ -47,4 +47,5 @@ def test_every_damaged_file_is_repaired_or_refused_by_name(
     assert not [name for name in files if not any(name in file for file in opened)]
     results = dict(harness.check(opened, [*DAMAGES]))
     assert {case: result for case, result in results.items() if result not in ALLOWED} == {}
-    assert len({case.damage for case in results}) >= len(DAMAGES) - 2  # root may read every file
+    # Without "not readable" for root, and what a file of a cache does not have: version, sibling.
+    assert len({case.damage for case in results}) >= len(DAMAGES) - 3
