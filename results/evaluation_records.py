@@ -6,8 +6,8 @@ Losses are in nats, metrics in [0, 1], times in seconds, timestamps in ISO 8601 
 import msgspec
 
 from concrete_study.datasets.folders import Fault
-from concrete_study.results.hyperparameters import Value
-from concrete_study.results.records import Epoch, Record, StoredRecord, Views
+from concrete_study.results.hyperparameters import Value, check_types
+from concrete_study.results.records import Count, Epoch, Record, StoredRecord, Views
 
 
 class Scores(Record, frozen=True, kw_only=True):
@@ -120,10 +120,10 @@ class RetrainingRecord(StoredRecord, frozen=True, kw_only=True):
     study: str
     trial: str
     hyperparameters: dict[str, Value]
-    epochs: int
+    epochs: Count
     views: Views
     precision: Precisions
-    best_epoch: int
+    best_epoch: Count
     curve: list[Epoch]
     calibration: Calibration | None = None
     parameters: dict[str, Parameters]  # by phase, `phase_1` and `phase_2`
@@ -139,6 +139,9 @@ class RetrainingRecord(StoredRecord, frozen=True, kw_only=True):
         default_factory=dict
     )  # by file, largest difference of a predicted probability
     files: dict[str, str] = msgspec.field(default_factory=dict)  # SHA-256 of each file next to it
+
+    def __post_init__(self) -> None:
+        check_types(self.hyperparameters)
 
 
 class ScratchRecord(StoredRecord, frozen=True, kw_only=True):

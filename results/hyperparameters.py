@@ -193,6 +193,22 @@ def by_name() -> dict[str, Hyperparameter]:
     return {hyperparameter.name: hyperparameter for hyperparameter in HYPERPARAMETERS}
 
 
+def check_types(values: Values) -> None:
+    """Raises ValueError if a value has another type than its hyperparameter.
+
+    A range is not checked: other versions may have others.
+    """
+    known = by_name()
+    for name, value in values.items():
+        if (hyperparameter := known.get(name)) is None:
+            continue
+        expected = (
+            str if hyperparameter.names else (int if hyperparameter.integer else (int, float))
+        )
+        if not isinstance(value, expected) or (isinstance(value, int) and abs(value) >= 2**31):
+            raise ValueError(f"{name} cannot be {value!r}")
+
+
 def default_space() -> Space:
     """The default search space."""
     return {h.name: h.default for h in HYPERPARAMETERS if not h.optional}

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from concrete_study.datasets.folders import Fault
-from concrete_study.results.hyperparameters import Value
+from concrete_study.results.hyperparameters import Value, check_types
 from concrete_study.results.options import ClassWeight as ClassWeight
 from concrete_study.results.options import SearchOptions as SearchOptions
 
@@ -80,6 +80,9 @@ class TrialRecord(StoredRecord, frozen=True, kw_only=True):
     round: Count | None = None  # Hyperband only
     parent: str | None = None  # the trial this one was promoted from
     message: str = ""
+
+    def __post_init__(self) -> None:
+        check_types(self.hyperparameters)
 
     @property
     def is_replaced(self) -> bool:

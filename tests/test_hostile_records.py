@@ -26,7 +26,7 @@ from concrete_study.results.adaptation_record import AdaptationRecord, SiteImage
 from concrete_study.results.evaluation import read_predictions
 from concrete_study.results.evaluation_records import FilesRecord
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import StoredRecord
+from concrete_study.results.records import StoredRecord, TrialRecord
 from concrete_study.results.runs import is_damaged, list_studies, open_study
 from concrete_study.results.schemas import SCHEMAS
 from concrete_study.results.stored import read_record, record_text
@@ -170,3 +170,12 @@ def test_a_count_that_no_table_holds_is_refused(epochs: int, tmp_path: Path) -> 
         study.trials()
     assert "epochs" in caught.value.expected
     assert str(path) in caught.value.problem
+
+
+@pytest.mark.parametrize("value", ['"../x"', "0.5", "1e300", "-9223372036854775809"])
+def test_a_hyperparameter_of_another_type_is_refused(value: str, tmp_path: Path) -> None:
+    text = re.sub(r'"head_units": \d+', f'"head_units": {value}', TEXTS[1])
+    path = written(tmp_path / "0007.json", text.encode())
+    with pytest.raises(StudyStateError, match=r"0007\.json is damaged") as caught:
+        read_record(path, TrialRecord)
+    assert "head_units cannot be" in caught.value.expected
