@@ -121,7 +121,7 @@ class Round:
         return True
 
     def second_search(self) -> bool:
-        """Starts the same search again beside the one that runs."""
+        """Starts the same search again while the first one runs."""
         if not (self.folder / "runs" / "x" / "study.json").exists():
             return False
         second = launch(self.folder, self.folder / "second.log", "--resume")

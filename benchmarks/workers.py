@@ -59,7 +59,7 @@ def resident_bytes(process: int) -> int:
 def measure(arguments: argparse.Namespace) -> None:
     """Runs one search in this process and prints its figures as JSON."""
     from concrete_study.search.runner import run_search
-    from concrete_study.search.workers import WorkerOptions
+    from concrete_study.search.worker_options import WorkerOptions
 
     depths = Dimension(choices=tuple(arguments.depths))
     options = SearchOptions(

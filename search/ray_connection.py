@@ -11,7 +11,7 @@ import ray
 from ray._private import ray_constants
 
 from concrete_study.datasets.errors import UsageError
-from concrete_study.search.workers import WorkerOptions
+from concrete_study.search.worker_options import WorkerOptions
 
 # Ray's store holds one copy of the search's images by name, and results until they are read.
 OBJECT_STORE_BYTES = 200_000_000

@@ -31,13 +31,8 @@ from concrete_study.search.schedule import planned_trials, total_epochs
 from concrete_study.search.space import configuration_of
 from concrete_study.search.tensorboard import TrialBoard
 from concrete_study.search.tuner import StudyTuner
-from concrete_study.search.workers import (
-    IN_PROCESS,
-    TrialPool,
-    WorkerOptions,
-    open_pool,
-    workforce_of,
-)
+from concrete_study.search.worker_options import IN_PROCESS, WorkerOptions
+from concrete_study.search.workers import TrialPool, open_pool, workforce_of
 
 _TABLE_LAG = 50  # trials.csv may lack one in so many trials while a search runs
 

@@ -34,7 +34,7 @@ from concrete_study.results.positive_class import find_positive_class
 from concrete_study.results.records import SearchOptions
 from concrete_study.results.stored import METRICS_FILE, file_checksums, write_record
 from concrete_study.search.images import stored_roots
-from concrete_study.search.workers import IN_PROCESS, WorkerOptions
+from concrete_study.search.worker_options import IN_PROCESS, WorkerOptions
 
 
 def evaluate_external(

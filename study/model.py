@@ -181,7 +181,7 @@ class Model:
         """
         store_new_folders(self.folder.study, study_data)
         import_tensorflow()
-        from concrete_study.search.workers import WorkerOptions
+        from concrete_study.search.worker_options import WorkerOptions
         from concrete_study.study.external import evaluate_external
 
         with reporting(progress) as receiver:
@@ -291,7 +291,7 @@ class Model:
         import_tensorflow()
         from concrete_study.datasets.decoding import limit_pixels
         from concrete_study.models.export import KERAS_FILE
-        from concrete_study.search.workers import WorkerOptions
+        from concrete_study.search.worker_options import WorkerOptions
         from concrete_study.study.explanation import with_overlays
         from concrete_study.study.image_paths import expand
         from concrete_study.study.prediction import predict_files, predict_on_workers

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from concrete_study.datasets.decoding import UnreadableImageError, decode_image
 from concrete_study.models.classifier import Classifier
 from concrete_study.results.positive_class import class_index, find_positive_class
-from concrete_study.search.workers import WorkerOptions
+from concrete_study.search.worker_options import WorkerOptions
 from concrete_study.study.image_paths import refusal
 
 BATCH_SIZE = 32

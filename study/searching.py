@@ -17,7 +17,7 @@ from concrete_study.search.progress import SearchProgress
 
 if TYPE_CHECKING:
     from concrete_study.search.cost import SearchPlan
-    from concrete_study.search.workers import WorkerOptions
+    from concrete_study.search.worker_options import WorkerOptions
 
 
 class SearchJob(NamedTuple):
@@ -120,7 +120,7 @@ def open_search(
 
 
 def _workers(config: SearchConfig) -> "WorkerOptions":
-    from concrete_study.search.workers import WorkerOptions
+    from concrete_study.search.worker_options import WorkerOptions
 
     return WorkerOptions(**{name: getattr(config, name) for name in WorkerOptions._fields})
 

@@ -16,7 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 from concrete_study.datasets.decoding import limit_pixels
 from concrete_study.datasets.errors import ResourceError, StudyError
 from concrete_study.search.ray_connection import Share, connected
-from concrete_study.search.workers import WorkerOptions
+from concrete_study.search.worker_options import WorkerOptions
 
 if TYPE_CHECKING:
     from concrete_study.models.classifier import Classifier

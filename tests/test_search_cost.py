@@ -25,7 +25,8 @@ from concrete_study.search.runner import plan_search, run_search
 from concrete_study.search.simulation import SimulatedTrial, simulate_schedule
 from concrete_study.search.throughput import StepTimes
 from concrete_study.search.tuner import random_start
-from concrete_study.search.workers import IN_PROCESS, WorkerOptions, workforce_of
+from concrete_study.search.worker_options import IN_PROCESS, WorkerOptions
+from concrete_study.search.workers import workforce_of
 from concrete_study.study.display import Display
 from concrete_study.study.retraining import retrain
 

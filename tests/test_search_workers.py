@@ -36,7 +36,7 @@ from concrete_study.search import trial_run, workers
 from concrete_study.search.lookahead import trial_key
 from concrete_study.search.runner import run_search
 from concrete_study.search.trial_run import TrialResult
-from concrete_study.search.workers import IN_PROCESS, WorkerOptions
+from concrete_study.search.worker_options import IN_PROCESS, WorkerOptions
 
 ray = pytest.importorskip("ray", reason="needs the extra `cluster`")
 from ray.cluster_utils import Cluster  # noqa: E402

@@ -21,7 +21,7 @@ from concrete_study.models.export import KERAS_FILE
 from concrete_study.results.evaluation import read_predictions
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.model_folder import open_model_folder
-from concrete_study.search.workers import WorkerOptions
+from concrete_study.search.worker_options import WorkerOptions
 from concrete_study.study.model import Model
 from concrete_study.study.prediction import BATCH_SIZE, predict_files, predict_on_workers
 
