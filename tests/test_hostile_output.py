@@ -133,7 +133,8 @@ def test_a_table_of_any_names_is_safe_in_every_format(rows: list[tuple[str, floa
     require_latex(render(frame, "latex"), columns=2, rows=len(rows))
     assert not RAW_HTML.search(render(frame, "markdown"))
     for line in render(frame, "latex").splitlines()[4:-2]:
-        assert not re.search(r"(?<!\\)[%$#_{}]", re.sub(r"\\text\w+ ?\{?\}?|\{\}", "", line))
+        known = r"\\text\w+ ?\{?\}?|\{\}|\$\\(times|pm|rightarrow)\$|\\(ss|ae|AE|o|O)\{\}"
+        assert not re.search(r"(?<!\\)[%$#_{}]", re.sub(known, "", line))
 
 
 def test_predictions_of_formulas_are_read_as_they_were(tmp_path: Path) -> None:
