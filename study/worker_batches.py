@@ -15,7 +15,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from concrete_study.datasets.decoding import limit_pixels
 from concrete_study.datasets.errors import ResourceError, StudyError
-from concrete_study.search.ray_connection import Share, connected
+from concrete_study.search.ray_connection import Share, connected, fitting_workers
 from concrete_study.search.worker_options import WorkerOptions
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _in_order(
     results: deque[Any] = deque()  # references in the order of batches
     is_more = True
     while is_more or results:
-        workers = share.workers or _fitting(share)
+        workers = share.workers or fitting_workers(share)
         while is_more and len(running) < workers and len(results) < AHEAD * workers:
             try:
                 reference = submit(next(waiting))
@@ -86,15 +86,6 @@ def _in_order(
         elif running:
             ready, _ = ray.wait(list(running), num_returns=1)
             running.difference_update(ready)
-
-
-def _fitting(share: Share) -> int:
-    """The number of workers that a cluster has room for now."""
-    there = ray.cluster_resources()
-    fitting = [there.get("CPU", 0.0) // share.cpus]
-    if share.gpus:
-        fitting.append(there.get("GPU", 0.0) // share.gpus)
-    return max(1, int(min(fitting)))
 
 
 def _value(reference: Any) -> Any:
