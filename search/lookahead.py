@@ -35,6 +35,17 @@ def trial_key(trial: TrialRecord) -> TrialKey:
     return trial.epochs, tuple(sorted(trial.hyperparameters.items()))
 
 
+def renamed(record: TrialRecord, requested: TrialRecord) -> TrialRecord:
+    """A result under the identifiers of another trial of the same key: both have one result."""
+    return replace(
+        record,
+        trial=requested.trial,
+        bracket=requested.bracket,
+        round=requested.round,
+        parent=requested.parent,
+    )
+
+
 def certain_trials(
     options: SearchOptions, stored: Mapping[str, TrialRecord], find: FindResult, *, most: int
 ) -> list[TrialRecord]:
@@ -73,14 +84,7 @@ class _Replay:
         """The known result, or a made-up one."""
         certain = self._is_certain(requested)
         if certain and (known := self._find(requested)):
-            # Another trial of the same configuration and budget has the same result.
-            return replace(
-                known,
-                trial=requested.trial,
-                bracket=requested.bracket,
-                round=requested.round,
-                parent=requested.parent,
-            )
+            return renamed(known, requested)
         if not certain and self._options.algorithm == "bayesian":
             raise _EnoughError  # all later ones depend on it too, and its models take long to fit
         self._unknown[requested.bracket, requested.round] += 1

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from concrete_study.results.records import SearchOptions, TrialRecord
-from concrete_study.search.lookahead import TrialKey, certain_trials, trial_key
+from concrete_study.search.lookahead import TrialKey, certain_trials, renamed, trial_key
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.ray_workers import Job, Lost, RayWorkers
 from concrete_study.search.trial_run import TrialResult
@@ -59,7 +59,7 @@ class RayPool:
         self._results[key] = TrialResult(found.record, [])  # the predictions are not needed again
         for epoch in found.record.curve:
             self._progress.epoch_done(epoch)
-        return TrialResult(_renamed(found.record, requested), found.probabilities)
+        return TrialResult(renamed(found.record, requested), found.probabilities)
 
     def _receive(self, trial: TrialRecord, value: TrialResult | Lost) -> None:
         if isinstance(value, Lost):
@@ -94,14 +94,3 @@ class RayPool:
 
 def _job(trial: TrialRecord) -> Job:
     return Job(f"Trial {trial.trial}", trial_key(trial), "run", trial)
-
-
-def _renamed(record: TrialRecord, requested: TrialRecord) -> TrialRecord:
-    """A result under the identifiers of the trial that is requested now."""
-    return replace(
-        record,
-        trial=requested.trial,
-        bracket=requested.bracket,
-        round=requested.round,
-        parent=requested.parent,
-    )
