@@ -1,6 +1,7 @@
 """A search small enough for a test: 28 drawn slabs at 32 pixels, six trials, two architectures."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,14 @@ def small_options(images: Path, **changes: Any) -> SearchOptions:
         "folds": 0,
     }
     return SearchOptions(**given | changes)
+
+
+def copied(study: StudyFolder, folder: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
+    """A copy of a study as `runs/small` of a folder, which is then the current one."""
+    monkeypatch.chdir(folder)
+    copy = StudyFolder(Path("runs/small"))
+    shutil.copytree(study.path, copy.path)
+    return copy
 
 
 def without_times(records: Sequence[TrialRecord]) -> list[TrialRecord]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from msgspec.structs import replace
 from PIL import Image
-from small_study import Recorder, Search, draw_images, small_options
+from small_study import Recorder, Search, copied, draw_images, small_options
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
@@ -27,9 +27,7 @@ Captured = pytest.CaptureFixture[str]
 @pytest.fixture
 def study(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
     """A copy of the small search as `runs/small`."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(whole.study.path, Path("runs/small"))
-    return StudyFolder(Path("runs/small"))
+    return copied(whole.study, tmp_path, monkeypatch)
 
 
 def stored(study: StudyFolder) -> AuditRecord:

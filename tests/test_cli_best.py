@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from msgspec.structs import replace
 from PIL import Image
-from small_study import Recorder, Search
+from small_study import Recorder, Search, copied
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
@@ -43,17 +43,13 @@ FILES = {
 @pytest.fixture
 def study(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
     """A copy of the small study as `runs/small`, not yet retrained."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(whole.study.path, Path("runs/small"))
-    return StudyFolder(Path("runs/small"))
+    return copied(whole.study, tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def fast(retrained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
     """A copy of the small study as `runs/small`, after `best`."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(retrained.path, Path("runs/small"))
-    return StudyFolder(Path("runs/small"))
+    return copied(retrained, tmp_path, monkeypatch)
 
 
 def test_the_best_trial_is_retrained_tested_once_and_exported(

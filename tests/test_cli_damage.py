@@ -1,12 +1,11 @@
 """Damaged files, diverged searches and read-only folders: each is named, with what to do."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from small_records import write_study
-from small_study import SMALL, SPACE_TOML, Search, read_only
+from small_study import SMALL, SPACE_TOML, Search, copied, read_only
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
@@ -22,9 +21,7 @@ Captured = pytest.CaptureFixture[str]
 @pytest.fixture
 def study(retrained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
     """A copy of the retrained study as `runs/small`."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(retrained.path, Path("runs/small"))
-    return StudyFolder(Path("runs/small"))
+    return copied(retrained, tmp_path, monkeypatch)
 
 
 def test_a_damaged_model_is_named_with_what_to_do(

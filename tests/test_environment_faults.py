@@ -15,6 +15,7 @@ from small_study import (
     SPACE_TOML,
     Recorder,
     Search,
+    copied,
     draw_images,
     mounted_disk,
     read_only,
@@ -55,9 +56,7 @@ def ends(arguments: Sequence[str], code: ExitCode, captured: Captured, *expected
 @pytest.fixture
 def small(retrained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
     """A copy of the retrained study as `runs/small`."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(retrained.path, Path("runs/small"))
-    return StudyFolder(Path("runs/small"))
+    return copied(retrained, tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -66,9 +65,7 @@ def full_disk(
 ) -> Iterator[StudyFolder]:
     """The retrained study on a disk on which no block is free."""
     with mounted_disk(tmp_path / "disk", "200m") as folder:
-        monkeypatch.chdir(folder)
-        study = StudyFolder(Path("runs/small"))
-        shutil.copytree(retrained.path, study.path)
+        study = copied(retrained, folder, monkeypatch)
         (study.path / ".lock").touch()
         with pytest.raises(OSError, match="No space left"), Path("rest").open("wb") as file:
             while True:

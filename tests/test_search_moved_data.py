@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from small_study import Recorder, Search, draw_images, searched, small_options
+from small_study import Recorder, Search, copied, draw_images, searched, small_options
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
@@ -49,9 +49,7 @@ def test_only_a_folder_with_the_same_content_is_stored(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    study = StudyFolder(Path("runs/small"))
-    shutil.copytree(retrained.path, study.path)
+    study = copied(retrained, tmp_path, monkeypatch)
     shutil.copytree(slabs, "new")
     first, second = sorted(Path("new/Positive").iterdir())[:2]
     content = first.read_bytes()

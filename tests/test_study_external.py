@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
-from small_study import Recorder, Search, draw_images
+from small_study import Recorder, Search, copied, draw_images
 
 from concrete_study.cli.app import run
 from concrete_study.cli.errors import ExitCode
@@ -29,9 +29,7 @@ from concrete_study.study.external import evaluate_external
 
 @pytest.fixture
 def study(retrained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(retrained.path, Path("runs/small"))
-    return StudyFolder(Path("runs/small"))
+    return copied(retrained, tmp_path, monkeypatch)
 
 
 @pytest.fixture
