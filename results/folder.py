@@ -15,7 +15,7 @@ from concrete_study.datasets.errors import (
     StudyStateError,
     UnfinishedStudyError,
 )
-from concrete_study.datasets.files import file_sha256, write_text
+from concrete_study.datasets.files import write_text
 from concrete_study.datasets.splits import SplitRow, read_split
 from concrete_study.results.evaluation_records import (
     EvaluationRecord,
@@ -29,6 +29,7 @@ from concrete_study.results.stored import (
     damaged,
     described_folders,
     read_record,
+    require_sha256,
     write_record,
 )
 from concrete_study.results.trials import trial_order, trials_table
@@ -144,6 +145,11 @@ class StudyFolder:
         """The best epoch's probabilities of every validation image, to choose thresholds by."""
         return self.best_path / "validation.csv"
 
+    @property
+    def has_split(self) -> bool:
+        """Whether there is a split.csv, or was one when the study began."""
+        return self.split_path.exists() or bool(self.manifest().split_sha256)
+
     def split(self) -> list[SplitRow]:
         """The content of split.csv.
 
@@ -151,8 +157,8 @@ class StudyFolder:
             StudyStateError: If it is missing, or not the one that the study began with.
         """
         rows, expected = read_split(self.split_path), self.manifest().split_sha256
-        if expected and (received := file_sha256(self.split_path)) != expected:
-            raise damaged(self.split_path, f"SHA-256 {received}", f"SHA-256 {expected}")
+        if expected:
+            require_sha256(self.split_path, expected)
         return rows
 
     def trials(self) -> list[TrialRecord]:

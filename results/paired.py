@@ -54,9 +54,7 @@ def _is_tested(study: StudyFolder) -> bool:
     """Whether the study has predictions of its test split, or has lost them."""
     metrics = study.metrics()
     lost = metrics is not None and study.predictions_path.name in metrics.files
-    if not (study.predictions_path.exists() or lost):
-        return False
-    return study.split_path.exists() or bool(study.manifest().split_sha256)
+    return (study.predictions_path.exists() or lost) and study.has_split
 
 
 def _compare(

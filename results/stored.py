@@ -106,7 +106,18 @@ def require_described(path: Path) -> None:
         expected = msgspec.json.decode(content, type=_Described).files.get(path.name)
     except (OSError, ValueError):  # the record is not written yet; or whoever reads it reports it
         return
-    if expected and (received := file_sha256(path)) != expected:
+    if expected:
+        require_sha256(path, expected)
+
+
+def require_sha256(path: Path, expected: str) -> None:
+    """Checks the content of a file.
+
+    Raises:
+        StudyStateError: If it is another.
+        OSError: If it cannot be read.
+    """
+    if (received := file_sha256(path)) != expected:
         raise damaged(path, f"SHA-256 {received}", f"SHA-256 {expected}")
 
 

@@ -190,6 +190,6 @@ def _external(study: StudyFolder, several: set[str]) -> dict[str, float]:
 
 def subset_images(study: StudyFolder, subset: str) -> frozenset[str]:
     """The images of a subset by SHA-256; none if the study has no split yet."""
-    if not (study.split_path.exists() or study.manifest().split_sha256):
+    if not study.has_split:
         return frozenset()
     return frozenset(row.sha256 for row in study.split() if row.subset == subset)

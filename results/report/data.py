@@ -81,7 +81,7 @@ def read_report_data(study: StudyFolder) -> ReportData:
         objective=find_objective(objective),
         trials=trials,
         ranked=rank(trials, objective=objective),
-        split=study.split() if study.split_path.exists() or record.split_sha256 else [],
+        split=study.split() if study.has_split else [],
         retraining=retraining,
         scratch=study.scratch(),
         predictions=predictions(study.predictions_path),
