@@ -18,7 +18,8 @@ from concrete_study.search.cost import Retraining, SearchPlan, Workforce, descri
 from concrete_study.search.parsing import parse_budget
 from concrete_study.search.progress import SearchProgress
 
-LONG = 3600.0  # seconds from which a subsample or a time budget is suggested
+HOUR = 3600.0  # seconds
+LONG = HOUR  # from which a subsample or a time budget is suggested
 SUBSAMPLE = 1000  # images
 WORTHWHILE = 0.75  # of the whole time, at most, that a suggestion takes
 
@@ -142,8 +143,8 @@ def suggest_budget(plan: SearchPlan) -> Suggestion | None:
     if whole < LONG or not plan.remaining:
         return None
     start = plan.elapsed + plan.feature_seconds
-    hours = math.ceil((start + plan.search_seconds / 4) / LONG)
-    seconds = hours * LONG - plan.elapsed + retraining_seconds(plan)
+    hours = math.ceil((start + plan.search_seconds / 4) / HOUR)
+    seconds = hours * HOUR - plan.elapsed + retraining_seconds(plan)
     if seconds > WORTHWHILE * whole:
         return None
     return Suggestion("time_budget", f"{hours}h", seconds, whole)

@@ -20,7 +20,7 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.formats import csv_text
 from concrete_study.results.records import StudyRecord, Views
 from concrete_study.results.runs import has_diverged
-from concrete_study.results.stored import file_checksums, write_record
+from concrete_study.results.stored import METRICS_FILE, file_checksums, write_record
 from concrete_study.results.trials import remedy_of
 from concrete_study.search.progress import SearchProgress
 from concrete_study.search.training import Outcome
@@ -120,7 +120,7 @@ def _write(
         seconds=round(time.monotonic() - start, 1),
         files=file_checksums(folder),
     )
-    write_record(folder / job.study.metrics_path.name, record)
+    write_record(folder / METRICS_FILE, record)
 
 
 def _predict(
