@@ -35,6 +35,7 @@ def compare(args: argparse.Namespace) -> Iterator[Row]:
         "ours-again": run_again,
         "lower-bound": run_bound,
         "baseline": run_baseline,
+        "ray-tune": run_ray_tune,
     }
     with TemporaryDirectory(prefix="search-speed-") as name:
         folder = Path(name)
@@ -149,6 +150,33 @@ def run_baseline(args: argparse.Namespace, folder: Path) -> Row:
     figures["extrapolated"] |= args.folds > 1
     figures |= {name: figures[name] * figures["executions"] for name in ("seconds", "cpu_seconds")}
     return row | figures
+
+
+def run_ray_tune(args: argparse.Namespace, folder: Path) -> Row:
+    """`ray_tune.py` on the baseline's trials and images, one trial per core at a time.
+
+    Its processes are Ray's, so that their CPU time is what they say. Seconds are the trials' time
+    divided by the cores, as if none were ever idle.
+    """
+    row = run_child([sys.executable, str(HERE / "ray_tune.py"), str(folder)], folder, "ray-tune")
+    trials = json.loads((folder / "ray-tune.json").read_text())
+    trained = [trial for trial in trials if trial["trained"]]
+    rest = [trial for trial in trials if not trial["trained"]]
+    images = study_in(folder).manifest().images
+    busy = sum(trial["seconds"] for trial in trained)
+    total = busy + predict_seconds(trained, rest, images)
+    cpu = sum(trial["process_cpu_seconds"] for trial in trained)
+    return row | {
+        "computed_in": json.loads((folder / "spec.json").read_text())["precision"],
+        "seconds": total / len(os.sched_getaffinity(0)),
+        "cpu_seconds": cpu * total / busy,
+        "peak_mb": None,
+        "disk_write_mb": None,
+        **summary(trials, [trial.get("val_loss") for trial in trials], row["seconds"]),
+        "trained_trials": len(trained),
+        "extrapolated": bool(rest),
+        "measured_seconds": row["seconds"],
+    }
 
 
 def baseline_figures(

@@ -27,6 +27,7 @@ def ratios(rows: Sequence[Row]) -> Row:
         "baseline / ours": ratio(baseline.get("seconds"), ours["seconds"]),
         "baseline / ours-again": ratio(baseline.get("seconds"), again.get("seconds")),
         "baseline, resumed / ours": ratio(baseline.get("resumed_seconds"), ours["seconds"]),
+        "ray-tune / ours": ratio(by_name.get("ray-tune", {}).get("seconds"), ours["seconds"]),
         "ours / lower-bound": ratio(ours["seconds"], bound.get("seconds")),
         "baseline / ours, CPU": ratio(baseline.get("cpu_seconds"), ours["cpu_seconds"]),
         "baseline / ours, FLOPs": ratio(baseline.get("flops"), ours["flops"]),
@@ -40,7 +41,8 @@ def remark(row: Row) -> str:
     if not row.get("extrapolated"):
         return ""
     times = f", times {row['executions']} executions" if row.get("executions", 1) > 1 else ""
-    return f"baseline extrapolated from {row['trained_trials']} of {row['trials']} trials{times}"
+    trials = f"{row['trained_trials']} of {row['trials']} trials"
+    return f"{row['contender']} extrapolated from {trials}{times}"
 
 
 def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
