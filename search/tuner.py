@@ -92,7 +92,8 @@ class StudyTuner(base_tuner.BaseTuner):  # type: ignore[misc]
             raise StudyStateError(
                 f"The stored trial {record.trial} differs from the one that the search requests.",
                 f"Expected {requested.hyperparameters} for {requested.epochs} epochs; received "
-                f"{record.hyperparameters} for {record.epochs} (another keras-tuner version?).",
+                f"{record.hyperparameters} for {record.epochs} (by another version of this program "
+                "or of keras-tuner?).",
                 "start the study again, and overwrite it.",
             )
 
