@@ -173,6 +173,7 @@ def run_ray_tune(args: argparse.Namespace, folder: Path) -> Row:
         "peak_mb": None,
         "disk_write_mb": None,
         **summary(trials, [trial.get("val_loss") for trial in trials], row["seconds"]),
+        "outside_trials_seconds": None,  # trials run at the same time
         "trained_trials": len(trained),
         "extrapolated": bool(rest),
         "measured_seconds": row["seconds"],

@@ -167,7 +167,7 @@ class SearchConfig(SearchOptions, frozen=True, kw_only=True):
     cpus_per_trial: Annotated[
         float | None,
         _about(
-            "CPUs, and so threads, of each worker.",
+            "CPUs of each worker; as many threads, at least 2.",
             "those of this machine shared out, or 1 on a cluster",
         ),
     ] = None

@@ -15,6 +15,9 @@ from concrete_study.search.worker_options import WorkerOptions
 
 # Ray's store holds one copy of the search's images by name, and results until they are read.
 OBJECT_STORE_BYTES = 200_000_000
+# On two CPUs, two processes of two threads each are faster than two of one: a single thread of
+# TensorFlow made 47 GFLOPS there, and two made 119 (docs/decisions/029-workers.md).
+LEAST_THREADS = 2
 
 
 class Share(NamedTuple):
@@ -27,7 +30,7 @@ class Share(NamedTuple):
     @property
     def threads(self) -> int:
         """Threads of TensorFlow."""
-        return max(1, int(self.cpus))
+        return max(LEAST_THREADS, int(self.cpus))
 
 
 @contextmanager

@@ -14,8 +14,8 @@ class WorkerOptions(NamedTuple):
         workers: Processes that run trials at the same time; None is as many as the cluster has
             room for, or one.
         cluster: Address of a Ray cluster, e.g. `auto` or `10.0.0.1:6379`; None is this machine.
-        cpus_per_trial: CPUs, and so threads, of each worker; None shares out those of this
-            machine, and is 1 on a cluster.
+        cpus_per_trial: CPUs of each worker, which has as many threads, but at least two; None
+            shares out those of this machine, and is 1 on a cluster.
         gpus_per_trial: GPUs of each worker, also fractions; None shares out all that there are.
     """
 
