@@ -1,7 +1,8 @@
 """Damages every file of a study and of the cache in turn, and runs the commands that read it.
 
     python benchmarks/damage.py
-    python benchmarks/damage.py --files 1 --commands show report search
+    python benchmarks/damage.py --files 1 --commands show report
+    python benchmarks/damage.py --commands search resume retrain --cases 200  # drawn at random
 
 A study of 28 drawn images at 32 pixels goes through search, best, evaluate, adapt, audit and
 report. Then each of its files, and each file of the feature cache, is damaged in every way of
@@ -18,6 +19,7 @@ macOS; as root on Linux it needs `setpriv`, since root may read every file.
 
 import argparse
 import os
+import random
 import sys
 from collections import Counter, defaultdict
 from contextlib import chdir
@@ -87,6 +89,8 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=2, help="of one folder and suffix")
     parser.add_argument("--folder", type=Path, help="keeps the study for another run")
     parser.add_argument("--only", default="", help="files whose path contains this")
+    parser.add_argument("--cases", type=int, help="run so many, drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawn cases")
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=[*COMMANDS])
     given = parser.parse_args()
     if os.geteuid() == 0 and "DAMAGE_DROPPED" not in os.environ:
@@ -105,8 +109,11 @@ def main() -> None:
             make(folder)
         harness = Harness(folder, {name: COMMANDS[name] for name in given.commands})
         files = [file for file in harness.files(given.files) if given.only in file]
-        print(f"{len(files)} files, {sum(map(len, harness.opened.values()))} reads", flush=True)
-        for case, result in harness.check(files, [*DAMAGES]):
+        cases = harness.cases(files)
+        print(f"{len(files)} files, {len(cases)} cases", flush=True)
+        if given.cases and given.cases < len(cases):
+            cases = random.Random(given.seed).sample(cases, given.cases)
+        for case, result in harness.check(cases):
             counts[case.damage][result if result in ("repaired", "refused") else "wrong"] += 1
             if result not in ("repaired", "refused"):
                 wrong.append(f"{case.file}, {case.damage}, {case.command}: {result}")

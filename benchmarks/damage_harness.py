@@ -74,16 +74,24 @@ class Harness:
                 found.append(name)
         return found
 
-    def check(self, files: Sequence[str], kinds: Sequence[str]) -> Iterator[tuple[Case, str]]:
+    def cases(self, files: Sequence[str]) -> list[Case]:
+        """Each way to damage each file, for each command that opens it."""
+        return [
+            Case(kind, file, command)
+            for file in files
+            for command in self.commands
+            if file in self.opened[command]
+            for kind in DAMAGES
+        ]
+
+    def check(self, cases: Sequence[Case]) -> Iterator[tuple[Case, str]]:
         """Damages files and runs commands; yields `repaired`, `refused` or what is wrong."""
-        for file in files:
-            for command in [name for name in self.commands if file in self.opened[name]]:
-                for kind in kinds:
-                    self.restore()
-                    if DAMAGES[kind](self.folder / file):
-                        damaged = _lines(self.folder / file)
-                        ran = self.run(command)
-                        yield Case(kind, file, command), self._judge(command, file, damaged, ran)
+        for case in cases:
+            self.restore()
+            if DAMAGES[case.damage](self.folder / case.file):
+                damaged = _lines(self.folder / case.file)
+                ran = self.run(case.command)
+                yield case, self._judge(case.command, case.file, damaged, ran)
         self.restore()
 
     def run(self, command: str) -> Ran:
