@@ -58,7 +58,7 @@ def diagnosis_text(test: TestReport) -> str:
     loss = test.scores.loss.value
     if found is None or area is None or balanced is None:
         return ""
-    best = f"{number(found.balanced_accuracy, 2)} (at {found.threshold:.2g})"
+    best = f"{number(found.balanced_accuracy, 2)} (at {_digits(found.threshold)})"
     value, low, high = (number(bound, 2) for bound in (area.value, area.low, area.high))
     auc = f"ROC AUC {value}, 95 % interval {low} to {high}"
     fails = found.balanced_accuracy - balanced.value >= THRESHOLD_GAIN
@@ -78,3 +78,9 @@ def diagnosis_text(test: TestReport) -> str:
         f"Calibration is {number(loss - rest, 2)} of the log loss of {number(loss, 2)}: slope and "
         f"offset of the logit, refitted on these images, leave {number(rest, 2)}."
     )
+
+
+def _digits(threshold: float) -> str:
+    """Two digits; more where it would read 0.5, with which it is compared, and is not."""
+    texts = (f"{threshold:.{digits}g}" for digits in range(2, 18))
+    return next(text for text in texts if (float(text) == 0.5) == (threshold == 0.5))

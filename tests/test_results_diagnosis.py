@@ -46,6 +46,12 @@ def test_a_shifted_threshold_is_found_and_named() -> None:
     ) in text
 
 
+def test_the_best_threshold_never_reads_as_the_one_it_is_compared_with() -> None:
+    logits = np.array([-0.002, -0.001, -0.0005, 0.002])  # hardly trained
+    text = diagnosis_text(report(logits, np.array([0, 0, 1, 1])))
+    assert "balanced accuracy 0.75 at 0.5, at best 1.00 (at 0.4999)." in text
+
+
 def test_the_loss_of_wrong_scale_and_offset_is_calibration() -> None:
     logits, truth = calibrated_logits()
     good, bad = report(logits, truth), report(1.5 * logits - 1, truth)
