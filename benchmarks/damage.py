@@ -60,7 +60,7 @@ COMMANDS = {
     "retrain": ("best", "x", "--retrain"),
     "predict": ("predict", "--study", "x", "--recall", "0.9", "site"),
     "predict adapted": ("predict", "--study", "x:site", "site"),
-    "explain": ("explain", "--study", "x", "site/Positive/0000.jpg", "--output", "e.png"),
+    "explain": ("explain", "--study", "x", "site/Positive/0000.jpg", "--output", "runs/e.png"),
     "evaluate": ("evaluate", "x", "--data", "site"),
     "adapt": ("adapt", "x", "--data", "site"),
     "audit": ("audit", "x"),

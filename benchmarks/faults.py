@@ -139,7 +139,7 @@ def _contents(study: Path) -> Iterator[tuple[str, str]]:
         elif path.suffix == ".json":
             content = json.loads(path.read_text())  # whole
             if path.parent.name == "trials":
-                text = str(content | {"seconds": None})
+                text = str(content | {"seconds": None, "sha256": None})  # of the seconds, too
         yield name, text
 
 
