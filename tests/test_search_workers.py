@@ -55,8 +55,9 @@ HEADS_TOML = SPACE_TOML.replace("[0, 1]", "0")
 
 
 def importable(patch: pytest.MonkeyPatch) -> None:
-    """Worker processes import the project from this checkout."""
+    """Worker processes import the project from this checkout, and have the priority of this one."""
     patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+    patch.setenv("RAY_worker_niceness", "0")  # also where the test starts the nodes
 
 
 @pytest.fixture(autouse=True)

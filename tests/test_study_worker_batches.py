@@ -113,6 +113,15 @@ def test_a_batch_that_loses_its_worker_three_times_is_an_error(
         list(map_batches(work, range(6), keras_file, TWO, max_megapixels=50))
 
 
+def priority(classifier: Classifier, batch: int) -> int:
+    return os.nice(0)
+
+
+def test_workers_have_the_priority_of_this_process(keras_file: Path) -> None:
+    found = map_batches(priority, range(2), keras_file, TWO, max_megapixels=50)
+    assert set(found) == {os.nice(0)}
+
+
 def numbered(classifier: Classifier, batch: int) -> int:
     return batch
 
