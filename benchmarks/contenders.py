@@ -155,29 +155,22 @@ def run_baseline(args: argparse.Namespace, folder: Path) -> Row:
 def run_ray_tune(args: argparse.Namespace, folder: Path) -> Row:
     """`ray_tune.py` on the baseline's trials and images, one trial per core at a time.
 
-    Its processes are Ray's, so that their CPU time is what they say. Seconds are the trials' time
-    divided by the cores, as if none were ever idle.
+    Its processes are Ray's, so that time is what the trials report; seconds are divided by the
+    cores, as if none were ever idle.
     """
     row = run_child([sys.executable, str(HERE / "ray_tune.py"), str(folder)], folder, "ray-tune")
     trials = json.loads((folder / "ray-tune.json").read_text())
     trained = [trial for trial in trials if trial["trained"]]
-    rest = [trial for trial in trials if not trial["trained"]]
-    images = study_in(folder).manifest().images
-    busy = sum(trial["seconds"] for trial in trained)
-    total = busy + predict_seconds(trained, rest, images)
-    cpu = sum(trial["process_cpu_seconds"] for trial in trained)
-    return row | {
-        "computed_in": json.loads((folder / "spec.json").read_text())["precision"],
-        "seconds": total / len(os.sched_getaffinity(0)),
-        "cpu_seconds": cpu * total / busy,
-        "peak_mb": None,
-        "disk_write_mb": None,
-        **summary(trials, [trial.get("val_loss") for trial in trials], row["seconds"]),
-        "outside_trials_seconds": None,  # trials run at the same time
-        "trained_trials": len(trained),
-        "extrapolated": bool(rest),
-        "measured_seconds": row["seconds"],
+    used = {
+        "seconds": sum(trial["seconds"] for trial in trained),
+        "cpu_seconds": sum(trial["process_cpu_seconds"] for trial in trained),
     }
+    images = study_in(folder).manifest().images
+    figures = baseline_figures(row | used, trials, images, 0.0)
+    figures["seconds"] /= len(os.sched_getaffinity(0))
+    unknown = ("peak_mb", "study_mb", "disk_write_mb", "resumed_seconds", "outside_trials_seconds")
+    precision = json.loads((folder / "spec.json").read_text())["precision"]
+    return row | figures | dict.fromkeys(unknown) | {"computed_in": precision}
 
 
 def baseline_figures(

@@ -24,15 +24,12 @@ def run_trial(config: Row) -> Row:
     import keras
     import keras_tuner
     import msgspec
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    sys.path.insert(0, config["here"])
     from baseline import TimedModel, load_images
 
+    from concrete_study.models.devices import set_threads
     from concrete_study.results.records import SearchOptions
 
+    set_threads(1)
     began, start = time.process_time(), time.perf_counter()
     spec, trial = config["spec"], config["trial"]
     options = msgspec.convert(spec["options"], SearchOptions)
@@ -62,7 +59,11 @@ def run_trial(config: Row) -> Row:
 
 def identity(trial: Row) -> Row:
     """What a trial is, without our results of it."""
-    return {key: trial[key] for key in IDENTITY} | {"trained": False, "skipped": 0}
+    return {key: trial[key] for key in IDENTITY} | {
+        "trained": False,
+        "skippable": 0,
+        "skipped": 0,
+    }
 
 
 def main(folder: Path) -> None:
@@ -70,14 +71,13 @@ def main(folder: Path) -> None:
     spec = json.loads((folder / "spec.json").read_text())
     chosen = [spec["trials"][name] for name in spec["chosen"]]
     cores = len(os.sched_getaffinity(0))
+    os.environ.setdefault("RAY_worker_niceness", "0")  # the priority of the other contenders
     ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
-    here = str(Path(__file__).resolve().parent)
     tuner = tune.Tuner(
         tune.with_resources(run_trial, {"cpu": 1}),
         param_space={
             "spec": spec,
             "folder": str(folder),
-            "here": here,
             "trial": tune.grid_search(chosen),
         },
         run_config=tune.RunConfig(storage_path=str(folder / "ray-tune"), verbose=0),

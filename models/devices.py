@@ -29,6 +29,16 @@ def prepare_devices() -> str:
     return device_names()
 
 
+def set_threads(threads: int) -> None:
+    """Sets the number of TensorFlow's threads; call it before anything is computed.
+
+    Raises:
+        RuntimeError: If it is too late, and the number would change.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
 def device_names() -> str:
     """The names of all GPUs of this machine; `CPU` if there is none."""
     gpus = tf.config.list_physical_devices("GPU")

@@ -65,13 +65,11 @@ class TrialWorker:
             StudyError: If weights or images cannot be read on this node.
         """
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        import tensorflow as tf
+        from concrete_study.models.devices import memory_errors, prepare_devices, set_threads
 
-        tf.config.threading.set_intra_op_parallelism_threads(task.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(task.threads)
+        set_threads(task.threads)
 
         from concrete_study.models.backbone import load_weights
-        from concrete_study.models.devices import memory_errors, prepare_devices
         from concrete_study.search.preparation import Preparation
 
         limit_pixels(task.options.max_megapixels)

@@ -116,14 +116,12 @@ def _compute(task: _Task, work: Callable[["Classifier", Batch], Result], batch: 
 @lru_cache(1)
 def _opened(model: "ray.ObjectRef[Any]", threads: int) -> "Classifier":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
+    from concrete_study.models.devices import prepare_devices, set_threads
 
     with suppress(RuntimeError):  # an earlier model in this process has set them
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        set_threads(threads)
 
     from concrete_study.models.classifier import Classifier
-    from concrete_study.models.devices import prepare_devices
 
     prepare_devices()
     with tempfile.TemporaryDirectory() as folder:
