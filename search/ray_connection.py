@@ -46,11 +46,11 @@ def connected(options: WorkerOptions) -> Iterator[Share]:
         yield _share_of(options, ray.cluster_resources().get("GPU", 0.0))
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports each start
-    # Ray's default, 15, leaves workers nearly without time while other programs run.
-    os.environ.setdefault("RAY_worker_niceness", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     with _kept_signals():
         if options.cluster is None:
+            # Ray's default, 15, leaves workers nearly without time while other programs run.
+            os.environ.setdefault("RAY_worker_niceness", "0")
             with _loopback():
                 ray.init(
                     address="local",  # not another cluster that runs here, or RAY_ADDRESS
