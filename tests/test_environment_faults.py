@@ -4,10 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 from small_study import (
@@ -148,16 +147,12 @@ def test_a_read_only_folder_of_images_is_studied_as_any_other(
 
 
 def subprocess_run(
-    arguments: Sequence[str],
-    *,
-    prefix: Sequence[str] = (),
-    variables: Mapping[str, str | None] = MappingProxyType({}),
+    arguments: Sequence[str], *, prefix: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `study` in a process of its own; variables that are None are unset."""
-    given = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    """Runs `study` in a process of its own."""
     return subprocess.run(
         [*prefix, sys.executable, "-m", "concrete_study", *arguments],
-        env={name: value for name, value in given.items() if value is not None},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
@@ -202,18 +197,16 @@ def test_without_a_home_folder_only_what_needs_the_cache_ends_with_an_error(
     capsys: Captured,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    variables = {"HOME": home, "STUDY_CACHE_DIR": None, "XDG_CACHE_HOME": None}
-    for name, value in variables.items():
-        if value is None:
-            monkeypatch.delenv(name, raising=False)
-        else:
-            monkeypatch.setenv(name, value)
+    for name in ("HOME", "STUDY_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if home:
+        monkeypatch.setenv("HOME", home)
     image = str(next((slabs / "Positive").iterdir()))
     for command in (["list"], ["report"], ["predict", image]):
         ends(command, ExitCode.OK, capsys)
     if home:
         # A process of its own: Keras and Matplotlib look for the folder when they are imported.
-        ended = subprocess_run(["search", "--data", str(slabs), *SMALL], variables=variables)
+        ended = subprocess_run(["search", "--data", str(slabs), *SMALL])
         assert ended.returncode == ExitCode.RESOURCES, ended.stderr
         assert f"{home}/.cache/concrete-study" in ended.stderr
         assert "STUDY_CACHE_DIR" in ended.stderr
