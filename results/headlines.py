@@ -11,16 +11,18 @@ def only_class(test: TestReport) -> str | None:
     return present[0] if len(present) == 1 else None
 
 
-def majority_text(test: TestReport) -> str:
-    """The accuracy of always predicting the largest class, e.g. "always Negative: 0.9333"."""
-    return f"always {test.majority_class}: {test.majority_rate:.4f}"
-
-
 def balance_text(test: TestReport) -> str:
-    """Balanced accuracy next to the majority rate; of one class, its recall with an interval."""
+    """What accuracy says little about; written after it.
+
+    The accuracy of the largest class alone, and balanced accuracy; of one class, its recall with
+    an interval.
+    """
     name, balanced = only_class(test), test.scores.balanced_accuracy
     if name is None and balanced is not None:
-        return f"balanced accuracy {number(balanced.value)}, {majority_text(test)}"
+        return (
+            f"always predicting {test.majority_class} has an accuracy of "
+            f"{test.majority_rate:.4f}; balanced accuracy {number(balanced.value)}"
+        )
     low, high = test.accuracy_interval
     negative = len(test.classes) == 2 and name != test.positive_class
     return (

@@ -253,7 +253,9 @@ def test_balanced_accuracy_and_majority_rate_are_next_to_accuracy() -> None:
     assert area is not None
     assert balanced.value == 0.5
     assert (test.majority_class, test.majority_rate) == ("a", 14 / 15)
-    assert balance_text(test) == "balanced accuracy 0.5000, always a: 0.9333"
+    assert balance_text(test) == (
+        "always predicting a has an accuracy of 0.9333; balanced accuracy 0.5000"
+    )
     assert (test.positive_class, area.value) == ("b", 0.5)
     lines = score_lines(test)
     assert "ROC AUC                     0.5000 (0.5000 to 0.5000)" in lines
