@@ -63,7 +63,8 @@ def csv_text(frame: pd.DataFrame) -> str:
         column = safe.iloc[:, position]
         if column.dtype.kind not in "biuf":
             cells = [csv_cell(cell) if isinstance(cell, str) else cell for cell in column]
-            safe.isetitem(position, pd.Series(cells, dtype=column.dtype).array)
+            # As objects: strings of PyArrow would refuse a file name that is not UTF-8.
+            safe.isetitem(position, pd.Series(cells, index=safe.index, dtype=object))
             texts += cells
     return printable(safe.to_csv(index=False, lineterminator="\n", quoting=csv_quoting(texts)))
 
