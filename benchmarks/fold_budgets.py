@@ -1,0 +1,149 @@
+"""How many folds a low rung needs: which ranks configurations best for its cost?
+
+    python benchmarks/fold_budgets.py METU --images 240 --seeds 5
+
+For each seed, random configurations of the head are trained on every fold of a sample of the
+training images for 2, 4 and 10 epochs. Each of the 2- and 4-epoch rungs is scored by its first
+1, 2, 3 and 5 folds; compared with the mean test loss of the five models of 10 epochs, on the
+folder's own test split. Prints, as means over the seeds with their standard errors: the rank
+correlation (Spearman), and the test loss of the configuration that is chosen if the best third
+is promoted to 10 epochs and five folds.
+"""
+
+import argparse
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from configurations import draw
+from folds import FOLDS, SIZE, VIEWS, WIDEST
+from numpy.typing import NDArray
+from scipy import stats
+
+from concrete_study.datasets.folds import make_folds
+from concrete_study.datasets.loading import LoadingOptions, load_images
+from concrete_study.datasets.progress import SILENT
+from concrete_study.models.backbone import load_weights
+from concrete_study.models.batch_sources import FeatureSource, PartSource
+from concrete_study.models.configuration import Configuration
+from concrete_study.models.devices import prepare_devices
+from concrete_study.models.features import FeatureStore
+from concrete_study.models.network import feature_layers_of
+from concrete_study.models.precision import choose_precision
+from concrete_study.models.recipe import train_epochs
+from concrete_study.models.trainable import Network
+from concrete_study.results.statistics import log_loss
+from concrete_study.search.cross_validation import FoldSources
+
+TOP, RUNGS, COUNTS = 10, (2, 4), (1, 2, 3, 5)
+
+
+def main() -> None:
+    """Prints one row per rung and number of folds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("metu", type=Path)
+    parser.add_argument("--images", type=int, default=240)
+    parser.add_argument("--pool", type=int, default=600, help="images that samples come from")
+    parser.add_argument("--count", type=int, default=22, help="configurations")
+    parser.add_argument("--seeds", type=int, default=5)
+    given = parser.parse_args()
+    prepare_devices()
+    data = load_images([given.metu], LoadingOptions(seed=1), SILENT)
+    part = data.part(given.pool, seed=1)
+    network = Network(load_weights("bundled"), classes=2, precision=choose_precision("auto"))
+    layers = sorted(feature_layers_of(WIDEST.architecture(0)))
+    training = FeatureStore(network, part.subset("train"), layers, size=SIZE)
+    test = FeatureStore(network, data.subset("test"), layers, size=SIZE)
+    training.compute_all(range(VIEWS), SILENT.counting)
+    test.compute_all([0], SILENT.counting)
+    sources = FeatureSource(training, VIEWS), FeatureSource(test, 1)
+    rows = defaultdict[tuple[int, int], list[tuple[float, float]]](list)
+    for seed in range(1, given.seeds + 1):
+        pool = part.of("train")
+        numbers = np.sort(np.random.default_rng(seed).choice(len(pool), given.images, False))
+        parts = [
+            FoldSources(
+                PartSource(sources[0], numbers[fold.train]),
+                PartSource(sources[0], numbers[fold.validation]),
+                (sources[1],),
+            )
+            for fold in make_folds([pool[n] for n in numbers], folds=FOLDS, seed=seed)
+        ]
+        configurations = [
+            replace(c, feature_scaling="square-root", weight_decay=0.0, label_smoothing=0.0)
+            for c in draw(10 * given.count, seed, [SIZE], [0])
+            if c.feature_layers != "block3+4+5"
+        ][: given.count]
+        for key, value in compare(network, configurations, parts, seed).items():
+            rows[key].append(value)
+        print(f"seed {seed} done", flush=True)
+    table = [
+        {
+            "epochs": epochs,
+            "folds": folds,
+            "cost": epochs * folds,
+            **{
+                name: f"{np.mean(values):.4f} ± {stats.sem(values):.4f}"
+                for name, values in zip(
+                    ("spearman", "test loss"), zip(*found, strict=True), strict=True
+                )
+            },
+        }
+        for (epochs, folds), found in rows.items()
+    ]
+    print(pd.DataFrame(table).to_string(index=False))
+
+
+def compare(
+    network: Network, configurations: list[Configuration], parts: list[FoldSources], seed: int
+) -> dict[tuple[int, int], tuple[float, float]]:
+    """By epochs and number of folds: the rank correlation, and the test loss of the chosen one."""
+    curves = {
+        epochs: np.array([losses(network, c, parts, epochs, seed) for c in configurations])
+        for epochs in (*RUNGS, TOP)
+    }
+    means = curves[TOP].mean(axis=1)  # (configurations, epochs, validation and test)
+    best = means[:, :, 0].argmin(axis=1)
+    top, test = means[np.arange(len(means)), best].T
+    found = {}
+    for epochs, folds in [*((e, k) for e in RUNGS for k in COUNTS), (TOP, FOLDS)]:
+        scores = curves[epochs][:, :folds, :, 0].mean(axis=1).min(axis=1)
+        promoted = np.argsort(scores)[: -(-len(scores) // 3)]
+        chosen = promoted[top[promoted].argmin()]
+        found[epochs, folds] = float(stats.spearmanr(scores, test).statistic), float(test[chosen])
+    return found
+
+
+def losses(
+    network: Network,
+    configuration: Configuration,
+    parts: list[FoldSources],
+    epochs: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Validation and test loss of each epoch of each fold, shape (folds, epochs, 2)."""
+    curves = [
+        [
+            (
+                log_loss(epoch.probabilities, part.validation.subset.labels),
+                log_loss(epoch.shifted[0], part.shifted[0].subset.labels),
+            )
+            for epoch in train_epochs(
+                network,
+                configuration,
+                epochs=epochs,
+                training=part.training,
+                validation=part.validation,
+                shifted=part.shifted,
+                seed=seed,
+            )
+        ]
+        for part in parts
+    ]
+    return np.array(curves)
+
+
+if __name__ == "__main__":
+    main()
