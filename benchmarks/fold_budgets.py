@@ -12,6 +12,7 @@ is promoted to 10 epochs and five folds.
 
 import argparse
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,29 +72,32 @@ def main() -> None:
             )
             for fold in make_folds([pool[n] for n in numbers], folds=FOLDS, seed=seed)
         ]
-        configurations = [
-            replace(c, feature_scaling="square-root", weight_decay=0.0, label_smoothing=0.0)
-            for c in draw(10 * given.count, seed, [SIZE], [0])
-            if c.feature_layers != "block3+4+5"
-        ][: given.count]
-        for key, value in compare(network, configurations, parts, seed).items():
+        for key, value in compare(network, heads(given.count, seed), parts, seed).items():
             rows[key].append(value)
         print(f"seed {seed} done", flush=True)
-    table = [
-        {
-            "epochs": epochs,
-            "folds": folds,
-            "cost": epochs * folds,
-            **{
-                name: f"{np.mean(values):.4f} ± {stats.sem(values):.4f}"
-                for name, values in zip(
-                    ("spearman", "test loss"), zip(*found, strict=True), strict=True
-                )
-            },
+    print(summary(rows).to_string(index=False))
+
+
+def heads(count: int, seed: int) -> list[Configuration]:
+    """Random configurations of the head."""
+    return [
+        replace(c, feature_scaling="square-root", weight_decay=0.0, label_smoothing=0.0)
+        for c in draw(10 * count, seed, [SIZE], [0])
+        if c.feature_layers != "block3+4+5"
+    ][:count]
+
+
+def summary(rows: Mapping[tuple[int, int], list[tuple[float, float]]]) -> pd.DataFrame:
+    """Means over the seeds with their standard errors."""
+    names = "spearman", "test loss"
+    return pd.DataFrame(
+        {"epochs": epochs, "folds": folds, "cost": epochs * folds}
+        | {
+            name: f"{np.mean(values):.4f} ± {stats.sem(values):.4f}"
+            for name, values in zip(names, zip(*found, strict=True), strict=True)
         }
         for (epochs, folds), found in rows.items()
-    ]
-    print(pd.DataFrame(table).to_string(index=False))
+    )
 
 
 def compare(

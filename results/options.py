@@ -109,8 +109,7 @@ class SearchOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     folds: Annotated[
         int,
         _about(
-            "Folds of the cross-validation that scores each trial, fewer at low rungs; "
-            "0: a single validation split."
+            "Folds of the cross-validation that scores each trial; 0: a single validation split."
         ),
     ] = 0  # decision 022
     repeats: Annotated[int, _about("Number of random seeds each trial is trained with.")] = 1

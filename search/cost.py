@@ -11,7 +11,6 @@ from concrete_study.models.features import feature_folder
 from concrete_study.models.recipe import plan_phases
 from concrete_study.results.formats import counted, duration
 from concrete_study.results.records import ClassWeight, SearchOptions
-from concrete_study.search.options import folds_of
 from concrete_study.search.simulation import SimulatedTrial
 from concrete_study.search.space import architectures
 from concrete_study.search.throughput import StepTimes
@@ -38,7 +37,6 @@ class Workforce(NamedTuple):
 class SearchPlan(NamedTuple):
     """What a search still has to do, and how fast this machine is. Times are in seconds."""
 
-    options: SearchOptions
     remaining: Sequence[SimulatedTrial]  # in the order in which they run
     completed: int  # trials of an earlier run
     depths: tuple[int, ...]  # unfreeze depths of the space
@@ -47,6 +45,8 @@ class SearchPlan(NamedTuple):
     images: tuple[int, int]  # training and validation images
     train: int  # images of an epoch, of all folds and repeats together
     validation: int  # likewise, and under each shift
+    folds: int  # 0: a single split
+    repeats: int
     class_weight: ClassWeight
     imbalance: float  # training images of the largest class over those of the smallest
     features: FeaturePlan
@@ -107,8 +107,7 @@ class SearchPlan(NamedTuple):
         configuration = Configuration(
             head_units=0, dropout=0.0, unfreeze_depth=depth, head_learning_rate=0.0
         )
-        folds = folds_of(self.options, epochs) / max(self.options.folds, 1)
-        return folds * sum(
+        return sum(
             phase.epochs
             * (self.area(size) if phase.unfreeze_depth else 1.0)
             * (
@@ -188,13 +187,10 @@ def describe_budget(plan: SearchPlan, budget: float) -> str:
 
 
 def _describe_images(plan: SearchPlan) -> str:
-    folds, seeds = plan.options.folds, plan.options.repeats
-    repeats = f", {counted(seeds, 'seed')} each" if seeds > 1 else ""
+    repeats = f", {counted(plan.repeats, 'seed')} each" if plan.repeats > 1 else ""
     train, validation = plan.images
-    if folds:
-        fewest = min((folds_of(plan.options, t.epochs) for t in plan.remaining), default=folds)
-        fewer = f" ({counted(fewest, 'fold')} at the lowest rung)" if fewest < folds else ""
-        return f"{folds}-fold cross-validation{fewer} on {train + validation} images{repeats}"
+    if plan.folds:
+        return f"{plan.folds}-fold cross-validation on {train + validation} images{repeats}"
     return f"{train} training and {validation} validation images{repeats}"
 
 

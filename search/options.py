@@ -96,15 +96,6 @@ def seeds_of(options: SearchOptions) -> list[int]:
     return [(options.seed + 7919 * repeat) % LARGEST_SEED for repeat in range(options.repeats)]
 
 
-def folds_of(options: SearchOptions, epochs: int) -> int:
-    """The folds that a trial of this budget trains on, at least one (a single split).
-
-    A budget is a share of the epochs and of the folds: at low rungs fewer folds rank
-    configurations as well as all of them (decision 022).
-    """
-    return max(1, math.ceil(options.folds * epochs / options.max_epochs))
-
-
 def choose_class_weight(options: SearchOptions, imbalance: float) -> ClassWeight:
     """The class weights of a search.
 

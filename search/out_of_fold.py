@@ -21,7 +21,7 @@ def out_of_fold_table(
     probabilities: Sequence[NDArray[np.float32]],
     classes: Sequence[str],
 ) -> pd.DataFrame:
-    """One row per training or validation image of the folds that were trained, in their order.
+    """One row per training or validation image, in their order.
 
     Columns: file, label, group, fold (from 1, the one that validates on the image), and p_<class>
     for each class; with several repeats probabilities are their means.
@@ -29,17 +29,17 @@ def out_of_fold_table(
     Args:
         rows: The images that were divided into folds.
         folds: Row numbers of each fold.
-        probabilities: Of the validation images of the first folds, shape (images, classes).
+        probabilities: Of each fold's validation images, shape (images, classes).
         classes: The names of the classes.
     """
     parts = [
         pd.DataFrame(predicted, index=fold.validation, columns=[f"p_{name}" for name in classes])
-        for fold, predicted in zip(folds, probabilities, strict=False)
+        for fold, predicted in zip(folds, probabilities, strict=True)
     ]
-    table = pd.concat(parts, keys=range(1, len(parts) + 1), names=["fold"]).reset_index(0)
+    table = pd.concat(parts, keys=range(1, len(folds) + 1), names=["fold"]).reset_index(0)
     table = table.sort_index()
     for position, name in enumerate(("file", "label", "group")):
-        table.insert(position, name, [getattr(rows[number], name) for number in table.index])
+        table.insert(position, name, [getattr(row, name) for row in rows])
     return table
 
 

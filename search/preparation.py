@@ -132,7 +132,6 @@ class Preparation:
         )
         train, validation = self._images_per_epoch()
         return SearchPlan(
-            options=self.options,
             remaining=simulate_schedule(self.options, self.records),
             completed=len(self.records),
             depths=self.depths,
@@ -141,6 +140,8 @@ class Preparation:
             images=(len(self.images[0]), len(self.images[1])),
             train=train,
             validation=validation,
+            folds=self.options.folds,
+            repeats=self.options.repeats,
             class_weight=self.class_weight,
             imbalance=self.imbalance,
             features=self.features,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from concrete_study.results.records import Epoch, TrialRecord
 from concrete_study.results.trials import OUT_OF_MEMORY
 from concrete_study.search.cross_validation import CrossValidated, cross_validate
-from concrete_study.search.options import folds_of, seeds_of
+from concrete_study.search.options import seeds_of
 from concrete_study.search.preparation import FeatureSources, Preparation
 from concrete_study.search.space import configuration_of
 from concrete_study.search.training import DivergedError
@@ -54,7 +54,7 @@ def run_trial(
         validated = cross_validate(
             prepared.network,
             configuration,
-            features[configuration.image_size][: folds_of(options, requested.epochs)],
+            features[configuration.image_size],
             epochs=requested.epochs,
             seeds=seeds_of(options),
             objective=options.objective,

@@ -11,7 +11,6 @@ from concrete_study.cli.errors import ExitCode, option_name
 from concrete_study.datasets.errors import UsageError
 from concrete_study.models.feature_plan import FeaturePlan
 from concrete_study.results.folder import StudyFolder
-from concrete_study.results.records import SearchOptions
 from concrete_study.search.cost import Retraining, SearchPlan, Workforce, describe_plan
 from concrete_study.search.parsing import parse_budget
 from concrete_study.search.retraining_cost import (
@@ -45,7 +44,6 @@ REMAINING = [SimulatedTrial(4, depth, None) for depth in (0, 3, 0, 3, None, None
 def made_plan(remaining: list[SimulatedTrial], *, elapsed: float = 0.0) -> SearchPlan:
     features = FeaturePlan(("block5_average", "block4_pool"), 5, 10**9, "")
     return SearchPlan(
-        options=SearchOptions(max_epochs=10),
         remaining=remaining,
         completed=0,
         depths=(0, 3),
@@ -54,6 +52,8 @@ def made_plan(remaining: list[SimulatedTrial], *, elapsed: float = 0.0) -> Searc
         images=(100, 20),
         train=100,
         validation=20,
+        folds=0,
+        repeats=1,
         class_weight="none",
         imbalance=1.0,
         features=features,
@@ -80,13 +80,6 @@ def test_estimates_follow_from_the_measured_times() -> None:
     assert plan.trial_seconds(10) == pytest.approx(5.5)
     assert plan.search_seconds == pytest.approx(4 * 2 + 6 * 2.2 + 2 * 5.5)
     assert plan.seconds == pytest.approx(52 + plan.search_seconds)
-
-
-def test_trials_of_a_part_of_the_epochs_take_the_time_of_a_part_of_the_folds() -> None:
-    whole = made_plan(REMAINING)
-    five = whole._replace(options=SearchOptions(max_epochs=10, folds=5))
-    assert five.trial_seconds(10, 3) == whole.trial_seconds(10, 3)
-    assert five.trial_seconds(4, 3) == pytest.approx(2 / 5 * whole.trial_seconds(4, 3))
 
 
 def chained(brackets: list[list[tuple[int, int]]]) -> SearchPlan:

@@ -14,7 +14,6 @@ from concrete_study.datasets.folds import Fold
 from concrete_study.datasets.splits import SplitRow, read_split
 from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import SearchOptions, TrialRecord
-from concrete_study.search.options import folds_of
 from concrete_study.search.out_of_fold import out_of_fold_table, store_out_of_fold
 from concrete_study.search.runner import plan_search, run_search
 
@@ -32,21 +31,7 @@ def test_every_trial_of_a_search_by_folds_has_a_standard_error(folded: Search) -
     assert {record.hyperparameters["unfreeze_depth"] for record in folded.records} == {0, 1}
     assert all((record.standard_error or 0) > 0 for record in folded.records)
     log = "\n".join(folded.recorder.messages)
-    assert "2-fold cross-validation (1 fold at the lowest rung) on 24 images, 2 seeds each" in log
-
-
-def test_low_rungs_have_the_share_of_the_folds_that_they_have_of_the_epochs(
-    folded: Search,
-) -> None:
-    options = SearchOptions(folds=5, max_epochs=10)
-    assert [folds_of(options, epochs) for epochs in (1, 2, 4, 10)] == [1, 1, 2, 5]
-    assert folds_of(SearchOptions(max_epochs=10), 4) == 1  # a single split
-    whole = pd.read_csv(folded.study.path / "out-of-fold.csv")
-    for record in folded.records:
-        table = pd.read_csv(folded.study.trials_path / f"{record.trial}.csv")
-        assert table["fold"].nunique() == {1: 1, 3: 2}[record.epochs]
-        images = whole["file"][whole["fold"].isin(table["fold"])]
-        assert table["file"].tolist() == images.tolist()
+    assert "2-fold cross-validation on 24 images, 2 seeds each" in log
 
 
 def test_a_search_that_ends_before_a_record_resumes_to_the_same_records_and_predictions(

@@ -46,11 +46,7 @@ def _search_result(data: ReportData) -> str:
             f"{plus_minus(top[0].score or 0, top[0].standard_error)}."
         )
     folds = data.study.options.folds
-    errors = (
-        f" Scores are means over {folds} folds ± their standard error, at low rungs over fewer."
-        if folds
-        else ""
-    )
+    errors = f" Scores are means over {folds} folds ± their standard error." if folds else ""
     return (
         f"The search ran {trials} of {counted(len(configurations), 'configuration')} in "
         f"{duration(data.study.seconds)}. The best is trial {best.trial} "
