@@ -12,10 +12,9 @@ def only_class(test: TestReport) -> str | None:
 
 
 def balance_text(test: TestReport) -> str:
-    """What accuracy says little about; written after it.
+    """What follows accuracy: that of always predicting the largest class, and balanced accuracy.
 
-    The accuracy of the largest class alone, and balanced accuracy; of one class, its recall with
-    an interval.
+    Of images of one class it is their recall or specificity with its interval.
     """
     name, balanced = only_class(test), test.scores.balanced_accuracy
     if name is None and balanced is not None:
