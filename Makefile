@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help search test check lint types docs tutorial figures schemas lock clean
+.PHONY: help search test slow check lint types docs tutorial figures schemas lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1#\2/p' Makefile | awk -F'#' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -14,11 +14,14 @@ help:  ## list these commands
 search: $(STAMP)  ## search the space; more options: make search ARGS="--data PATH"
 	@$(BIN)/study search --max-epochs 10 $(ARGS)
 
-test: $(STAMP)  ## run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(STAMP)  ## run all tests but the slow ones
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-# Tests last: pytest's summary is then the last line.
-check: lint types docs test  ## style, types, layers, the documentation, all tests with the built wheel
+slow: $(STAMP)  ## run the slow tests: new processes, faults, clusters, exports, whole notebooks
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+# Tests last: the end of the output is their summary.
+check: lint types docs slow test  ## style, types, layers, the documentation, all tests with the built wheel
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

@@ -44,11 +44,13 @@ def shared_networks() -> Iterator[None]:
     """Searches and retraining share one network of each kind (see `shared_networks.py`)."""
     with pytest.MonkeyPatch.context() as patch:
         if "concrete_study.models.trainable" in sys.modules:  # else no test here needs TensorFlow
-            from shared_networks import load_weights, shared_network
+            from shared_networks import load_weights, shared_network, shared_step_times
 
             for module in ("search.preparation", "study.trial_training", "study.audit"):
                 patch.setattr(f"concrete_study.{module}.load_weights", load_weights)
                 patch.setattr(f"concrete_study.{module}.Network", shared_network)
+            times = "concrete_study.search.preparation.measure_step_times"
+            patch.setattr(times, shared_step_times)
         yield
 
 

@@ -1,22 +1,27 @@
 """One network of each kind for all tests of a process.
 
 Earlier training of a network has no effect on later training, and building and compiling one
-takes most of the time of a small search. So tests load weights once and share their networks.
+takes most of the time of a small search. So tests load weights once and share their networks, and
+the steps of a network are timed once.
 """
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 
+from concrete_study.datasets.batches import Subset
 from concrete_study.models import backbone
 from concrete_study.models.backbone import BackboneWeights
 from concrete_study.models.head import Weights
 from concrete_study.models.precision import Precision, choose_precision
 from concrete_study.models.trainable import Network
+from concrete_study.search.throughput import StepTimes, measure_step_times
 
 load_weights = cache(backbone.load_weights)
 _networks: dict[tuple[str, int, str], Network] = {}
+_step_times: dict[tuple[Network, str], StepTimes] = {}
 
 
 def shared_network(
@@ -29,6 +34,14 @@ def shared_network(
         _networks[key] = Network(weights, classes=classes, precision=precision)
     _networks[key].restore()
     return _networks[key]
+
+
+def shared_step_times(network: Network, images: Subset, **options: Any) -> StepTimes:
+    """Takes the arguments of `measure_step_times`; equal steps of a network have equal times."""
+    key = network, str(sorted(options.items()))
+    if key not in _step_times:
+        _step_times[key] = measure_step_times(network, images, **options)
+    return _step_times[key]
 
 
 def small_network(*, classes: int = 2, precision: str = "float32") -> Network:

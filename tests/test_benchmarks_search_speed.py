@@ -51,6 +51,7 @@ def timed(name: str, depth: int, epochs: int, rates: dict[int, float]) -> dict[s
     return trial(name, depth, epochs) | measured
 
 
+@pytest.mark.slow
 def test_smoke_run_compares_equal_trials_and_prints_ratios(
     real_images: Path,
     tmp_path: Path,

@@ -23,6 +23,8 @@ from concrete_study.study import adaptation
 from concrete_study.study.adaptation_methods import HEAD
 from concrete_study.study.retraining import retrain
 
+pytestmark = pytest.mark.slow
+
 Captured = pytest.CaptureFixture[str]
 COLUMNS = ["p_Negative", "p_Positive"]
 

@@ -12,6 +12,8 @@ from concrete_study.cli.errors import ExitCode
 from concrete_study.datasets.splits import read_split
 from concrete_study.results.folder import StudyFolder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def runs(whole: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

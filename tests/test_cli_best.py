@@ -52,6 +52,7 @@ def fast(retrained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return copied(retrained, tmp_path, monkeypatch)
 
 
+@pytest.mark.slow
 def test_the_best_trial_is_retrained_tested_once_and_exported(
     study: StudyFolder, whole: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +121,7 @@ def predicts_again(study: StudyFolder) -> None:
     np.testing.assert_allclose(model(images, training=False).numpy(), stored, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_stored_result_is_exported_later_format_by_format(
     fast: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,8 @@ from concrete_study.datasets.errors import ResourceError
 from concrete_study.models.keras_settings import set_backend, set_formats
 from concrete_study.results.folder import StudyFolder
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 STUDY = f"{sys.executable} -m concrete_study"
 

@@ -12,6 +12,8 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from damage_harness import Harness
 from damages import DAMAGES
 
+pytestmark = pytest.mark.slow
+
 ALLOWED = ("repaired", "refused")
 
 

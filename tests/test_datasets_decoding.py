@@ -236,6 +236,7 @@ def peak_memory(path: Path) -> float:
     return int(result.stdout) / 1e6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_photographs_of_200_megapixels_are_reduced_within_a_gigabyte(

@@ -30,6 +30,8 @@ from concrete_study.results.folder import StudyFolder
 from concrete_study.results.records import TrialRecord
 from concrete_study.search.runner import run_search
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 Captured = pytest.CaptureFixture[str]
 

@@ -24,6 +24,8 @@ from concrete_study.models.export import (
 )
 from concrete_study.models.recipe import initialize
 
+pytestmark = pytest.mark.slow
+
 
 class Stored(NamedTuple):
     """A trained model, its file, and its predictions for some images."""

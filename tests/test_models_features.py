@@ -81,6 +81,7 @@ def test_stored_features_are_the_frozen_backbones_outputs_in_float16(
         np.testing.assert_allclose(stored, features.numpy(), rtol=2e-3, atol=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [0, 1, 2, 3, 5])  # the feature layer of depth 1 is not stored
 def test_training_on_features_is_training_on_images_of_the_same_views(
     network: Network, subsets: dict[str, Subset], depth: int

@@ -23,6 +23,8 @@ from concrete_study.models.network import SCALING, feature_layers_of
 from concrete_study.models.recipe import initialize
 from concrete_study.search.training import train
 
+pytestmark = pytest.mark.slow
+
 SIZE, BATCH_SIZE, SEED = 32, 8, 5
 DOCS = Path(__file__).parents[1] / "docs" / "hypermodel.md"
 

@@ -26,10 +26,13 @@ FLAGS = [
 SIZES = [360, 1280]
 SCHEMES: list[Literal["light", "dark"]] = ["light", "dark"]
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and os.environ.get("CI") != "true",
-    reason="chromium is not on this machine (Debian: apt-get install chromium)",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None and os.environ.get("CI") != "true",
+        reason="chromium is not on this machine (Debian: apt-get install chromium)",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -240,6 +240,7 @@ def test_a_long_search_names_the_option_that_can_shorten_it_and_by_how_much(
         assert ("fit into the time budget of 1 h 00 min" in printed) == is_resumed
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_subsample_has_the_features_that_the_retraining_computes(
     slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ from concrete_study.cli.errors import ExitCode
 from concrete_study.results.folder import StudyFolder
 from concrete_study.search.runner import run_search
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -16,6 +16,8 @@ from concrete_study.results.trials import leaderboard
 from concrete_study.search.space import read_space
 from concrete_study.search.tensorboard import TrialBoard
 
+pytestmark = pytest.mark.slow
+
 NEW = (
     Hyperparameter(
         name="label_noise",

@@ -199,6 +199,7 @@ def test_a_search_in_which_all_diverge_ends_with_an_error_also_on_resume(
         assert study.manifest().state == "failed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [

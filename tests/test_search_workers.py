@@ -44,6 +44,8 @@ from ray.cluster_utils import Cluster  # noqa: E402
 from concrete_study.search import ray_worker  # noqa: E402
 from concrete_study.search.ray_worker import ShardTask, TrialWorker  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 # Sums in another number of threads differ in the last digits; `whole` has as many as there are.
 THREADS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 

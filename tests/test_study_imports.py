@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(f"concrete_study.study.{path.stem}" for path in (ROOT / "study").glob("[a-z]*.py"))
 IMPORT_ALL = """
@@ -16,6 +18,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_no_module_of_study_imports_keras_tuner() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL, *MODULES],

@@ -106,6 +106,7 @@ def test_a_search_gives_the_trials_of_the_command_line(
     assert study.state == "finished"
 
 
+@pytest.mark.slow
 def test_best_evaluate_predict_and_adapt_give_the_numbers_of_the_command_line(
     called: tuple[Study, Recorder, list[TrialRecord | Epoch]],
     capsys: pytest.CaptureFixture[str],
@@ -292,6 +293,7 @@ def public() -> Iterator[tuple[str, object]]:
                 )
 
 
+@pytest.mark.slow
 def test_every_public_name_has_an_example_that_runs(
     slabs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

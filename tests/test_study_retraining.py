@@ -16,6 +16,8 @@ from concrete_study.study import retraining
 from concrete_study.study.retraining import SAVED_TRAINING, retrain
 from concrete_study.study.saved_training import TrainingFile
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 EPOCHS = 8  # 4 on the head, 4 of fine-tuning
 

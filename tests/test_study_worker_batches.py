@@ -29,6 +29,8 @@ ray = pytest.importorskip("ray", reason="needs the extra `cluster`")
 from concrete_study.search.ray_connection import connected  # noqa: E402
 from concrete_study.study.worker_batches import AHEAD, map_batches  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["Negative", "Positive"]
 # Sums in another number of threads differ in the last digits.
 THREADS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

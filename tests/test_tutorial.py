@@ -65,6 +65,7 @@ def test_every_cell_has_a_stored_output_without_an_error_or_a_path(notebook: Any
         assert not re.search(r"/(tmp|root|home|Users|work|var)\b|[A-Z]:\\\\", str(cell.outputs))
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_from_top_to_bottom(
     notebook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
