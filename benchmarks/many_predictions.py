@@ -68,6 +68,8 @@ def measure(folder: Path, count: int, options: list[str]) -> Row:
                 print(*tenths[-1], file=sys.stderr)
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
+    if not tenths:
+        sys.exit(child.returncode or "no row was printed")
     steps = list(pairwise(tenths))
     return {
         "rows": number + 1,
