@@ -63,8 +63,10 @@ def csv_text(frame: pd.DataFrame) -> str:
         column = safe.iloc[:, position]
         if column.dtype.kind not in "biuf":
             cells = [csv_cell(cell) if isinstance(cell, str) else cell for cell in column]
-            # As objects: strings of PyArrow would refuse a file name that is not UTF-8.
-            safe.isetitem(position, pd.Series(cells, index=safe.index, dtype=object))
+            # As objects: strings of PyArrow would refuse a file name that is not UTF-8, and so
+            # would an array of objects, which pandas converts. pandas-stubs lacks series here.
+            objects = pd.Series(cells, index=safe.index, dtype=object)
+            safe.isetitem(position, objects)  # type: ignore[arg-type]
             texts += cells
     return printable(safe.to_csv(index=False, lineterminator="\n", quoting=csv_quoting(texts)))
 
