@@ -17,7 +17,7 @@ search: $(STAMP)  ## search the space; more options: make search ARGS="--data PA
 test: $(STAMP)  ## run all tests but the slow ones
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-slow: $(STAMP)  ## run the slow tests: new processes, faults, clusters, exports, whole notebooks
+slow: $(STAMP)  ## run the slow tests: whole studies, new processes, faults, clusters, exports
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 # Tests last: the end of the output is their summary.

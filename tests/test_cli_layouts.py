@@ -15,6 +15,8 @@ from concrete_study.datasets.sample import make_sample
 from concrete_study.datasets.splits import read_split
 from concrete_study.results.folder import StudyFolder
 
+pytestmark = pytest.mark.slow
+
 ONE_POINT = "head_units = 0\ndropout = 0\nunfreeze_depth = 0\nhead_learning_rate = 1e-3\n"
 
 

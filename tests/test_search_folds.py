@@ -17,6 +17,8 @@ from concrete_study.results.records import SearchOptions, TrialRecord
 from concrete_study.search.out_of_fold import out_of_fold_table, store_out_of_fold
 from concrete_study.search.runner import plan_search, run_search
 
+pytestmark = pytest.mark.slow
+
 CHANGES = {"folds": 2, "repeats": 2}
 
 

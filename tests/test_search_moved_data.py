@@ -16,6 +16,8 @@ from concrete_study.search.images import load_data, require_split, resume_data
 from concrete_study.search.moved_data import store_new_folders
 from concrete_study.search.runner import run_search
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_search_resumes_with_images_that_have_moved(
     whole: Search,

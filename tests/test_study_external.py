@@ -26,6 +26,8 @@ from concrete_study.results.report.scores import evaluation_names
 from concrete_study.results.tables import comparison
 from concrete_study.study.external import evaluate_external
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def study(retrained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:

@@ -17,6 +17,8 @@ from concrete_study.search.training import Outcome, train
 from concrete_study.study import saved_training
 from concrete_study.study.saved_training import TrainingFile
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 5  # 3 on the head, 2 of fine-tuning
 
 
