@@ -10,29 +10,20 @@ correlation (Spearman), and the test loss of the configuration that is chosen if
 is promoted to 10 epochs and five folds.
 """
 
-import argparse
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from configurations import draw
-from folds import FOLDS, SIZE, VIEWS, WIDEST
+from folds import FOLDS, SIZE, arguments, prepare
 from numpy.typing import NDArray
 from scipy import stats
 
 from concrete_study.datasets.folds import make_folds
-from concrete_study.datasets.loading import LoadingOptions, load_images
-from concrete_study.datasets.progress import SILENT
-from concrete_study.models.backbone import load_weights
-from concrete_study.models.batch_sources import FeatureSource, PartSource
+from concrete_study.models.batch_sources import PartSource
 from concrete_study.models.configuration import Configuration
-from concrete_study.models.devices import prepare_devices
-from concrete_study.models.features import FeatureStore
-from concrete_study.models.network import feature_layers_of
-from concrete_study.models.precision import choose_precision
 from concrete_study.models.recipe import train_epochs
 from concrete_study.models.trainable import Network
 from concrete_study.results.statistics import log_loss
@@ -43,23 +34,8 @@ TOP, RUNGS, COUNTS = 10, (2, 4), (1, 2, 3, 5)
 
 def main() -> None:
     """Prints one row per rung and number of folds."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("metu", type=Path)
-    parser.add_argument("--images", type=int, default=240)
-    parser.add_argument("--pool", type=int, default=600, help="images that samples come from")
-    parser.add_argument("--count", type=int, default=22, help="configurations")
-    parser.add_argument("--seeds", type=int, default=5)
-    given = parser.parse_args()
-    prepare_devices()
-    data = load_images([given.metu], LoadingOptions(seed=1), SILENT)
-    part = data.part(given.pool, seed=1)
-    network = Network(load_weights("bundled"), classes=2, precision=choose_precision("auto"))
-    layers = sorted(feature_layers_of(WIDEST.architecture(0)))
-    training = FeatureStore(network, part.subset("train"), layers, size=SIZE)
-    test = FeatureStore(network, data.subset("test"), layers, size=SIZE)
-    training.compute_all(range(VIEWS), SILENT.counting)
-    test.compute_all([0], SILENT.counting)
-    sources = FeatureSource(training, VIEWS), FeatureSource(test, 1)
+    given = arguments(__doc__, count=22, seeds=5)
+    network, part, sources = prepare(given.metu, given.pool)
     rows = defaultdict[tuple[int, int], list[tuple[float, float]]](list)
     for seed in range(1, given.seeds + 1):
         pool = part.of("train")

@@ -36,27 +36,13 @@ from concrete_study.search.cross_validation import CrossValidated, FoldSources, 
 from concrete_study.search.training import train
 
 SIZE, VIEWS, EPOCHS, FOLDS = 112, 3, 10, 5
+Sources = tuple[FeatureSource, FeatureSource]  # of training and of test images
 
 
 def main() -> None:
     """Prints one line per seed, and the mean difference with its 95 % interval."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("metu", type=Path)
-    parser.add_argument("--images", type=int, default=240)
-    parser.add_argument("--pool", type=int, default=600, help="images that samples come from")
-    parser.add_argument("--count", type=int, default=20, help="configurations")
-    parser.add_argument("--seeds", type=int, default=10)
-    given = parser.parse_args()
-    prepare_devices()
-    data = load_images([given.metu], LoadingOptions(seed=1), SILENT)
-    part = data.part(given.pool, seed=1)
-    network = Network(load_weights("bundled"), classes=2, precision=choose_precision("auto"))
-    layers = sorted(feature_layers_of(WIDEST.architecture(0)))
-    training = FeatureStore(network, part.subset("train"), layers, size=SIZE)
-    test = FeatureStore(network, data.subset("test"), layers, size=SIZE)
-    training.compute_all(range(VIEWS), SILENT.counting)
-    test.compute_all([0], SILENT.counting)
-    sources = FeatureSource(training, VIEWS), FeatureSource(test, 1)
+    given = arguments(__doc__, count=20, seeds=10)
+    network, part, sources = prepare(given.metu, given.pool)
     lines = []
     for seed in range(1, given.seeds + 1):
         lines.append(compare(network, sources, part, given.images, given.count, seed))
@@ -68,6 +54,31 @@ def main() -> None:
         print(json.dumps({"difference": name, "mean": mean, "low": low, "high": high}))
     within = {way: sum(line[way]["within"] for line in lines) for way in ("folds", "split")}
     print(json.dumps({"within_two_standard_errors": within, "of": len(lines)}))
+
+
+def arguments(about: str, *, count: int, seeds: int) -> argparse.Namespace:
+    """The command line of a comparison of folds, with its defaults."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("metu", type=Path)
+    parser.add_argument("--images", type=int, default=240)
+    parser.add_argument("--pool", type=int, default=600, help="images that samples come from")
+    parser.add_argument("--count", type=int, default=count, help="configurations")
+    parser.add_argument("--seeds", type=int, default=seeds)
+    return parser.parse_args()
+
+
+def prepare(metu: Path, pool: int) -> tuple[Network, StudyData, Sources]:
+    """The network, a part of the images, and features of its training and of all test images."""
+    prepare_devices()
+    data = load_images([metu], LoadingOptions(seed=1), SILENT)
+    part = data.part(pool, seed=1)
+    network = Network(load_weights("bundled"), classes=2, precision=choose_precision("auto"))
+    layers = sorted(feature_layers_of(WIDEST.architecture(0)))
+    training = FeatureStore(network, part.subset("train"), layers, size=SIZE)
+    test = FeatureStore(network, data.subset("test"), layers, size=SIZE)
+    training.compute_all(range(VIEWS), SILENT.counting)
+    test.compute_all([0], SILENT.counting)
+    return network, part, (FeatureSource(training, VIEWS), FeatureSource(test, 1))
 
 
 WIDEST = Configuration(
@@ -82,7 +93,7 @@ WIDEST = Configuration(
 
 def compare(
     network: Network,
-    sources: tuple[FeatureSource, FeatureSource],
+    sources: Sources,
     part: StudyData,
     images: int,
     count: int,
@@ -139,7 +150,7 @@ def score_of(result: CrossValidated) -> float:
 def retrain(
     network: Network,
     configuration: Configuration,
-    sources: tuple[FeatureSource, FeatureSource],
+    sources: Sources,
     split: Fold,
     seed: int,
 ) -> dict[str, float]:
