@@ -12,17 +12,13 @@ is promoted to 10 epochs and five folds.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from configurations import draw
-from folds import FOLDS, SIZE, arguments, prepare
+from folds import FOLDS, arguments, draw_heads, fold_of, prepare, sample_folds
 from numpy.typing import NDArray
 from scipy import stats
 
-from concrete_study.datasets.folds import make_folds
-from concrete_study.models.batch_sources import PartSource
 from concrete_study.models.configuration import Configuration
 from concrete_study.models.recipe import train_epochs
 from concrete_study.models.trainable import Network
@@ -38,29 +34,15 @@ def main() -> None:
     network, part, sources = prepare(given.metu, given.pool)
     rows = defaultdict[tuple[int, int], list[tuple[float, float]]](list)
     for seed in range(1, given.seeds + 1):
-        pool = part.of("train")
-        numbers = np.sort(np.random.default_rng(seed).choice(len(pool), given.images, False))
         parts = [
-            FoldSources(
-                PartSource(sources[0], numbers[fold.train]),
-                PartSource(sources[0], numbers[fold.validation]),
-                (sources[1],),
-            )
-            for fold in make_folds([pool[n] for n in numbers], folds=FOLDS, seed=seed)
+            fold_of(sources[0], fold)._replace(shifted=(sources[1],))
+            for fold in sample_folds(part, given.images, seed)
         ]
-        for key, value in compare(network, heads(given.count, seed), parts, seed).items():
+        heads = draw_heads(given.count, seed)
+        for key, value in compare(network, heads, parts, seed).items():
             rows[key].append(value)
         print(f"seed {seed} done", flush=True)
     print(summary(rows).to_string(index=False))
-
-
-def heads(count: int, seed: int) -> list[Configuration]:
-    """Random configurations of the head."""
-    return [
-        replace(c, feature_scaling="square-root", weight_decay=0.0, label_smoothing=0.0)
-        for c in draw(10 * count, seed, [SIZE], [0])
-        if c.feature_layers != "block3+4+5"
-    ][:count]
 
 
 def summary(rows: Mapping[tuple[int, int], list[tuple[float, float]]]) -> pd.DataFrame:

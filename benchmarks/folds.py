@@ -91,6 +91,26 @@ WIDEST = Configuration(
 )
 
 
+def sample_folds(part: StudyData, images: int, seed: int, *, folds: int = FOLDS) -> list[Fold]:
+    """Folds of a random sample of the training images, as their numbers."""
+    pool = part.of("train")
+    numbers = np.sort(np.random.default_rng(seed).choice(len(pool), images, replace=False))
+    rows = [pool[number] for number in numbers]
+    return [
+        Fold(numbers[fold.train], numbers[fold.validation])
+        for fold in make_folds(rows, folds=folds, seed=seed)
+    ]
+
+
+def draw_heads(count: int, seed: int) -> list[Configuration]:
+    """Random configurations of the head."""
+    return [
+        replace(c, feature_scaling="square-root", weight_decay=0.0, label_smoothing=0.0)
+        for c in draw(10 * count, seed, [SIZE], [0])
+        if c.feature_layers != "block3+4+5"
+    ][:count]
+
+
 def compare(
     network: Network,
     sources: Sources,
@@ -100,20 +120,9 @@ def compare(
     seed: int,
 ) -> dict[str, dict[str, float]]:
     """The retrained winner of each way of choosing, and what its score promised."""
-    pool = part.of("train")
-    numbers = np.sort(np.random.default_rng(seed).choice(len(pool), images, replace=False))
-    rows = [pool[number] for number in numbers]
-    folds = [
-        Fold(numbers[f.train], numbers[f.validation])
-        for f in make_folds(rows, folds=FOLDS, seed=seed)
-    ]
-    (single, *_) = make_folds(rows, folds=6, seed=seed)
-    split = Fold(numbers[single.train], numbers[single.validation])
-    configurations = [
-        replace(c, feature_scaling="square-root", weight_decay=0.0, label_smoothing=0.0)
-        for c in draw(10 * count, seed, [SIZE], [0])
-        if c.feature_layers != "block3+4+5"
-    ][:count]
+    folds = sample_folds(part, images, seed)
+    (split, *_) = sample_folds(part, images, seed, folds=6)
+    configurations = draw_heads(count, seed)
     found = {}
     for way, parts in (("split", [split]), ("folds", folds)):
         start = time.perf_counter()
